@@ -1,0 +1,31 @@
+//! Every bound in one place: queues, batches and what a message may hold.
+
+/// Rows in a batch that a source hands over; small enough for caches, large enough to amortise per-batch costs.
+pub const BATCH_ROWS_MAX: usize = 8192;
+/// Batches that wait between a source's reader thread and the epoch clock, per reader.
+pub const READER_QUEUE_BATCHES_MAX: usize = 8;
+/// Epochs that may be open at once; sources are not drained beyond it.
+pub const EPOCHS_IN_FLIGHT_MAX: usize = 3;
+/// Rows that sources put into one epoch, all readers together.
+pub const EPOCH_SOURCE_ROWS_MAX: usize = 64 * 1024;
+/// Rows of a snapshot that a new view takes in before live views get their turn.
+pub const HYDRATION_SLICE_ROWS: usize = 64 * 1024;
+/// Rows of a run of a served relation.
+pub const RUN_ROWS_MAX: usize = 64 * 1024;
+/// Dead letters kept in memory, oldest dropped first (the counters go on).
+pub const DEAD_LETTERS_MAX: usize = 10_000;
+/// Bytes of a dead letter's payload that are kept.
+pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 1024;
+/// Bytes of a line of a file; a longer one is a dead letter.
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Connections served at once.
+pub const CONNECTIONS_MAX: usize = 1000;
+/// Bytes of one message from a client.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+/// Requests that wait for the epoch clock, over all sessions.
+pub const LANE_REQUESTS_MAX: usize = 4096;
+/// Virtual groups: what a key's hash is reduced to before a worker is chosen.
+pub const VIRTUAL_GROUPS: u64 = 4096;
+
+const _: () = assert!(EPOCH_SOURCE_ROWS_MAX >= BATCH_ROWS_MAX);
+const _: () = assert!(RUN_ROWS_MAX <= u32::MAX as usize);

@@ -1,0 +1,179 @@
+//! What a view computes, and what is known about each step of it.
+//!
+//! The `sql` crate lowers DataFusion's logical plan to a tree of [`Node`]s; the `dataflow` crate cuts the tree into
+//! fragments at exchanges. Nothing is inferred ad hoc inside an operator: what a step guarantees stands in its [`Facts`].
+
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::expr::ExprRef;
+use crate::ids::RelationId;
+
+/// One step of a plan, with the steps that feed it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it does.
+    pub op: Op,
+    /// Where its rows come from; as many as `op` takes.
+    pub inputs: Vec<Node>,
+    /// Its output: all fields nullable, positions matter and names do not.
+    pub schema: SchemaRef,
+    /// What is known about its output.
+    pub facts: Facts,
+}
+
+/// The operators that can be maintained.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Rows of a table, source or materialized view: the given columns of it, in this order. No inputs.
+    Import {
+        /// The relation.
+        relation: RelationId,
+        /// Its name, for EXPLAIN.
+        name: String,
+        /// Which of its columns.
+        columns: Vec<usize>,
+    },
+    /// Keeps the rows for which the predicate is true. One input.
+    Filter {
+        /// A boolean expression; NULL counts as false.
+        predicate: ExprRef,
+    },
+    /// Sends rows without an event time to the dead letters, for they are in no window. One input.
+    RequireEventTime {
+        /// The column that must not be NULL.
+        column: usize,
+    },
+    /// Computes each output column from an input row. One input.
+    Project {
+        /// One expression for each output column.
+        exprs: Vec<ExprRef>,
+    },
+    /// All rows of all inputs, which have equal types. One input or more.
+    UnionAll,
+    /// Groups by the first `keys` columns of its input; the output is those columns, then one column for each call.
+    /// With `keys == 0` there is exactly one row, also over no input. One input.
+    Aggregate {
+        /// How many leading input columns are the key.
+        keys: usize,
+        /// What is computed for each group.
+        calls: Vec<AggregateCall>,
+    },
+}
+
+/// One aggregate of an [`Op::Aggregate`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateCall {
+    /// Which aggregate.
+    pub function: AggregateFunction,
+    /// The argument's column in the input; `None` for `count(*)`.
+    pub argument: Option<usize>,
+    /// The column of the FILTER condition in the input: a boolean, NULL counts as false.
+    pub filter: Option<usize>,
+    /// The argument's type ([`DataType::Null`] for `count(*)`).
+    pub input: DataType,
+    /// The result's type, as Postgres has it: `sum` of integers up to 32 bits is Int64, of Int64 is Decimal128(38, 0),
+    /// of Decimal128(p, s) is Decimal128(38, s); `avg` of integers is Decimal128(38, 16), of Decimal128(p, s)
+    /// Decimal128(38, max(s, 16)); `sum` and `avg` of Float32 and Float64 are Float32/Float64 and Float64; `count` is
+    /// Int64; `min` and `max` keep the argument's type.
+    pub output: DataType,
+    /// Its text, for EXPLAIN.
+    pub name: String,
+}
+
+/// The aggregates that can be maintained under retraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AggregateFunction {
+    /// `count(*)`, and `count(x)` over values that are not NULL.
+    Count,
+    /// `sum(x)`; NULL over no values.
+    Sum,
+    /// `avg(x)`; NULL over no values.
+    Avg,
+    /// `min(x)`; NULL over no values.
+    Min,
+    /// `max(x)`; NULL over no values.
+    Max,
+}
+
+/// What is known about the output of a step. The plan checker holds every delta against it in debug builds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Rows are only ever added, each with weight 1.
+    pub append_only: bool,
+    /// Columns whose values together are unique at every epoch's end.
+    pub key: Option<Vec<usize>>,
+    /// The columns that carry an event time, and what a source's watermark says about each.
+    pub event_times: Vec<EventTime>,
+    /// What will close this step's state once lateness bounds it; `None`: nothing ever does.
+    pub closes: Option<Closing>,
+}
+
+/// A column that is a monotone function of a source's event time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventTime {
+    /// The column.
+    pub column: usize,
+    /// The source whose watermark bounds it.
+    pub source: RelationId,
+    /// From the source's watermark to this column's, in order.
+    pub steps: Vec<TimeStep>,
+}
+
+impl EventTime {
+    /// The watermark of this column, given its source's; both in microseconds.
+    pub fn watermark(&self, source_watermark: i64) -> i64 {
+        self.steps.iter().fold(source_watermark, |watermark, step| step.apply(watermark))
+    }
+}
+
+/// A monotone step from one time to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeStep {
+    /// Adds microseconds.
+    Shift(i64),
+    /// Goes down to the start of its tumbling window, both in microseconds since 1970-01-01.
+    Floor {
+        /// Length of a window; more than 0.
+        size: i64,
+        /// Where window 0 starts.
+        offset: i64,
+    },
+}
+
+impl TimeStep {
+    /// Applies the step, saturating at the ends of time.
+    pub fn apply(self, time: i64) -> i64 {
+        match self {
+            TimeStep::Shift(micros) => time.saturating_add(micros),
+            TimeStep::Floor { size, offset } => window_start(time, size, offset),
+        }
+    }
+}
+
+/// The start of the tumbling window that holds `time`; all in microseconds since 1970-01-01, also before it.
+#[inline]
+pub fn window_start(time: i64, size: i64, offset: i64) -> i64 {
+    let since = time.saturating_sub(offset);
+    time.saturating_sub(since.rem_euclid(size))
+}
+
+/// A group is closed when the watermark of its source passes its window's end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closing {
+    /// The source whose watermark decides.
+    pub source: RelationId,
+    /// The key column that names the window (its start or its end).
+    pub column: usize,
+    /// Added to that column's value, it gives the window's end: microseconds.
+    pub end_after: i64,
+}
+
+impl Node {
+    /// Every import below this node, depth first, a relation as often as it is read.
+    pub fn imports(&self) -> Vec<(RelationId, &str)> {
+        match &self.op {
+            Op::Import { relation, name, .. } => vec![(*relation, name.as_str())],
+            _ => self.inputs.iter().flat_map(Node::imports).collect(),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Where rows come from: the seam between connectors and the engine.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+use crate::dead_letter::DeadLetter;
+use crate::error::Result;
+
+/// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub String);
+
+/// Rows that a reader hands over in one piece.
+#[derive(Clone, Debug)]
+pub struct SourceBatch {
+    /// The rows, in the source's declared schema.
+    pub rows: RecordBatch,
+    /// Records between these rows that could not be decoded.
+    pub dead: Vec<DeadLetter>,
+    /// Where the reader stands after this batch.
+    pub position: Position,
+    /// Bytes read from outside for it, after decompression.
+    pub bytes: u64,
+}
+
+/// What came of asking a reader for more.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// Rows.
+    Batch(SourceBatch),
+    /// A finite source was read to its end; nothing follows, ever.
+    End,
+}
+
+/// Reads one source from a position on. It runs on a thread of its own and may block.
+///
+/// # Contract
+/// - Reading from the start twice gives the same rows in the same order, as long as the outside did not change.
+/// - A record that cannot be decoded becomes a [`DeadLetter`] and reading goes on.
+/// - An `Err` means that the source cannot go on by itself; the engine shows it in `weir.sources` and stops the reader.
+pub trait SourceReader: Send {
+    /// The next piece; blocks until there is one.
+    fn next(&mut self) -> Result<Read>;
+}
+
+/// A declared source: knows how to open readers.
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// The rows' schema: the declared columns, all nullable.
+    fn schema(&self) -> SchemaRef;
+    /// Whether the source has an end; a finite source can be read as a batch by a SELECT.
+    fn finite(&self) -> bool;
+    /// Opens a reader at the source's start.
+    fn open(&self) -> Result<Box<dyn SourceReader>>;
+}
+
+/// Sources are shared between the catalog, the engine and ad-hoc reads.
+pub type SourceRef = Arc<dyn Source>;

@@ -1,0 +1,166 @@
+//! A plan as text, the view first and what feeds it below, as Postgres prints plans.
+
+use std::fmt::Write;
+
+use arrow::datatypes::Schema;
+use weir_common::ids::RelationId;
+use weir_common::plan::{Closing, Facts};
+
+use crate::lower::{DataflowPlan, FragmentSpec, From, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::{AggregateSpec, Stage};
+
+/// The fragments, exchanges and state of a plan, for EXPLAIN.
+pub fn explain(plan: &DataflowPlan) -> String {
+    let mut text = Text { plan, out: String::new() };
+    let workers = if plan.workers == 1 { "1 worker".to_string() } else { format!("{} workers", plan.workers) };
+    text.line(0, format!("View {} on {workers}: {}", plan.view, list(plan.schema.fields().iter().map(|field| field.name().clone()))));
+    text.line(1, format!("{}; {}", text.facts(&plan.facts, &plan.schema), text.closes(plan.facts.closes.as_ref(), &plan.schema)));
+    for fragment in plan.fragments.iter().rev() {
+        text.fragment(fragment);
+    }
+    text.out
+}
+
+struct Text<'a> {
+    plan: &'a DataflowPlan,
+    out: String,
+}
+
+impl Text<'_> {
+    fn line(&mut self, depth: usize, line: impl AsRef<str>) {
+        writeln!(self.out, "{:width$}{}", "", line.as_ref(), width = depth * 2).expect("writing to a string");
+    }
+
+    fn fragment(&mut self, fragment: &FragmentSpec) {
+        self.line(0, format!("Fragment {}", fragment.name));
+        self.place(fragment, fragment.output, 1);
+    }
+
+    fn place(&mut self, fragment: &FragmentSpec, place: Place, depth: usize) {
+        match place {
+            Place::Input(input) => self.input(fragment, input, depth),
+            Place::Step(step) => {
+                self.step(fragment, &fragment.steps[step], depth);
+                for input in &fragment.steps[step].inputs {
+                    self.place(fragment, *input, depth + 1);
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, fragment: &FragmentSpec, input: usize, depth: usize) {
+        let plan = self.plan;
+        let input = &fragment.inputs[input];
+        let (what, schema) = match input.from {
+            From::Import(import) => {
+                let import = &plan.imports[import];
+                let changes = if import.append_only { "append-only" } else { "with retractions" };
+                (format!("{} ({}), {changes}", import.name, names(&import.schema, 0..import.columns.len())), &import.schema)
+            }
+            From::Fragment(from) => (format!("fragment {}", plan.fragments[from].name), &plan.fragments[from].schema),
+        };
+        let line = match &input.route {
+            Route::Local => format!("Read {what}"),
+            Route::Hash(columns) if columns.is_empty() => format!("Exchange, all rows to one worker: {what}"),
+            Route::Hash(columns) => format!("Exchange by ({}): {what}", names(schema, columns.iter().copied())),
+        };
+        self.line(depth, line);
+    }
+
+    fn step(&mut self, fragment: &FragmentSpec, step: &StepSpec, depth: usize) {
+        let line = match &step.op {
+            StepOp::Filter(predicate) => format!("Filter: {}", predicate.describe()),
+            StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
+            StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.describe()))),
+            StepOp::Union => "Union all".to_string(),
+            StepOp::Aggregate(spec) => self.aggregate(spec, step),
+        };
+        self.line(depth, line);
+        if let StepOp::Aggregate(spec) = &step.op {
+            self.line(depth + 1, format!("State: {}", self.state(spec, step)));
+        }
+        let facts = self.facts(&step.facts, &step.schema);
+        if step.inputs.iter().all(|input| self.facts_of(fragment, *input).as_ref() != Some(&facts)) {
+            self.line(depth + 1, format!("Output: {facts}"));
+        }
+    }
+
+    fn facts_of(&self, fragment: &FragmentSpec, place: Place) -> Option<String> {
+        match place {
+            Place::Input(_) => None,
+            Place::Step(step) => Some(self.facts(&fragment.steps[step].facts, &fragment.steps[step].schema)),
+        }
+    }
+
+    fn aggregate(&self, spec: &AggregateSpec, step: &StepSpec) -> String {
+        let stage = match spec.stage {
+            Stage::Whole => "Aggregate",
+            Stage::Partial => "Partial aggregate",
+            Stage::Final => "Final aggregate",
+        };
+        let by = match spec.keys {
+            0 => String::new(),
+            keys => format!(" by ({})", names(&step.schema, 0..keys)),
+        };
+        match spec.calls.is_empty() {
+            true => format!("{stage}{by}"),
+            false => format!("{stage}{by}: {}", list(spec.calls.iter().map(|call| call.name.clone()))),
+        }
+    }
+
+    fn state(&self, spec: &AggregateSpec, step: &StepSpec) -> String {
+        let groups = if spec.keys == 0 { "one group" } else { "a group for each key" };
+        let lists: Vec<String> = spec.calls.iter().filter(|call| spec.keeps_values(call)).map(|call| call.name.clone()).collect();
+        let values = match lists.is_empty() {
+            true => String::new(),
+            false => format!(", with every value of {} and its count", list(lists.into_iter())),
+        };
+        match spec.stage {
+            Stage::Partial => format!("{groups} of the current epoch, sent on at its end"),
+            _ => format!("{groups}{values}; {}", self.closes(step.facts.closes.as_ref(), &step.schema)),
+        }
+    }
+
+    fn facts(&self, facts: &Facts, schema: &Schema) -> String {
+        let mut parts = vec![if facts.append_only { "append-only".to_string() } else { "with retractions".to_string() }];
+        match &facts.key {
+            Some(key) if key.is_empty() => parts.push("one row".to_string()),
+            Some(key) => parts.push(format!("key ({})", names(schema, key.iter().copied()))),
+            None => {}
+        }
+        for time in &facts.event_times {
+            parts.push(format!("event time {} from {}", schema.field(time.column).name(), self.relation(time.source)));
+        }
+        parts.join(", ")
+    }
+
+    fn closes(&self, closes: Option<&Closing>, schema: &Schema) -> String {
+        match closes {
+            None => "never closes".to_string(),
+            Some(Closing { source, column, end_after }) => {
+                let after = if *end_after == 0 { String::new() } else { format!(" + {}", interval(*end_after)) };
+                format!("closes when the watermark of {} passes {}{after}", self.relation(*source), schema.field(*column).name())
+            }
+        }
+    }
+
+    fn relation(&self, id: RelationId) -> String {
+        self.plan.imports.iter().find(|import| import.relation == id).map_or_else(|| format!("relation {id}"), |import| import.name.clone())
+    }
+}
+
+fn names(schema: &Schema, columns: impl Iterator<Item = usize>) -> String {
+    list(columns.map(|column| schema.field(column).name().clone()))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// Microseconds as Postgres prints an interval.
+fn interval(micros: i64) -> String {
+    let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}").trim_end_matches('0').to_string() };
+    format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}

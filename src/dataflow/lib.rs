@@ -1,0 +1,19 @@
+//! Weir's incremental dataflow: plans cut into fragments of plain operators over Arrow batches with weights.
+//!
+//! It knows no timely, no tokio, no SQL text, no disk and no clock: an operator is a struct that is pushed deltas and
+//! closed at the end of each epoch, so each can be tested alone. The engine runs [`fragment::Fragment`]s; the
+//! [`simulator`] does the same on one thread for tests.
+
+pub mod lower; // a plan cut into fragments at its exchanges
+pub mod fragment; // the operators between two exchanges, run as one
+mod operator; // what maintains its output as its input changes
+mod isolate; // which rows of a batch an expression fails on
+pub mod scatter; // a delta split by worker
+pub mod consolidate; // equal rows summed
+mod rows; // rows as text and as bytes
+mod checker; // what a plan promises, held against every delta in debug builds
+pub mod explain; // a plan as text
+pub mod simulator; // a dataflow of several workers on one thread
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Plans cut into fragments at their exchanges: what the engine builds on every worker.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use weir_common::error::Result;
+use weir_common::expr::ExprRef;
+use weir_common::hash::{NULL_HASH, owner};
+use weir_common::ids::RelationId;
+use weir_common::plan::{Facts, Node};
+
+use crate::checker::Checker;
+use crate::fragment::{Fragment, Step, Target};
+use crate::operator::Operator;
+use crate::operator::aggregate::AggregateSpec;
+use crate::operator::filter::Filter;
+use crate::operator::project::Project;
+use crate::operator::require_event_time::RequireEventTime;
+use crate::operator::union::Union;
+
+mod cut;
+
+/// Cuts the plan of `view` for this number of workers. What cannot be maintained is refused here.
+pub fn lower(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
+    cut::cut(plan, view, workers)
+}
+
+/// A view as fragments, with exchanges between them.
+#[derive(Clone, Debug)]
+pub struct DataflowPlan {
+    /// Name of the view.
+    pub view: String,
+    /// How many workers it was cut for.
+    pub workers: usize,
+    /// What it reads: one for each distinct (relation, columns); the index is the import's number.
+    pub imports: Vec<ImportSpec>,
+    /// In topological order; the last one feeds the view.
+    pub fragments: Vec<FragmentSpec>,
+    /// Of the view's rows.
+    pub schema: SchemaRef,
+    /// Of the view.
+    pub facts: Facts,
+}
+
+/// A relation that is read.
+#[derive(Clone, Debug)]
+pub struct ImportSpec {
+    /// Which.
+    pub relation: RelationId,
+    /// Its name, for EXPLAIN.
+    pub name: String,
+    /// The columns that are read of it, in this order.
+    pub columns: Vec<usize>,
+    /// Of the deltas that are to be pushed.
+    pub schema: SchemaRef,
+    /// Whether its rows are only ever added.
+    pub append_only: bool,
+}
+
+/// Everything between two exchanges.
+#[derive(Clone, Debug)]
+pub struct FragmentSpec {
+    /// For logs and metrics.
+    pub name: String,
+    /// Where its rows come from.
+    pub inputs: Vec<InputSpec>,
+    /// Of its output.
+    pub schema: SchemaRef,
+    pub(crate) view: Arc<str>,
+    /// In topological order.
+    pub(crate) steps: Vec<StepSpec>,
+    pub(crate) output: Place,
+    pub(crate) facts: Facts,
+    /// Whether the delete of a row comes to the worker where the row is.
+    pub(crate) settled: bool,
+}
+
+/// An input of a fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputSpec {
+    /// What it reads.
+    pub from: From,
+    /// Which worker gets which row.
+    pub route: Route,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// An import, by its number.
+    Import(usize),
+    /// The output of an earlier fragment.
+    Fragment(usize),
+}
+
+/// Which worker gets which row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Rows stay where they are.
+    Local,
+    /// [`owner`] of the hash of these columns; without columns one worker owns all.
+    Hash(Vec<usize>),
+}
+
+/// An operator of a fragment.
+#[derive(Clone, Debug)]
+pub(crate) struct StepSpec {
+    pub(crate) op: StepOp,
+    pub(crate) inputs: Vec<Place>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) facts: Facts,
+}
+
+/// Inside a fragment: what an operator reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Input(usize),
+    Step(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum StepOp {
+    Filter(ExprRef),
+    RequireEventTime(usize),
+    Project(Vec<ExprRef>),
+    Union,
+    Aggregate(AggregateSpec),
+}
+
+impl FragmentSpec {
+    /// Builds the fragment for one of `workers` workers; every worker builds its own.
+    pub fn build(&self, worker: usize, workers: usize) -> Fragment {
+        let mut inputs = vec![Vec::new(); self.inputs.len()];
+        let mut targets = vec![Target::Out; self.steps.len()];
+        let mut wire = |place: Place, target: Target| match place {
+            Place::Input(input) => inputs[input].push(target),
+            Place::Step(step) => targets[step] = target,
+        };
+        for (step, spec) in self.steps.iter().enumerate() {
+            for (port, place) in spec.inputs.iter().enumerate() {
+                wire(*place, Target::Step { step, port });
+            }
+        }
+        wire(self.output, Target::Out);
+        let owns_global = owner(NULL_HASH, workers) == worker;
+        let steps = self.steps.iter().zip(targets).map(|(spec, target)| Step { operator: self.operator(spec, owns_global), target });
+        let checker = cfg!(debug_assertions).then(|| Checker::new(&self.name, &self.schema, &self.facts, self.settled));
+        Fragment::new(inputs, steps.collect(), checker)
+    }
+
+    fn operator(&self, spec: &StepSpec, owns_global: bool) -> Box<dyn Operator> {
+        let view = self.view.clone();
+        match &spec.op {
+            StepOp::Filter(predicate) => Box::new(Filter::new(predicate.clone(), view)),
+            StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
+            StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
+            StepOp::Union => Box::new(Union::new(spec.schema.clone())),
+            StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global),
+        }
+    }
+}

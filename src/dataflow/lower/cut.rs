@@ -1,0 +1,218 @@
+//! Cuts a plan at its exchanges: everything between two of them becomes one fragment.
+//!
+//! A tree is lowered from its leaves. Each subtree gives an [`Open`] fragment, to which the step above is added; where
+//! rows must change workers it is sealed, and a new one opens behind an exchange.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use weir_common::error::{Error, Result};
+use weir_common::hash;
+use weir_common::plan::{AggregateCall, Facts, Node, Op};
+
+use crate::operator::aggregate::{AggregateSpec, Stage};
+use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Place, Route, StepOp, StepSpec};
+
+pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
+    assert!(workers > 0, "a dataflow runs on one worker or more");
+    let mut lowering = Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new() };
+    let mut last = lowering.node(plan)?;
+    if !plan.facts.append_only && !last.settles(&plan.facts) {
+        // The delete of a row must find it, also when the number of workers has changed in between.
+        let columns = plan.facts.key.clone().unwrap_or_else(|| (0..plan.schema.fields().len()).collect());
+        last = lowering.exchange(last, columns);
+    }
+    lowering.seal(last);
+    let Lowering { imports, fragments, .. } = lowering;
+    Ok(DataflowPlan { view: view.to_string(), workers, imports, fragments, schema: plan.schema.clone(), facts: plan.facts.clone() })
+}
+
+struct Lowering {
+    view: Arc<str>,
+    workers: usize,
+    imports: Vec<ImportSpec>,
+    fragments: Vec<FragmentSpec>,
+}
+
+/// A fragment to which steps are still added.
+struct Open {
+    inputs: Vec<InputSpec>,
+    steps: Vec<StepSpec>,
+    output: Place,
+    schema: SchemaRef,
+    facts: Facts,
+    spread: Spread,
+}
+
+/// Which worker has which row.
+#[derive(Clone, Debug, PartialEq)]
+enum Spread {
+    /// Nothing is known.
+    Anywhere,
+    /// The owner of the hash of these columns; without columns all rows are on one worker.
+    By(Vec<usize>),
+}
+
+impl Open {
+    fn add(mut self, op: StepOp, schema: SchemaRef, facts: Facts, spread: Spread) -> Open {
+        self.steps.push(StepSpec { op, inputs: vec![self.output], schema: schema.clone(), facts: facts.clone() });
+        let output = Place::Step(self.steps.len() - 1);
+        Open { output, schema, facts, spread, ..self }
+    }
+
+    /// Whether rows that are equal in `columns` are all on one worker.
+    fn gathers(&self, columns: impl Fn(usize) -> bool) -> bool {
+        matches!(&self.spread, Spread::By(by) if by.iter().all(|column| columns(*column)))
+    }
+
+    /// Whether the delete of a row comes to where the row is.
+    fn settles(&self, facts: &Facts) -> bool {
+        self.gathers(|column| facts.key.as_ref().is_none_or(|key| key.contains(&column)))
+    }
+}
+
+impl Lowering {
+    fn node(&mut self, node: &Node) -> Result<Open> {
+        let (schema, facts) = (node.schema.clone(), node.facts.clone());
+        match &node.op {
+            Op::Import { relation, name, columns } => {
+                let known = self.imports.iter().position(|import| import.relation == *relation && import.columns == *columns);
+                let import = known.unwrap_or(self.imports.len());
+                if known.is_none() {
+                    let (name, columns, append_only) = (name.clone(), columns.clone(), facts.append_only);
+                    self.imports.push(ImportSpec { relation: *relation, name, columns, schema: schema.clone(), append_only });
+                }
+                let spread = if self.workers == 1 { Spread::By(vec![]) } else { Spread::Anywhere };
+                let inputs = vec![InputSpec { from: From::Import(import), route: Route::Local }];
+                Ok(Open { inputs, steps: vec![], output: Place::Input(0), schema, facts, spread })
+            }
+            Op::Filter { predicate } => {
+                let input = self.input(node)?;
+                if *predicate.data_type() != DataType::Boolean {
+                    return Err(Error::internal(format!("filter {} is not a condition", predicate.describe())));
+                }
+                let spread = input.spread.clone();
+                Ok(input.add(StepOp::Filter(predicate.clone()), schema, facts, spread))
+            }
+            Op::RequireEventTime { column } => {
+                let input = self.input(node)?;
+                let spread = input.spread.clone();
+                Ok(input.add(StepOp::RequireEventTime(*column), schema, facts, spread))
+            }
+            Op::Project { exprs } => {
+                let input = self.input(node)?;
+                let moved = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
+                let spread = match &input.spread {
+                    Spread::By(by) => by.iter().map(moved).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
+                    Spread::Anywhere => Spread::Anywhere,
+                };
+                Ok(input.add(StepOp::Project(exprs.clone()), schema, facts, spread))
+            }
+            Op::UnionAll => {
+                let inputs = node.inputs.iter().map(|input| self.node(input)).collect::<Result<Vec<_>>>()?;
+                union(inputs, schema, facts)
+            }
+            Op::Aggregate { keys, calls } => {
+                let input = self.input(node)?;
+                self.aggregate(input, *keys, calls, schema, facts)
+            }
+        }
+    }
+
+    fn input(&mut self, node: &Node) -> Result<Open> {
+        match node.inputs.as_slice() {
+            [input] => self.node(input),
+            inputs => Err(Error::internal(format!("a plan step has {} inputs where it takes one", inputs.len()))),
+        }
+    }
+
+    fn aggregate(&mut self, input: Open, keys: usize, calls: &[AggregateCall], schema: SchemaRef, facts: Facts) -> Result<Open> {
+        let append_only = input.facts.append_only;
+        let spec = |stage| AggregateSpec { keys, calls: calls.to_vec(), stage, append_only };
+        let whole = spec(Stage::Whole);
+        whole.check(&input.schema, &schema)?;
+        if let Some(field) = (0..keys).map(|key| input.schema.field(key)).find(|field| !hashable(field.data_type())) {
+            return Err(Error::unsupported(format!("grouping by values of type {} cannot be maintained yet", field.data_type()))
+                .with_hint("Group by a cast of it, such as to text."));
+        }
+        let key: Vec<usize> = (0..keys).collect();
+        if input.gathers(|column| column < keys) {
+            let spread = input.spread.clone();
+            return Ok(input.add(StepOp::Aggregate(whole), schema, facts, spread));
+        }
+        let (input, stage) = if !calls.iter().any(|call| whole.keeps_values(call)) {
+            // Messages to the final step: they are never taken back, whatever the rows that they sum up.
+            let messages = Facts { append_only: true, ..Facts::default() };
+            let partial_schema = spec(Stage::Partial).partial_schema(&input.schema)?;
+            let partial = input.add(StepOp::Aggregate(spec(Stage::Partial)), partial_schema, messages, Spread::Anywhere);
+            (self.exchange(partial, key), Stage::Final)
+        } else {
+            (self.exchange(input, key), Stage::Whole)
+        };
+        let spread = input.spread.clone();
+        Ok(input.add(StepOp::Aggregate(spec(stage)), schema, facts, spread))
+    }
+
+    /// Brings rows that are equal in `columns` together. Columns that cannot be hashed are left out: the rest gathers
+    /// these rows too, only on fewer workers.
+    fn exchange(&mut self, open: Open, columns: Vec<usize>) -> Open {
+        let columns: Vec<usize> = columns.into_iter().filter(|column| hashable(open.schema.field(*column).data_type())).collect();
+        let (schema, facts, spread) = (open.schema.clone(), open.facts.clone(), Spread::By(columns.clone()));
+        let from = match open.inputs.as_slice() {
+            [InputSpec { from, route: Route::Local }] if open.steps.is_empty() => *from,
+            _ => From::Fragment(self.seal(open)),
+        };
+        Open { inputs: vec![InputSpec { from, route: Route::Hash(columns) }], steps: vec![], output: Place::Input(0), schema, facts, spread }
+    }
+
+    fn seal(&mut self, open: Open) -> usize {
+        let index = self.fragments.len();
+        let settled = matches!(open.spread, Spread::By(_)) || open.facts.append_only;
+        let Open { inputs, steps, output, schema, facts, .. } = open;
+        let name = format!("{}.{index}", self.view);
+        self.fragments.push(FragmentSpec { name, inputs, schema, view: self.view.clone(), steps, output, facts, settled });
+        index
+    }
+}
+
+/// All inputs in one fragment, under one step.
+fn union(inputs: Vec<Open>, schema: SchemaRef, facts: Facts) -> Result<Open> {
+    let Some(first) = inputs.first() else { return Err(Error::internal("a union of nothing")) };
+    let spread = if inputs.iter().all(|input| input.spread == first.spread) { first.spread.clone() } else { Spread::Anywhere };
+    let mut merged = Open { inputs: vec![], steps: vec![], output: Place::Input(0), schema, facts, spread };
+    let mut outputs = Vec::with_capacity(inputs.len());
+    for open in inputs {
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(&open.schema) != types(&merged.schema) {
+            return Err(Error::internal("the inputs of a union differ in their types"));
+        }
+        let places: Vec<usize> = open
+            .inputs
+            .into_iter()
+            .map(|input| {
+                merged.inputs.iter().position(|known| *known == input).unwrap_or_else(|| {
+                    merged.inputs.push(input);
+                    merged.inputs.len() - 1
+                })
+            })
+            .collect();
+        let before = merged.steps.len();
+        let moved = |place: Place| match place {
+            Place::Input(input) => Place::Input(places[input]),
+            Place::Step(step) => Place::Step(before + step),
+        };
+        merged.steps.extend(open.steps.into_iter().map(|step| StepSpec { inputs: step.inputs.into_iter().map(moved).collect(), ..step }));
+        outputs.push(moved(open.output));
+    }
+    let (schema, facts) = (merged.schema.clone(), merged.facts.clone());
+    merged.steps.push(StepSpec { op: StepOp::Union, inputs: outputs, schema, facts });
+    merged.output = Place::Step(merged.steps.len() - 1);
+    Ok(merged)
+}
+
+/// Whether the stable hash takes values of this type.
+fn hashable(data_type: &DataType) -> bool {
+    let schema = Arc::new(Schema::new(vec![Field::new("key", data_type.clone(), true)]));
+    hash::rows(&RecordBatch::new_empty(schema), &[0]).is_ok()
+}

@@ -1,0 +1,39 @@
+//! Operators: each maintains its output while its input changes.
+
+use weir_common::delta::Delta;
+use weir_common::error::Result;
+
+use crate::fragment::Context;
+
+pub(crate) mod aggregate; // one row a group
+pub(crate) mod filter; // rows for which a predicate is true
+pub(crate) mod project; // new columns from each row
+pub(crate) mod require_event_time; // rows that are in a window at all
+pub(crate) mod union; // rows of several inputs
+
+/// One step of a fragment, on one thread.
+///
+/// # Contract
+/// - `push` takes rows of the current epoch, any number of calls, ports in any order; its output goes to `cx.out`.
+/// - `close` is called once an epoch, when it is complete on all ports and the operators above have closed; it emits
+///   what depends on completeness. The state is then the state as of the epoch.
+/// - An `Err` is a defect of Weir, not of a row: rows that fail go to `cx.dead`.
+pub(crate) trait Operator: Send {
+    /// Takes rows of the current epoch.
+    fn push(&mut self, port: usize, delta: Delta, cx: &mut Context) -> Result<()>;
+
+    /// The current epoch is complete.
+    fn close(&mut self, _cx: &mut Context) -> Result<()> {
+        Ok(())
+    }
+
+    /// Bytes of state.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// Groups in the state.
+    fn groups(&self) -> usize {
+        0
+    }
+}

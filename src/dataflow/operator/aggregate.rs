@@ -1,0 +1,125 @@
+//! GROUP BY: what an aggregate computes, and the operators that do it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use weir_common::error::{Error, Result};
+use weir_common::plan::{AggregateCall, AggregateFunction};
+
+use crate::operator::Operator;
+use crate::operator::aggregate::accumulator::{Accumulator, accumulator};
+use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::partial::PartialAggregate;
+use crate::operator::aggregate::whole::Aggregate;
+
+mod keys; // from key columns to slots and back
+mod packed_keys; // keys of fixed width in one word
+mod encoded_keys; // all other keys
+mod accumulator; // the state of one aggregate over all groups
+mod count; // count
+mod integer_sum; // sum and avg of integers and decimals
+mod float_sum; // sum and avg of floats
+mod exact; // floats summed without rounding
+mod min_max; // min and max
+mod ordered; // values as words in the same order
+mod partial; // the sums of an epoch, before an exchange
+mod whole; // the groups and their results
+
+/// What an aggregate computes, and which part of it.
+#[derive(Clone, Debug)]
+pub(crate) struct AggregateSpec {
+    /// How many leading columns of the input are the key.
+    pub(crate) keys: usize,
+    pub(crate) calls: Vec<AggregateCall>,
+    pub(crate) stage: Stage,
+    /// Whether rows of the input, before any partial sums, are never taken back.
+    pub(crate) append_only: bool,
+}
+
+/// Which part of an aggregate an operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// From rows to results.
+    Whole,
+    /// From rows to the sums of one epoch on one worker.
+    Partial,
+    /// From such sums to results.
+    Final,
+}
+
+impl AggregateSpec {
+    /// Whether it can be maintained over this input.
+    pub(crate) fn check(&self, input: &Schema, output: &Schema) -> Result<()> {
+        let column = |column: usize| input.fields().get(column).ok_or_else(|| Error::internal(format!("there is no column {column} to aggregate")));
+        for call in &self.calls {
+            accumulator(call, self.append_only)?;
+            if let Some(argument) = call.argument.map(column).transpose()?.filter(|argument| *argument.data_type() != call.input) {
+                return Err(Error::internal(format!("{} is planned over {} but reads {}", call.name, call.input, argument.data_type())));
+            }
+            if call.filter.map(column).transpose()?.is_some_and(|filter| *filter.data_type() != DataType::Boolean) {
+                return Err(Error::internal(format!("the filter of {} is not a condition", call.name)));
+            }
+        }
+        let types = (0..self.keys).map(|key| Ok(column(key)?.data_type())).chain(self.calls.iter().map(|call| Ok(&call.output)));
+        if types.collect::<Result<Vec<_>>>()? != output.fields().iter().map(|field| field.data_type()).collect::<Vec<_>>() {
+            return Err(Error::internal("an aggregate's columns are not what the plan says"));
+        }
+        Keys::new(&key_types(input, self.keys)).map(|_| ())
+    }
+
+    /// Whether a group keeps every value of this call, since the one that it shows may be taken back.
+    pub(crate) fn keeps_values(&self, call: &AggregateCall) -> bool {
+        !self.append_only && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max)
+    }
+
+    /// The columns that the partial stage sends: the key, the number of rows, then the state of each call.
+    pub(crate) fn partial_schema(&self, input: &Schema) -> Result<SchemaRef> {
+        let mut fields: Vec<Field> = (0..self.keys).map(|key| input.field(key).clone()).collect();
+        fields.push(Field::new("rows", DataType::Int64, true));
+        for call in &self.calls {
+            let states = accumulator(call, self.append_only)?.state_types();
+            fields.extend(states.into_iter().enumerate().map(|(part, state)| Field::new(format!("{}.{part}", call.name), state, true)));
+        }
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// Builds the operator; `owns_global` says whether this worker has the one group of an aggregate without a key.
+    pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Box<dyn Operator> {
+        let keys = Keys::new(&key_types(&schema, self.keys)).expect("checked when the plan was lowered");
+        let accumulators = self.calls.iter().map(|call| accumulator(call, self.append_only).expect("checked when the plan was lowered"));
+        let groups = Groups { keys, rows: Vec::new(), accumulators: accumulators.collect(), slots: Vec::new() };
+        match self.stage {
+            Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
+            Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global)),
+        }
+    }
+}
+
+/// Keys, how many rows each group has, and the state of each call.
+struct Groups {
+    keys: Keys,
+    rows: Vec<i64>,
+    accumulators: Vec<Box<dyn Accumulator>>,
+    /// The slots of the current batch.
+    slots: Vec<u32>,
+}
+
+impl Groups {
+    /// Makes room for all slots.
+    fn grow(&mut self) {
+        let slots = self.keys.slots();
+        if slots > self.rows.len() {
+            self.rows.resize(slots, 0);
+            self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(slots));
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let cells: usize = self.accumulators.iter().map(|accumulator| accumulator.memory_bytes()).sum();
+        self.keys.memory_bytes() + self.rows.capacity() * size_of::<i64>() + self.slots.capacity() * size_of::<u32>() + cells
+    }
+}
+
+fn key_types(schema: &Schema, keys: usize) -> Vec<DataType> {
+    schema.fields().iter().take(keys).map(|field| field.data_type().clone()).collect()
+}

@@ -1,0 +1,168 @@
+//! A dataflow of several workers on one thread: the first runtime of a plan, and the one that tests use.
+
+use std::collections::BTreeMap;
+
+use arrow::array::Array;
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use weir_common::dead_letter::DeadLetter;
+use weir_common::delta::Delta;
+use weir_common::error::Result;
+use weir_common::ids::Epoch;
+
+use crate::fragment::{Context, Fragment};
+use crate::lower::{DataflowPlan, From, Route};
+use crate::scatter::scatter;
+
+/// Runs a plan on simulated workers, one epoch after the other.
+///
+/// A fragment that fails is a defect of Weir, so the simulator panics with its error.
+pub struct Simulator {
+    plan: DataflowPlan,
+    /// By fragment, then by worker.
+    fragments: Vec<Vec<Fragment>>,
+    epoch: Epoch,
+    out: Vec<Delta>,
+    dead: Vec<DeadLetter>,
+}
+
+impl Simulator {
+    /// Builds the plan's fragments for each worker; `workers` is what the plan was cut for.
+    pub fn new(plan: &DataflowPlan, workers: usize) -> Self {
+        assert_eq!(plan.workers, workers, "a plan is cut for a number of workers");
+        let fragments = plan.fragments.iter().map(|spec| (0..workers).map(|worker| spec.build(worker, workers)).collect()).collect();
+        Simulator { plan: plan.clone(), fragments, epoch: 1, out: Vec::new(), dead: Vec::new() }
+    }
+
+    /// Rows of the current epoch that reach an import on this worker.
+    pub fn push(&mut self, import: usize, delta: Delta, worker: usize) {
+        self.route(From::Import(import), worker, vec![delta]).unwrap_or_else(|error| panic!("{}: {error:?}", self.plan.view));
+    }
+
+    /// Ends the epoch and begins the next one: what all workers put out for the view in it.
+    pub fn close_epoch(&mut self) -> Vec<Delta> {
+        for fragment in 0..self.fragments.len() {
+            for worker in 0..self.plan.workers {
+                let mut out = Vec::new();
+                let mut cx = Context { epoch: self.epoch, out: &mut out, dead: &mut self.dead };
+                let closed = self.fragments[fragment][worker].close(&mut cx);
+                closed.and_then(|()| self.route(From::Fragment(fragment), worker, out)).unwrap_or_else(|error| {
+                    panic!("{} on worker {worker}, closing epoch {}: {error:?}", self.plan.fragments[fragment].name, self.epoch)
+                });
+            }
+        }
+        self.epoch += 1;
+        std::mem::take(&mut self.out)
+    }
+
+    /// Dead letters since the last call.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.dead)
+    }
+
+    /// Bytes of state, over all workers.
+    pub fn memory_bytes(&self) -> usize {
+        self.fragments.iter().flatten().map(Fragment::memory_bytes).sum()
+    }
+
+    /// Groups in the state, over all workers.
+    pub fn groups(&self) -> usize {
+        self.fragments.iter().flatten().map(Fragment::groups).sum()
+    }
+
+    /// Hands deltas to every fragment that reads `from`, and what these put out to the next ones.
+    fn route(&mut self, from: From, worker: usize, deltas: Vec<Delta>) -> Result<()> {
+        if from == From::Fragment(self.fragments.len() - 1) {
+            self.out.extend(deltas);
+            return Ok(());
+        }
+        for fragment in 0..self.fragments.len() {
+            for input in 0..self.plan.fragments[fragment].inputs.len() {
+                let spec = self.plan.fragments[fragment].inputs[input].clone();
+                if spec.from != from {
+                    continue;
+                }
+                for delta in deltas.iter().cloned() {
+                    let parts = match &spec.route {
+                        Route::Local => vec![(worker, delta)],
+                        Route::Hash(columns) => scatter(delta, columns, self.plan.workers)?,
+                    };
+                    for (target, part) in parts {
+                        let mut out = Vec::new();
+                        let mut cx = Context { epoch: self.epoch, out: &mut out, dead: &mut self.dead };
+                        self.fragments[fragment][target].push(input, part, &mut cx)?;
+                        self.route(From::Fragment(fragment), target, out)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a relation, summed up from its deltas: each row as text, with how often it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Integral {
+    rows: BTreeMap<Vec<Option<String>>, i64>,
+}
+
+impl Integral {
+    /// No rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies a delta.
+    pub fn add(&mut self, delta: &Delta) {
+        for (row, values) in text(delta).into_iter().enumerate() {
+            let weight = delta.weights.get(row);
+            let count = self.rows.entry(values.clone()).or_insert(0);
+            *count += weight;
+            if *count == 0 {
+                self.rows.remove(&values);
+            }
+        }
+    }
+
+    /// Every row as often as it is there, in order. A negative multiplicity panics: no relation has that.
+    pub fn rows(&self) -> Vec<Vec<Option<String>>> {
+        let times = |row: &Vec<Option<String>>, count: i64| {
+            assert!(count > 0, "row {row:?} is there {count} times");
+            vec![row.clone(); count as usize]
+        };
+        self.rows.iter().flat_map(|(row, count)| times(row, *count)).collect()
+    }
+
+    /// Every distinct row with its multiplicity, negative ones included.
+    pub fn counts(&self) -> &BTreeMap<Vec<Option<String>>, i64> {
+        &self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// Each row as text, NULL as `None`.
+fn text(delta: &Delta) -> Vec<Vec<Option<String>>> {
+    let options = FormatOptions::new();
+    let schema: SchemaRef = delta.rows.schema();
+    let formatters: Vec<ArrayFormatter> = delta
+        .rows
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            ArrayFormatter::try_new(column.as_ref(), &options).unwrap_or_else(|error| panic!("column {}: {error}", field.name()))
+        })
+        .collect();
+    (0..delta.num_rows())
+        .map(|row| {
+            let value = |(column, formatter): (usize, &ArrayFormatter)| {
+                (!delta.rows.column(column).is_null(row)).then(|| formatter.value(row).to_string())
+            };
+            formatters.iter().enumerate().map(value).collect()
+        })
+        .collect()
+}

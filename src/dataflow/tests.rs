@@ -1,0 +1,115 @@
+//! Tests of whole dataflows in the simulator: plans by hand, rows by chance, results recomputed from scratch.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use weir_common::error::Result;
+use weir_common::expr::{BatchExpr, Column, ExprRef};
+use weir_common::ids::RelationId;
+use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
+
+mod aggregates; // every aggregate over every type, against a recomputation
+mod dead_letters; // rows that fail
+mod plans; // where exchanges are, and what EXPLAIN says
+mod promises; // the checker, scatter and consolidate
+
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    Arc::new(Schema::new(columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect::<Vec<_>>()))
+}
+
+fn import(name: &str, columns: &[(&str, DataType)], facts: Facts) -> Node {
+    let id = RelationId(RelationId::FIRST_USER.0 + name.bytes().map(u32::from).sum::<u32>());
+    let op = Op::Import { relation: id, name: name.to_string(), columns: (0..columns.len()).collect() };
+    Node { op, inputs: vec![], schema: schema(columns), facts }
+}
+
+fn append_only() -> Facts {
+    Facts { append_only: true, ..Facts::default() }
+}
+
+fn filter(input: Node, predicate: ExprRef) -> Node {
+    Node { schema: input.schema.clone(), facts: input.facts.clone(), op: Op::Filter { predicate }, inputs: vec![input] }
+}
+
+fn project(input: Node, exprs: Vec<(&str, ExprRef)>, facts: Facts) -> Node {
+    let columns: Vec<_> = exprs.iter().map(|(name, expr)| (*name, expr.data_type().clone())).collect();
+    let exprs = exprs.into_iter().map(|(_, expr)| expr).collect();
+    Node { schema: schema(&columns), facts, op: Op::Project { exprs }, inputs: vec![input] }
+}
+
+fn aggregate(input: Node, keys: usize, calls: Vec<AggregateCall>) -> Node {
+    let key_columns = (0..keys).map(|key| input.schema.field(key).as_ref_pair());
+    let columns: Vec<_> = key_columns.chain(calls.iter().map(|call| (call.name.clone(), call.output.clone()))).collect();
+    let columns: Vec<_> = columns.iter().map(|(name, data_type)| (name.as_str(), data_type.clone())).collect();
+    let facts = Facts { key: Some((0..keys).collect()), ..Facts::default() };
+    Node { schema: schema(&columns), facts, op: Op::Aggregate { keys, calls }, inputs: vec![input] }
+}
+
+trait Pair {
+    fn as_ref_pair(&self) -> (String, DataType);
+}
+
+impl Pair for Field {
+    fn as_ref_pair(&self) -> (String, DataType) {
+        (self.name().clone(), self.data_type().clone())
+    }
+}
+
+fn column(index: usize, name: &str, data_type: DataType) -> ExprRef {
+    Arc::new(Column { index, name: name.to_string(), data_type })
+}
+
+/// A call as the planner would make it, with Postgres's result type.
+fn call(function: AggregateFunction, argument: Option<(usize, DataType)>, filter: Option<usize>) -> AggregateCall {
+    use AggregateFunction::*;
+    let input = argument.as_ref().map_or(DataType::Null, |(_, data_type)| data_type.clone());
+    let output = match (function, &input) {
+        (Count, _) => DataType::Int64,
+        (Min | Max, input) => input.clone(),
+        (Sum, DataType::Int64) => DataType::Decimal128(38, 0),
+        (Sum, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, *scale),
+        (Sum, DataType::Float32) => DataType::Float32,
+        (_, DataType::Float32 | DataType::Float64) => DataType::Float64,
+        (Sum, _) => DataType::Int64,
+        (Avg, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, (*scale).max(16)),
+        (Avg, _) => DataType::Decimal128(38, 16),
+    };
+    let argument = argument.map(|(column, _)| column);
+    let name = match argument {
+        None => "count(*)".to_string(),
+        Some(column) => format!("{}(#{column})", format!("{function:?}").to_lowercase()),
+    };
+    let name = filter.map_or(name.clone(), |filter| format!("{name} filter (#{filter})"));
+    AggregateCall { function, argument, filter, input, output, name }
+}
+
+/// An expression by a closure.
+struct Closure<F> {
+    data_type: DataType,
+    text: &'static str,
+    evaluate: F,
+}
+
+impl<F> std::fmt::Debug for Closure<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl<F: Fn(&RecordBatch) -> Result<ArrayRef> + Send + Sync> BatchExpr for Closure<F> {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        (self.evaluate)(batch)
+    }
+    fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+    fn describe(&self) -> String {
+        self.text.to_string()
+    }
+}
+
+fn expr(text: &'static str, data_type: DataType, evaluate: impl Fn(&RecordBatch) -> Result<ArrayRef> + Send + Sync + 'static) -> ExprRef {
+    Arc::new(Closure { data_type, text, evaluate })
+}

@@ -1,0 +1,378 @@
+//! The timely adapter: fragments as timely operators that see epochs strictly in order. All timely code that touches data is here.
+//!
+//! # Invariants
+//! - Rows of the epoch that the frontier stands at may be pushed at once; later ones wait; no operator handles two epochs.
+//! - Apart from the head, an operator holds capabilities only for epochs whose rows it holds, and for its first epoch,
+//!   which it closes even without rows: a global aggregate has a row over no input.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use timely::container::NoopBuilder;
+use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream as TimelyStream};
+use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::Activator;
+use weir_common::dead_letter::DeadLetter;
+use weir_common::delta::Delta;
+use weir_common::error::{Error, Result};
+use weir_common::ids::{Epoch, StreamId};
+use weir_common::limits::HYDRATION_SLICE_ROWS;
+use weir_common::snapshot::Run;
+use weir_dataflow::fragment::{Context, Fragment};
+use weir_dataflow::lower::{From as InputFrom, Route};
+
+use crate::chunk::{Chunk, HashScatter};
+use crate::hub::{Hub, Queue, Stream, Subscription};
+use crate::lane::NewView;
+
+/// A view's dataflow on one worker, from outside.
+pub struct Dataflow {
+    /// Set to end it.
+    dropped: Rc<Cell<bool>>,
+    head: Rc<Activator>,
+    /// The streams it reads and the queues it reads them through.
+    pub inputs: Rc<RefCell<Vec<(StreamId, Queue)>>>,
+    imports: Rc<RefCell<Vec<Import>>>,
+    /// What its fragments hold.
+    pub state: Vec<Rc<Cell<StateSize>>>,
+    /// Why it stopped computing, if it did.
+    pub failure: Rc<RefCell<Option<Error>>>,
+}
+
+/// The size of a fragment's state.
+#[derive(Clone, Copy, Default)]
+pub struct StateSize {
+    /// Bytes.
+    pub bytes: usize,
+    /// Groups.
+    pub groups: usize,
+}
+
+struct Import {
+    columns: Vec<usize>,
+    source: Rc<RefCell<Stream>>,
+    queue: Queue,
+    snapshot: VecDeque<Run>,
+}
+
+impl Dataflow {
+    /// Lets the head take in what its queues hold and move on to the latest open epoch.
+    pub fn wake(&self) {
+        self.head.activate();
+    }
+
+    /// Ends the dataflow: it lets go of its inputs and timely removes it.
+    pub fn end(&self, hub: &Hub) {
+        self.dropped.set(true);
+        for (id, queue) in self.inputs.borrow().iter() {
+            if hub.contains(*id) {
+                hub.get(*id).borrow_mut().subscribers.retain(|subscriber| !Rc::ptr_eq(&subscriber.queue, queue));
+            }
+        }
+        self.head.activate();
+    }
+
+    /// Reads from another stream from now on. Both stand at the same position and no epoch is in flight.
+    pub fn rebind(&self, hub: &Hub, from: StreamId, to: StreamId) {
+        for (index, (id, queue)) in self.inputs.borrow_mut().iter_mut().enumerate() {
+            if *id == from {
+                hub.get(from).borrow_mut().subscribers.retain(|subscriber| !Rc::ptr_eq(&subscriber.queue, queue));
+                let target = hub.get(to);
+                target.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: self.head.clone() });
+                self.imports.borrow_mut()[index].source = target;
+                *id = to;
+            }
+        }
+    }
+}
+
+/// Builds a view's dataflow; its output goes to `view_stream`. Every worker builds the same, at the same lane position.
+pub fn build(
+    worker: &mut timely::worker::Worker,
+    hub: &Hub,
+    view: &NewView,
+    view_stream: Rc<RefCell<Stream>>,
+    dead: Rc<RefCell<Vec<DeadLetter>>>,
+) -> Dataflow {
+    let (index, peers) = (worker.index(), worker.peers());
+    worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
+        let shared = Shared { dropped: Rc::new(Cell::new(false)), failure: Rc::default(), dead, at: view.at };
+        let (imports, streams, head) = head(scope, hub, view, &shared);
+        let mut outputs: Vec<TimelyStream<Epoch, Chunk>> = vec![];
+        let mut state = vec![];
+        let last = view.plan.fragments.len() - 1;
+        for (number, spec) in view.plan.fragments.iter().enumerate() {
+            let mut builder = OperatorBuilder::new(format!("{}: {}", view.name, spec.name), scope);
+            let mut ports = vec![];
+            for input in &spec.inputs {
+                let stream = match input.from {
+                    InputFrom::Import(import) => streams[import].clone(),
+                    InputFrom::Fragment(fragment) => outputs[fragment].clone(),
+                };
+                ports.push(port(&mut builder, stream, &input.route));
+            }
+            let (output, stream) = builder.new_output::<Chunk>();
+            outputs.push(stream);
+            let size = Rc::new(Cell::new(StateSize::default()));
+            state.push(size.clone());
+            let sink = (number == last).then(|| view_stream.clone());
+            let fragment = spec.build(index, peers);
+            let shared = shared.clone();
+            builder.build_reschedule(move |capabilities| {
+                let mut first = capabilities.into_iter().next().expect("one output, one capability");
+                first.downgrade(&shared.at);
+                let mut runner = Runner {
+                    fragment,
+                    ports,
+                    output: OutputBuilder::from(output),
+                    pending: BTreeMap::new(),
+                    current: Some((shared.at, first)),
+                    sink,
+                    size,
+                    shared,
+                };
+                move |frontiers: &[MutableAntichain<Epoch>]| {
+                    runner.run(frontiers);
+                    false
+                }
+            });
+        }
+        let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
+        Dataflow { dropped: shared.dropped, head, inputs: Rc::new(RefCell::new(inputs)), imports, state, failure: shared.failure }
+    })
+}
+
+/// What the operators of one dataflow share.
+#[derive(Clone)]
+struct Shared {
+    dropped: Rc<Cell<bool>>,
+    failure: Rc<RefCell<Option<Error>>>,
+    dead: Rc<RefCell<Vec<DeadLetter>>>,
+    /// The epoch of the snapshot that the view starts from.
+    at: Epoch,
+}
+
+/// The one operator that holds capabilities of its own: it brings snapshots and deltas of all imports into the dataflow.
+#[allow(clippy::type_complexity)] // three things that are made together
+fn head<'scope>(
+    scope: Scope<'scope, Epoch>,
+    hub: &Hub,
+    view: &NewView,
+    shared: &Shared,
+) -> (Rc<RefCell<Vec<Import>>>, Vec<TimelyStream<'scope, Epoch, Chunk>>, Rc<Activator>) {
+    let mut builder = OperatorBuilder::new(format!("{}: head", view.name), scope);
+    let activator = Rc::new(scope.activator_for(builder.operator_info().address));
+    let mut imports = vec![];
+    let mut outputs = vec![];
+    let mut streams = vec![];
+    for (spec, id) in view.plan.imports.iter().zip(&view.imports) {
+        let source = hub.get(*id);
+        let snapshot = source.borrow().shard.as_ref().map(|shard| shard.runs()).unwrap_or_default();
+        let queue = Queue::default();
+        source.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: activator.clone() });
+        imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into() });
+        let (output, stream) = builder.new_output::<Chunk>();
+        outputs.push(OutputBuilder::<Epoch, NoopBuilder<Chunk>>::from(output));
+        streams.push(stream);
+    }
+    let imports = Rc::new(RefCell::new(imports));
+    let (held, again, opened, shared) = (imports.clone(), activator.clone(), hub.opened.clone(), shared.clone());
+    builder.build_reschedule(move |mut capabilities| {
+        capabilities.iter_mut().for_each(|capability| capability.downgrade(&shared.at));
+        move |_: &[MutableAntichain<Epoch>]| {
+            if shared.dropped.get() {
+                capabilities.clear();
+                held.borrow_mut().clear();
+                return false;
+            }
+            let mut budget = HYDRATION_SLICE_ROWS;
+            for ((import, output), capability) in held.borrow_mut().iter_mut().zip(&mut outputs).zip(&mut capabilities) {
+                let result = feed(import, output, capability, &mut budget, opened.get());
+                if let Err(error) = result {
+                    shared.failure.borrow_mut().get_or_insert(error);
+                }
+                if !import.snapshot.is_empty() {
+                    again.activate();
+                }
+            }
+            false
+        }
+    });
+    activator.activate();
+    (imports, streams, activator)
+}
+
+/// Sends what one import has: its snapshot in slices, then its deltas epoch by epoch.
+fn feed(
+    import: &mut Import,
+    output: &mut OutputBuilder<Epoch, NoopBuilder<Chunk>>,
+    capability: &mut Capability<Epoch>,
+    budget: &mut usize,
+    opened: Epoch,
+) -> Result<()> {
+    let mut session = output.activate();
+    while *budget > 0
+        && let Some(run) = import.snapshot.pop_front()
+    {
+        let rows = run.batch()?.project(&import.columns)?;
+        *budget = budget.saturating_sub(rows.num_rows().max(1));
+        session.session_with_builder(&capability).give_container(&mut Chunk(Some(Delta::insert(rows))));
+    }
+    if !import.snapshot.is_empty() {
+        return Ok(());
+    }
+    for (epoch, delta) in import.queue.borrow_mut().drain(..) {
+        if epoch > *capability.time() {
+            capability.downgrade(&epoch);
+        }
+        let rows = delta.rows.project(&import.columns)?;
+        session.session_with_builder(&capability).give_container(&mut Chunk(Some(delta.with_rows(rows))));
+    }
+    let complete = import.source.borrow().complete_before(opened);
+    if complete > *capability.time() {
+        capability.downgrade(&complete);
+    }
+    Ok(())
+}
+
+/// Drains one input: calls back with the capability and the rows of each chunk.
+type Port = Box<dyn FnMut(&mut dyn FnMut(Capability<Epoch>, Delta))>;
+
+fn port<'scope>(builder: &mut OperatorBuilder<'scope, Epoch>, stream: TimelyStream<'scope, Epoch, Chunk>, route: &Route) -> Port {
+    macro_rules! drain {
+        ($input:expr) => {{
+            let mut input = $input;
+            Box::new(move |take: &mut dyn FnMut(Capability<Epoch>, Delta)| {
+                input.for_each(|capability, chunk| {
+                    if let Some(delta) = chunk.0.take() {
+                        take(capability.retain(0), delta);
+                    }
+                })
+            })
+        }};
+    }
+    match route {
+        Route::Local => drain!(builder.new_input(stream, Pipeline)),
+        Route::Hash(columns) => {
+            let columns = columns.clone();
+            drain!(builder.new_input(stream, DistributorPact(move |_peers| HashScatter { columns })))
+        }
+    }
+}
+
+/// Runs a fragment: epochs in order, each pushed, closed and sent on.
+struct Runner {
+    fragment: Fragment,
+    ports: Vec<Port>,
+    output: OutputBuilder<Epoch, NoopBuilder<Chunk>>,
+    /// Rows of epochs that are not at their turn yet.
+    pending: BTreeMap<Epoch, (Capability<Epoch>, Vec<(usize, Delta)>)>,
+    /// The epoch that has begun and is not closed.
+    current: Option<(Epoch, Capability<Epoch>)>,
+    /// Where the output goes if this is the last fragment.
+    sink: Option<Rc<RefCell<Stream>>>,
+    size: Rc<Cell<StateSize>>,
+    shared: Shared,
+}
+
+impl Runner {
+    fn run(&mut self, frontiers: &[MutableAntichain<Epoch>]) {
+        let pending = &mut self.pending;
+        for (number, port) in self.ports.iter_mut().enumerate() {
+            port(&mut |capability, delta| {
+                pending.entry(*capability.time()).or_insert_with(|| (capability, vec![])).1.push((number, delta));
+            });
+        }
+        if self.shared.dropped.get() {
+            self.pending.clear();
+            self.current = None;
+            return;
+        }
+        // An empty frontier: the inputs have ended, as they do only when the view is dropped.
+        let frontier = frontiers.iter().map(|frontier| frontier.frontier().first().copied().unwrap_or(Epoch::MAX)).min().unwrap_or(Epoch::MAX);
+        let mut worked = false;
+        loop {
+            if let Some((epoch, _)) = &self.current {
+                let epoch = *epoch;
+                worked |= self.push_pending(epoch);
+                if epoch >= frontier {
+                    break;
+                }
+                self.close(epoch);
+                worked = true;
+            }
+            match self.pending.first_entry() {
+                Some(entry) if *entry.key() <= frontier => {
+                    let epoch = *entry.key();
+                    let (capability, deltas) = entry.remove();
+                    self.current = Some((epoch, capability.clone()));
+                    self.pending.insert(epoch, (capability, deltas));
+                }
+                _ => break,
+            }
+        }
+        if worked {
+            self.size.set(StateSize { bytes: self.fragment.memory_bytes(), groups: self.fragment.groups() });
+        }
+        if let Some(sink) = &self.sink {
+            let sink = sink.borrow();
+            let complete = sink.frontier.as_ref().expect("a view's stream has a frontier");
+            // Timely starts every frontier at 0, before the epoch that the view starts from.
+            debug_assert!(frontier >= complete.get() || complete.get() == self.shared.at, "a frontier never moves back");
+            if frontier != Epoch::MAX && frontier > complete.get() {
+                complete.set(frontier);
+                sink.wake();
+            }
+        }
+    }
+
+    /// Pushes what has arrived for the current epoch; says whether there was anything.
+    fn push_pending(&mut self, epoch: Epoch) -> bool {
+        let Some((_, deltas)) = self.pending.remove(&epoch) else { return false };
+        let mut out = vec![];
+        for (port, delta) in deltas {
+            self.attempt(epoch, &mut out, |fragment, context| fragment.push(port, delta, context));
+        }
+        self.send(epoch, out);
+        true
+    }
+
+    /// Closes the current epoch and lets its capability go.
+    fn close(&mut self, epoch: Epoch) {
+        let mut out = vec![];
+        self.attempt(epoch, &mut out, |fragment, context| fragment.close(context));
+        self.send(epoch, out);
+        self.current = None;
+    }
+
+    /// Runs a step of the fragment; after a failure the view computes no more, and says why.
+    fn attempt(&mut self, epoch: Epoch, out: &mut Vec<Delta>, step: impl FnOnce(&mut Fragment, &mut Context) -> Result<()>) {
+        if self.shared.failure.borrow().is_some() {
+            return;
+        }
+        let mut dead = self.shared.dead.borrow_mut();
+        let result = step(&mut self.fragment, &mut Context { epoch, out, dead: &mut dead });
+        if let Err(error) = result {
+            tracing::error!(%error, epoch, "a view stopped computing");
+            self.shared.failure.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    fn send(&mut self, epoch: Epoch, deltas: Vec<Delta>) {
+        let (_, capability) = self.current.as_ref().expect("only the current epoch sends");
+        match &self.sink {
+            Some(sink) => deltas.into_iter().for_each(|delta| sink.borrow_mut().publish(epoch, delta)),
+            None => {
+                let mut session = self.output.activate();
+                for delta in deltas.into_iter().filter(|delta| !delta.is_empty()) {
+                    session.session_with_builder(capability).give_container(&mut Chunk(Some(delta)));
+                }
+            }
+        }
+    }
+}

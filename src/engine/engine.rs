@@ -1,0 +1,244 @@
+//! The handle that everybody else holds: start, define, write, read, ask, stop.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use arrow::datatypes::SchemaRef;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use weir_common::clock::Clock;
+use weir_common::delta::Delta;
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::{Epoch, RelationId};
+use weir_common::limits::LANE_REQUESTS_MAX;
+use weir_common::snapshot::Snapshot;
+use weir_dataflow::lower::DataflowPlan;
+
+use crate::lane::{Lane, PeekReply, Report};
+use crate::leader::{self, Ddl, Message};
+use crate::log::EpochLog;
+use crate::reader::SourceSpec;
+use crate::status::{Failures, Status};
+use crate::worker::{self, WorkerSeat};
+
+/// How to start an engine.
+pub struct EngineConfig {
+    /// Worker threads; at least 1.
+    pub workers: usize,
+    /// Tells wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Keeps the record of every epoch.
+    pub log: Box<dyn EpochLog>,
+}
+
+/// A table to create.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// The table.
+    pub id: RelationId,
+    /// Its name, for messages.
+    pub name: String,
+    /// Its columns, all nullable (NOT NULL is checked before rows get here).
+    pub schema: SchemaRef,
+    /// The primary key's columns.
+    pub key: Option<Vec<usize>>,
+}
+
+/// A materialized view to create.
+#[derive(Clone, Debug)]
+pub struct ViewSpec {
+    /// The view; its number is greater than those of all that it reads.
+    pub id: RelationId,
+    /// Its name, for messages.
+    pub name: String,
+    /// What it computes.
+    pub plan: Arc<DataflowPlan>,
+    /// The sources among the relations that it imports.
+    pub sources: BTreeMap<RelationId, SourceSpec>,
+}
+
+/// Rows that a transaction takes from and adds to one table.
+#[derive(Clone, Debug)]
+pub struct TableWrite {
+    /// The table.
+    pub table: RelationId,
+    /// The rows, in the table's schema; weights are +1 and -1, and a row with -1 is there.
+    pub delta: Delta,
+}
+
+/// A running engine. Clones are the same engine; it stops when [`Engine::stop`] is called.
+#[derive(Clone)]
+pub struct Engine {
+    leader: mpsc::UnboundedSender<Message>,
+    /// Bounds the requests that wait for the leader.
+    permits: Arc<Semaphore>,
+    workers: usize,
+    fatal: watch::Receiver<Option<String>>,
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// The first epoch of a new database.
+    pub const FIRST_EPOCH: Epoch = 1;
+
+    /// Starts the worker threads and the leader.
+    pub fn start(config: EngineConfig) -> Result<Engine> {
+        let workers = config.workers.max(1);
+        let (to_leader, from_all) = mpsc::unbounded_channel();
+        let stats = Arc::new((0..workers).map(|_| Mutex::default()).collect::<Vec<_>>());
+        let failures = Failures::default();
+        let mut inboxes = vec![];
+        let mut seats = vec![];
+        for _ in 0..workers {
+            let (send, inbox) = crossbeam_channel::unbounded();
+            inboxes.push(send);
+            let (leader, stats, failures) = (to_leader.clone(), stats.clone(), failures.clone());
+            seats.push(Mutex::new(Some(WorkerSeat { inbox, leader, stats, failures, first: Self::FIRST_EPOCH })));
+        }
+        let (announce, announced) = crossbeam_channel::bounded(workers);
+        let to_leader_of_workers = to_leader.clone();
+        let run = move || {
+            let config = timely::Config {
+                communication: timely::CommunicationConfig::Process(workers),
+                worker: timely::WorkerConfig::default(),
+            };
+            let guards = timely::execute(config, move |worker| {
+                let index = worker.index();
+                let seat = seats[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take().expect("each worker sits down once");
+                let _ = announce.send((index, std::thread::current()));
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker::run(worker, seat)));
+                if let Err(panic) = ended {
+                    let _ = to_leader_of_workers.send(Message::Report(index, Report::Died(panic_text(panic.as_ref()))));
+                }
+                // Dataflows that are still there would keep timely stepping for ever.
+                for dataflow in worker.installed_dataflows() {
+                    worker.drop_dataflow(dataflow);
+                }
+            });
+            if let Ok(guards) = guards {
+                for result in guards.join() {
+                    if let Err(error) = result {
+                        tracing::error!(error, "a worker ended badly");
+                    }
+                }
+            }
+        };
+        let timely = spawn("timely", run)?;
+        let mut threads = vec![None; workers];
+        for _ in 0..workers {
+            let (index, thread) = announced.recv().map_err(|_| Error::internal("the worker threads did not start"))?;
+            threads[index] = Some(thread);
+        }
+        let lane = Lane::new(inboxes.into_iter().zip(threads.into_iter().flatten()).collect());
+        let (died, fatal) = watch::channel(None);
+        let to_self = to_leader.clone();
+        let leader = spawn("leader", move || leader::run(config, lane, from_all, to_self, stats, failures, died))?;
+        Ok(Engine {
+            leader: to_leader,
+            permits: Arc::new(Semaphore::new(LANE_REQUESTS_MAX)),
+            workers,
+            fatal,
+            threads: Arc::new(Mutex::new(vec![leader, timely])),
+        })
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Adds an empty table; returns once writes and reads of it will be understood.
+    pub async fn create_table(&self, spec: TableSpec) -> Result<()> {
+        self.ddl(|reply| Ddl::CreateTable(spec, reply)).await
+    }
+
+    /// Adds a view; returns when it is filled from tables and views, and has begun to read its sources.
+    pub async fn create_view(&self, spec: ViewSpec) -> Result<()> {
+        self.ddl(|reply| Ddl::CreateView(spec, reply)).await
+    }
+
+    /// Removes tables and views, and the readers that only they used.
+    pub async fn drop_relations(&self, relations: Vec<RelationId>) -> Result<()> {
+        self.ddl(|reply| Ddl::Drop(relations, reply)).await
+    }
+
+    /// Writes all or nothing, in one epoch. When it returns, every view shows it to whoever reads from then on.
+    pub async fn write(&self, writes: Vec<TableWrite>) -> Result<Epoch> {
+        self.request(|reply| Message::Write(writes, reply)).await?
+    }
+
+    /// The relations as they are at one commit: all writes that have returned are in it.
+    pub async fn snapshot(&self, relations: &[(RelationId, SchemaRef)]) -> Result<(Epoch, Vec<Snapshot>)> {
+        let _permit = self.permits.acquire().await.map_err(|_| stopped())?;
+        let (reply, mut replies) = mpsc::unbounded_channel::<PeekReply>();
+        let streams = relations.iter().map(|(id, _)| (*id).into()).collect();
+        self.leader.send(Message::Peek(streams, reply)).map_err(|_| stopped())?;
+        let mut epoch = None;
+        let mut runs = vec![vec![]; relations.len()];
+        for _ in 0..self.workers {
+            let part = replies.recv().await.ok_or_else(|| {
+                Error::new(SqlState::UNDEFINED_TABLE, "a relation was dropped while it was being read").with_hint("Run the statement again.")
+            })?;
+            assert!(epoch.is_none_or(|epoch| epoch == part.epoch), "all workers answer a read for one commit");
+            epoch = Some(part.epoch);
+            for (all, some) in runs.iter_mut().zip(part.runs) {
+                all.extend(some);
+            }
+        }
+        let epoch = epoch.unwrap_or_default();
+        let snapshots = relations.iter().zip(runs).map(|((_, schema), runs)| Snapshot { schema: schema.clone(), epoch, runs }).collect();
+        Ok((epoch, snapshots))
+    }
+
+    /// What there is to say about sources, views and dead letters.
+    pub async fn status(&self) -> Result<Status> {
+        self.request(Message::Status).await
+    }
+
+    /// Resolves when the engine has failed beyond use, with the reason.
+    pub async fn failed(&self) -> String {
+        let mut fatal = self.fatal.clone();
+        loop {
+            if let Some(reason) = fatal.borrow_and_update().clone() {
+                return reason;
+            }
+            if fatal.changed().await.is_err() {
+                // A stop that was asked for is no failure.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Stops readers, workers and the leader, and waits for them. Blocks.
+    pub fn stop(&self) {
+        let _ = self.leader.send(Message::Shutdown);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    async fn ddl(&self, make: impl FnOnce(oneshot::Sender<Result<()>>) -> Ddl) -> Result<()> {
+        self.request(|reply| Message::Ddl(make(reply))).await?
+    }
+
+    async fn request<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T> {
+        let _permit = self.permits.acquire().await.map_err(|_| stopped())?;
+        let (reply, answer) = oneshot::channel();
+        self.leader.send(make(reply)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(SqlState::ADMIN_SHUTDOWN, "the engine is stopping")
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(|error| Error::internal(format!("no thread for the {name}: {error}")))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_string()
+}

@@ -1,0 +1,138 @@
+//! The hub: the streams of one worker. Each has its deltas that are not committed yet, its served shard, and its readers.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use timely::scheduling::Activator;
+use weir_common::delta::Delta;
+use weir_common::error::Result;
+use weir_common::ids::{Epoch, StreamId};
+
+use crate::shard::Shard;
+
+/// Deltas on their way to one dataflow, with their epochs, oldest first.
+pub type Queue = Rc<RefCell<VecDeque<(Epoch, Delta)>>>;
+
+/// A dataflow's subscription to a stream.
+#[derive(Clone)]
+pub struct Subscription {
+    /// Where the stream's deltas are left.
+    pub queue: Queue,
+    /// Wakes the dataflow's head.
+    pub head: Rc<Activator>,
+}
+
+/// One stream on one worker.
+pub struct Stream {
+    /// The served rows; `None` for a source reader's stream, which keeps nothing.
+    pub shard: Option<Shard>,
+    /// Columns that decide where a row lives; `None` where rows come already placed.
+    pub placement: Option<Vec<usize>>,
+    /// Deltas by epoch, until the epoch commits.
+    pub pending: BTreeMap<Epoch, Vec<Delta>>,
+    /// Who reads it.
+    pub subscribers: Vec<Subscription>,
+    /// All epochs before it are complete on this worker; only views have one, for inputs it is the hub's `opened`.
+    pub frontier: Option<Rc<Cell<Epoch>>>,
+    /// The last epoch that touches this view.
+    pub last_affected: Epoch,
+}
+
+/// All streams of one worker.
+pub struct Hub {
+    streams: BTreeMap<StreamId, Rc<RefCell<Stream>>>,
+    /// The epoch after the last one that was opened.
+    pub opened: Rc<Cell<Epoch>>,
+}
+
+impl Hub {
+    /// A hub without streams; epoch `first` will be opened first.
+    pub fn new(first: Epoch) -> Self {
+        Hub { streams: BTreeMap::new(), opened: Rc::new(Cell::new(first)) }
+    }
+
+    /// Adds a stream.
+    pub fn add(&mut self, id: StreamId, stream: Stream) -> Rc<RefCell<Stream>> {
+        let stream = Rc::new(RefCell::new(stream));
+        let before = self.streams.insert(id, stream.clone());
+        assert!(before.is_none(), "stream {id:?} is made once");
+        stream
+    }
+
+    /// The stream of this number.
+    pub fn get(&self, id: StreamId) -> Rc<RefCell<Stream>> {
+        self.streams.get(&id).unwrap_or_else(|| panic!("stream {id:?} exists while the lane names it")).clone()
+    }
+
+    /// Whether there is such a stream.
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.streams.contains_key(&id)
+    }
+
+    /// Forgets a stream.
+    pub fn remove(&mut self, id: StreamId) {
+        self.streams.remove(&id);
+    }
+}
+
+impl Stream {
+    /// A stream of inputs (a table or a source reader).
+    pub fn input(shard: Option<Shard>, placement: Option<Vec<usize>>) -> Self {
+        Stream { shard, placement, pending: BTreeMap::new(), subscribers: vec![], frontier: None, last_affected: 0 }
+    }
+
+    /// The stream of a view that starts at epoch `at`.
+    pub fn view(shard: Shard, at: Epoch) -> Self {
+        Stream {
+            shard: Some(shard),
+            placement: None,
+            pending: BTreeMap::new(),
+            subscribers: vec![],
+            frontier: Some(Rc::new(Cell::new(at))),
+            last_affected: at,
+        }
+    }
+
+    /// Takes in a delta of an epoch and passes it on to whoever reads the stream.
+    pub fn publish(&mut self, epoch: Epoch, delta: Delta) {
+        if delta.is_empty() {
+            return;
+        }
+        for subscriber in &self.subscribers {
+            subscriber.queue.borrow_mut().push_back((epoch, delta.clone()));
+        }
+        if self.shard.is_some() {
+            self.pending.entry(epoch).or_default().push(delta);
+        }
+    }
+
+    /// All epochs before it are complete on this worker, given that epochs before `opened` have been opened.
+    pub fn complete_before(&self, opened: Epoch) -> Epoch {
+        match &self.frontier {
+            None => opened,
+            // A view that no later epoch touches is complete up to now.
+            Some(frontier) if frontier.get() > self.last_affected => opened,
+            Some(frontier) => frontier.get(),
+        }
+    }
+
+    /// Serves every epoch up to and including this one.
+    pub fn commit(&mut self, epoch: Epoch) -> Result<()> {
+        let later = self.pending.split_off(&(epoch + 1));
+        let due = std::mem::replace(&mut self.pending, later);
+        if let Some(shard) = &mut self.shard {
+            for (_, deltas) in due {
+                shard.apply(deltas)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes the heads of all dataflows that read the stream.
+    pub fn wake(&self) {
+        for subscriber in &self.subscribers {
+            subscriber.head.activate();
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! A shard: the served rows of one relation on one worker, as immutable runs with live masks.
+//!
+//! # Invariants
+//! - A run's rows never change; a delete clears a bit of its mask, copied first where a snapshot still holds it.
+//! - Each live row of a retractable shard has exactly one entry in the index; append-only shards have no index.
+//! - Runs of one size class are merged when there are [`CLASS_RUNS_MAX`] of them, so a row is moved O(log rows) times.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
+use arrow::buffer::{BooleanBuffer, MutableBuffer};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::*;
+use arrow::record_batch::RecordBatch;
+use arrow::util::bit_util;
+use hashbrown::HashTable;
+use weir_common::delta::{Delta, Weights};
+use weir_common::error::{Error, Result};
+use weir_common::hash;
+use weir_common::limits::RUN_ROWS_MAX;
+use weir_common::snapshot::Run;
+
+/// Runs of one size class before they are merged into one of the next.
+pub const CLASS_RUNS_MAX: usize = 8;
+
+/// Where a row lies: the run's slot and the row in it.
+type RowRef = (u32, u32);
+
+/// The served rows of a relation on one worker.
+pub struct Shard {
+    schema: SchemaRef,
+    /// Columns that go into a row's hash; the rest are compared only.
+    hashed: Vec<usize>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    index: Option<HashTable<RowRef>>,
+    live_rows: usize,
+}
+
+struct Slot {
+    rows: Arc<RecordBatch>,
+    /// A hash for each row; empty in append-only shards.
+    hashes: Vec<u64>,
+    live: Option<BooleanBuffer>,
+    dead: usize,
+    /// Bytes of its columns.
+    bytes: usize,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(schema: SchemaRef, append_only: bool) -> Self {
+        let hashable = |field: &&(usize, &FieldRef)| !field.1.data_type().is_nested();
+        let hashed = schema.fields().iter().enumerate().collect::<Vec<_>>().iter().filter(hashable).map(|(column, _)| *column).collect();
+        Shard { schema, hashed, slots: vec![], free: vec![], index: (!append_only).then(HashTable::new), live_rows: 0 }
+    }
+
+    /// Live rows.
+    pub fn live_rows(&self) -> usize {
+        self.live_rows
+    }
+
+    /// Bytes of runs, hashes and index.
+    pub fn memory_bytes(&self) -> usize {
+        let runs: usize = self.slots.iter().flatten().map(|slot| slot.bytes + slot.hashes.len() * 8 + slot.rows.num_rows() / 8).sum();
+        runs + self.index.as_ref().map_or(0, |index| index.capacity() * (size_of::<RowRef>() + 1))
+    }
+
+    /// The runs as they are now; later changes leave them alone.
+    pub fn runs(&self) -> Vec<Run> {
+        self.slots.iter().flatten().map(|slot| Run { rows: slot.rows.clone(), live: slot.live.clone() }).collect()
+    }
+
+    /// Applies the deltas of one epoch. Weights may be in any order; together they leave no row with a negative count.
+    pub fn apply(&mut self, deltas: Vec<Delta>) -> Result<()> {
+        if self.index.is_none() {
+            for delta in deltas {
+                debug_assert!(delta.is_append_only(), "an append-only relation got weights");
+                self.live_rows += delta.num_rows();
+                self.add_run(delta.rows, vec![])?;
+            }
+            return self.merge_classes();
+        }
+        let delta = match deltas.len() {
+            0 => return Ok(()),
+            1 => deltas.into_iter().next().expect("counted above"),
+            _ => Delta::concat(&self.schema, &deltas)?,
+        };
+        let hashes = hash::rows(&delta.rows, &self.hashed)?;
+        // Inserts first: a delete may concern a row of the same epoch.
+        let mut added: Vec<u32> = vec![];
+        let mut removed: Vec<(u32, i64)> = vec![];
+        match &delta.weights {
+            Weights::Ones => added.extend(0..delta.num_rows() as u32),
+            Weights::Each(weights) => {
+                for (row, weight) in weights.iter().enumerate() {
+                    match *weight {
+                        0 => {}
+                        weight if weight > 0 => added.extend(std::iter::repeat_n(row as u32, weight as usize)),
+                        weight => removed.push((row as u32, -weight)),
+                    }
+                }
+            }
+        }
+        let inserts = if added.len() == delta.num_rows() && removed.is_empty() && delta.is_append_only() {
+            (delta.rows.clone(), hashes.clone())
+        } else {
+            (take_record_batch(&delta.rows, &UInt32Array::from(added.clone()))?, added.iter().map(|row| hashes[*row as usize]).collect())
+        };
+        // One run holds at most RUN_ROWS_MAX rows, so that masks stay cheap to copy.
+        let mut offset = 0;
+        while offset < inserts.0.num_rows() {
+            let len = (inserts.0.num_rows() - offset).min(RUN_ROWS_MAX);
+            self.add_run(inserts.0.slice(offset, len), inserts.1[offset..offset + len].to_vec())?;
+            offset += len;
+        }
+        self.live_rows += added.len();
+        let mut kills: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (row, times) in removed {
+            for _ in 0..times {
+                let (slot, at) = self.unindex(&delta.rows, row as usize, hashes[row as usize]).ok_or_else(|| {
+                    Error::internal(format!("a row is taken back that is not there: {:?}", delta.rows.slice(row as usize, 1)))
+                })?;
+                kills.entry(slot).or_default().push(at);
+                self.live_rows -= 1;
+            }
+        }
+        for (slot, rows) in kills {
+            self.kill(slot, &rows)?;
+        }
+        self.merge_classes()
+    }
+
+    fn add_run(&mut self, rows: RecordBatch, hashes: Vec<u64>) -> Result<u32> {
+        if rows.num_rows() == 0 {
+            return Ok(u32::MAX);
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            (self.slots.len() - 1) as u32
+        });
+        let slots = &self.slots;
+        if let Some(index) = &mut self.index {
+            for (row, hash) in hashes.iter().enumerate() {
+                let rehash = |(slot, at): &RowRef| {
+                    if *slot == id { hashes[*at as usize] } else { slots[*slot as usize].as_ref().expect("indexed runs exist").hashes[*at as usize] }
+                };
+                index.insert_unique(*hash, (id, row as u32), rehash);
+            }
+        }
+        let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        self.slots[id as usize] = Some(Slot { rows: Arc::new(rows), hashes, live: None, dead: 0, bytes });
+        Ok(id)
+    }
+
+    /// Removes one index entry of a row equal to `rows[row]`.
+    fn unindex(&mut self, rows: &RecordBatch, row: usize, hash: u64) -> Option<RowRef> {
+        let slots = &self.slots;
+        let index = self.index.as_mut()?;
+        let entry = index.find_entry(hash, |(slot, at)| {
+            let slot = slots[*slot as usize].as_ref().expect("indexed runs exist");
+            slot.hashes[*at as usize] == hash && rows_equal(&slot.rows, *at as usize, rows, row)
+        });
+        entry.ok().map(|entry| entry.remove().0)
+    }
+
+    /// Clears the live bits of rows that are no longer indexed, and drops or rewrites the run when little is left.
+    fn kill(&mut self, id: u32, rows: &[u32]) -> Result<()> {
+        let slot = self.slots[id as usize].as_mut().expect("indexed runs exist");
+        let total = slot.rows.num_rows();
+        let live = slot.live.take().unwrap_or_else(|| BooleanBuffer::new_set(total));
+        debug_assert_eq!(live.offset(), 0, "masks are made here, from bit 0");
+        let bytes = live.into_inner();
+        let mut bits = bytes.into_mutable().unwrap_or_else(|shared| {
+            let mut copy = MutableBuffer::with_capacity(shared.len());
+            copy.extend_from_slice(shared.as_slice());
+            copy
+        });
+        for row in rows {
+            debug_assert!(bit_util::get_bit(bits.as_slice(), *row as usize), "a row dies once");
+            bit_util::unset_bit(bits.as_slice_mut(), *row as usize);
+        }
+        slot.live = Some(BooleanBuffer::new(bits.into(), 0, total));
+        slot.dead += rows.len();
+        if slot.dead == total {
+            self.slots[id as usize] = None;
+            self.free.push(id);
+        } else if slot.dead * 2 > total && total >= 64 {
+            self.rewrite(&[id])?;
+        }
+        Ok(())
+    }
+
+    /// Merges runs of a size class once there are enough of them.
+    fn merge_classes(&mut self) -> Result<()> {
+        loop {
+            let mut classes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+            for (id, slot) in self.slots.iter().enumerate() {
+                if let Some(slot) = slot
+                    && slot.rows.num_rows() < RUN_ROWS_MAX / CLASS_RUNS_MAX
+                {
+                    classes.entry((slot.rows.num_rows() as u32).ilog2() / 3).or_default().push(id as u32);
+                }
+            }
+            let Some((_, ids)) = classes.into_iter().find(|(_, ids)| ids.len() >= CLASS_RUNS_MAX) else { return Ok(()) };
+            self.rewrite(&ids)?;
+        }
+    }
+
+    /// Replaces runs by one run of their live rows.
+    fn rewrite(&mut self, ids: &[u32]) -> Result<()> {
+        let mut batches = vec![];
+        let mut hashes = vec![];
+        for id in ids {
+            let slot = self.slots[*id as usize].take().expect("only existing runs are rewritten");
+            self.free.push(*id);
+            match &slot.live {
+                None => {
+                    hashes.extend_from_slice(&slot.hashes);
+                    batches.push(slot.rows.as_ref().clone());
+                }
+                Some(live) => {
+                    batches.push(filter_record_batch(&slot.rows, &BooleanArray::new(live.clone(), None))?);
+                    if self.index.is_some() {
+                        hashes.extend(live.set_indices().map(|row| slot.hashes[row]));
+                    }
+                }
+            }
+            if let Some(index) = &mut self.index {
+                for (row, hash) in slot.hashes.iter().enumerate() {
+                    if slot.live.as_ref().is_none_or(|live| live.value(row))
+                        && let Ok(entry) = index.find_entry(*hash, |at| *at == (*id, row as u32))
+                    {
+                        entry.remove();
+                    }
+                }
+            }
+        }
+        let rows = concat_batches(&self.schema, &batches)?;
+        self.add_run(rows, hashes)?;
+        Ok(())
+    }
+}
+
+/// Whether two rows are the same value for value: NULL equals NULL, floats by their bits.
+fn rows_equal(a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> bool {
+    a.columns().iter().zip(b.columns()).all(|(a, b)| values_equal(a.as_ref(), i, b.as_ref(), j))
+}
+
+fn values_equal(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
+    match (a.is_null(i), b.is_null(j)) {
+        (true, true) => return true,
+        (false, false) => {}
+        _ => return false,
+    }
+    match a.data_type() {
+        DataType::Int64 => a.as_primitive::<Int64Type>().value(i) == b.as_primitive::<Int64Type>().value(j),
+        DataType::Int32 => a.as_primitive::<Int32Type>().value(i) == b.as_primitive::<Int32Type>().value(j),
+        DataType::Float64 => a.as_primitive::<Float64Type>().value(i).to_bits() == b.as_primitive::<Float64Type>().value(j).to_bits(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            a.as_primitive::<TimestampMicrosecondType>().value(i) == b.as_primitive::<TimestampMicrosecondType>().value(j)
+        }
+        DataType::Utf8 => a.as_string::<i32>().value(i) == b.as_string::<i32>().value(j),
+        _ => a.slice(i, 1).to_data() == b.slice(j, 1).to_data(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
+
+    use super::*;
+
+    fn rows(values: &[i64]) -> RecordBatch {
+        let ints: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+        let text: ArrayRef = Arc::new(StringArray::from(values.iter().map(|value| value.to_string()).collect::<Vec<_>>()));
+        RecordBatch::try_from_iter_with_nullable([("i", ints, true), ("t", text, true)]).unwrap()
+    }
+
+    fn contents(runs: &[Run]) -> BTreeMap<i64, i64> {
+        let mut counts = BTreeMap::new();
+        for run in runs {
+            for value in run.batch().unwrap().column(0).as_primitive::<Int64Type>().values() {
+                *counts.entry(*value).or_insert(0) += 1;
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn random_changes_equal_a_multiset_and_snapshots_stand_still() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut shard = Shard::new(rows(&[]).schema(), false);
+        let mut expected: BTreeMap<i64, i64> = BTreeMap::new();
+        let mut held = vec![];
+        for epoch in 0..400 {
+            let mut values = vec![];
+            let mut weights = vec![];
+            for _ in 0..random.usize(0..if epoch % 50 == 0 { 3000 } else { 20 }) {
+                let value = random.i64(0..200);
+                let count = expected.entry(value).or_insert(0);
+                let weight = if *count > 0 && random.bool() { -random.i64(1..=*count) } else { random.i64(1..4) };
+                *count += weight;
+                values.push(value);
+                weights.push(weight);
+            }
+            shard.apply(vec![Delta::weighted(rows(&values), weights)]).unwrap();
+            expected.retain(|_, count| *count != 0);
+            let runs = shard.runs();
+            assert_eq!(contents(&runs), expected, "after epoch {epoch}");
+            assert_eq!(shard.live_rows() as i64, expected.values().sum::<i64>());
+            if epoch % 37 == 0 {
+                held.push((runs, expected.clone()));
+            }
+        }
+        for (runs, expected) in held {
+            assert_eq!(contents(&runs), expected, "a snapshot moved");
+        }
+    }
+
+    #[test]
+    fn one_row_at_a_time_keeps_few_runs() {
+        let mut shard = Shard::new(rows(&[]).schema(), true);
+        for value in 0..5000 {
+            shard.apply(vec![Delta::insert(rows(&[value]))]).unwrap();
+        }
+        assert_eq!(shard.live_rows(), 5000);
+        assert!(shard.runs().len() < 50, "{} runs", shard.runs().len());
+    }
+}

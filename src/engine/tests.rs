@@ -1,0 +1,268 @@
+//! The engine with real worker threads: writes, views on views, attach, drop, sources, many idle views.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use weir_common::clock::SystemClock;
+use weir_common::delta::Delta;
+use weir_common::error::{Result, SqlState};
+use weir_common::expr::Column;
+use weir_common::ids::RelationId;
+use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
+use weir_common::snapshot::Snapshot;
+use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
+use weir_dataflow::lower::lower;
+
+use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::log::MemoryLog;
+use crate::reader::SourceSpec;
+
+fn engine(workers: usize) -> Engine {
+    Engine::start(EngineConfig { workers, clock: Arc::new(SystemClock), log: Box::new(MemoryLog::default()) }).unwrap()
+}
+
+fn ints(names: &[&str]) -> SchemaRef {
+    Arc::new(Schema::new(names.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect::<Vec<_>>()))
+}
+
+fn rows(schema: &SchemaRef, rows: &[Vec<i64>]) -> RecordBatch {
+    let columns = (0..schema.fields().len())
+        .map(|column| Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row[column]))) as ArrayRef)
+        .collect();
+    RecordBatch::try_new(schema.clone(), columns).unwrap()
+}
+
+fn read(snapshot: &Snapshot) -> BTreeSet<Vec<i64>> {
+    let mut found = BTreeSet::new();
+    for batch in snapshot.batches().unwrap() {
+        for row in 0..batch.num_rows() {
+            let values: Vec<i64> = batch.columns().iter().map(|column| column.as_primitive::<Int64Type>().value(row)).collect();
+            assert!(found.insert(values.clone()), "{values:?} twice");
+        }
+    }
+    found
+}
+
+fn import(relation: RelationId, schema: &SchemaRef, facts: Facts) -> Node {
+    let columns = (0..schema.fields().len()).collect();
+    Node { op: Op::Import { relation, name: format!("r{relation}"), columns }, inputs: vec![], schema: schema.clone(), facts }
+}
+
+/// `SELECT k, count(*) GROUP BY k` over the first column of a relation.
+fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
+    let key = Arc::new(Column { index: 0, name: "k".into(), data_type: DataType::Int64 });
+    let keys = Node {
+        op: Op::Project { exprs: vec![key] },
+        inputs: vec![import(relation, schema, Facts { append_only, ..Facts::default() })],
+        schema: ints(&["k"]),
+        facts: Facts { append_only, ..Facts::default() },
+    };
+    let call = AggregateCall {
+        function: AggregateFunction::Count,
+        argument: None,
+        filter: None,
+        input: DataType::Null,
+        output: DataType::Int64,
+        name: "count(*)".into(),
+    };
+    Node {
+        op: Op::Aggregate { keys: 1, calls: vec![call] },
+        inputs: vec![keys],
+        schema: ints(&["k", "n"]),
+        facts: Facts { key: Some(vec![0]), ..Facts::default() },
+    }
+}
+
+fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, SourceSpec>) -> ViewSpec {
+    let name = format!("v{id}");
+    ViewSpec { id: RelationId(id), plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources }
+}
+
+#[tokio::test]
+async fn a_write_that_returned_is_seen_in_views_on_views() {
+    for workers in [1, 3] {
+        let engine = engine(workers);
+        let table = RelationId(20000);
+        let schema = ints(&["k", "v"]);
+        engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]) }).await.unwrap();
+        // Half of the rows before the views exist, half after.
+        for value in 0..20 {
+            let delta = Delta::insert(rows(&schema, &[vec![value % 5, value]]));
+            engine.write(vec![TableWrite { table, delta }]).await.unwrap();
+        }
+        engine.create_view(view(&engine, 20001, &count(table, &schema, false), BTreeMap::new())).await.unwrap();
+        // How many keys have how many rows: the view's columns the other way round.
+        let counted = ints(&["k", "n"]);
+        let swap = Node {
+            op: Op::Project { exprs: vec![Arc::new(Column { index: 1, name: "n".into(), data_type: DataType::Int64 })] },
+            inputs: vec![import(RelationId(20001), &counted, Facts { key: Some(vec![0]), ..Facts::default() })],
+            schema: ints(&["n"]),
+            facts: Facts::default(),
+        };
+        let mut on_view = count(table, &schema, false);
+        on_view.inputs = vec![swap];
+        engine.create_view(view(&engine, 20002, &on_view, BTreeMap::new())).await.unwrap();
+        for value in 20..40 {
+            let delta = Delta::insert(rows(&schema, &[vec![value % 5, value]]));
+            engine.write(vec![TableWrite { table, delta }]).await.unwrap();
+            let wanted = [(RelationId(20001), counted.clone()), (RelationId(20002), counted.clone()), (table, schema.clone())];
+            let (_, snapshots) = engine.snapshot(&wanted).await.unwrap();
+            let per_key = (value + 1) / 5;
+            let more = (value + 1) % 5;
+            let expected: BTreeSet<Vec<i64>> = (0..5).map(|key| vec![key, per_key + i64::from(key < more)]).collect();
+            assert_eq!(read(&snapshots[0]), expected);
+            let expected: BTreeSet<Vec<i64>> =
+                [vec![per_key, 5 - more], vec![per_key + 1, more]].into_iter().filter(|row| row[1] > 0).collect();
+            assert_eq!(read(&snapshots[1]), expected);
+            assert_eq!(snapshots[2].num_rows() as i64, value + 1);
+        }
+        let delta = Delta::retract(rows(&schema, &(0..40).map(|value| vec![value % 5, value]).collect::<Vec<_>>()));
+        engine.write(vec![TableWrite { table, delta }]).await.unwrap();
+        let (_, snapshots) = engine.snapshot(&[(RelationId(20001), counted.clone()), (RelationId(20002), counted)]).await.unwrap();
+        assert_eq!((snapshots[0].num_rows(), snapshots[1].num_rows()), (0, 0));
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn keys_are_checked_in_the_order_of_writes() {
+    let engine = engine(2);
+    let table = RelationId(20000);
+    let schema = ints(&["k", "v"]);
+    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+    let insert = |key: i64, value: i64| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![key, value]])) }];
+    engine.write(insert(1, 10)).await.unwrap();
+    let error = engine.write(insert(1, 11)).await.unwrap_err();
+    assert_eq!(error.sqlstate(), SqlState::UNIQUE_VIOLATION);
+    assert_eq!(error.detail(), Some("Key (k)=(1) already exists."));
+    // An update: the old row goes, the new one has the same key.
+    let update = Delta::weighted(rows(&schema, &[vec![1, 10], vec![1, 12]]), vec![-1, 1]);
+    engine.write(vec![TableWrite { table, delta: update }]).await.unwrap();
+    let (_, snapshots) = engine.snapshot(&[(table, schema.clone())]).await.unwrap();
+    assert_eq!(read(&snapshots[0]), BTreeSet::from([vec![1, 12]]));
+    // Many writers of one key: exactly one wins.
+    let writes = (0..50).map(|value| {
+        let (engine, write) = (engine.clone(), insert(7, value));
+        tokio::spawn(async move { engine.write(write).await.is_ok() })
+    });
+    let mut won = 0;
+    for write in writes.collect::<Vec<_>>() {
+        won += i32::from(write.await.unwrap());
+    }
+    assert_eq!(won, 1);
+    engine.stop();
+}
+
+/// A source of `rows` rows (k = row % 7, event time = row seconds), some batches long.
+#[derive(Debug)]
+struct Numbers {
+    rows: i64,
+    schema: SchemaRef,
+}
+
+struct NumbersReader {
+    at: i64,
+    rows: i64,
+    schema: SchemaRef,
+}
+
+impl Numbers {
+    fn spec(rows: i64) -> SourceSpec {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("ts", time, true)]));
+        SourceSpec { name: "numbers".into(), source: Arc::new(Numbers { rows, schema }), watermark: Some((1, 5_000_000)) }
+    }
+}
+
+impl Source for Numbers {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+    fn finite(&self) -> bool {
+        true
+    }
+    fn open(&self) -> Result<Box<dyn SourceReader>> {
+        Ok(Box::new(NumbersReader { at: 0, rows: self.rows, schema: self.schema.clone() }))
+    }
+}
+
+impl SourceReader for NumbersReader {
+    fn next(&mut self) -> Result<Read> {
+        let end = (self.at + 1000).min(self.rows);
+        if self.at == end {
+            return Ok(Read::End);
+        }
+        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((self.at..end).map(|row| row % 7)));
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values((self.at..end).map(|row| row * 1_000_000)));
+        self.at = end;
+        let rows = RecordBatch::try_new(self.schema.clone(), vec![keys, times]).unwrap();
+        Ok(Read::Batch(SourceBatch { rows, dead: vec![], position: Position(end.to_string()), bytes: 0 }))
+    }
+}
+
+#[tokio::test]
+async fn views_of_a_source_created_at_any_time_see_all_of_it_and_share_the_reader_in_the_end() {
+    for workers in [1, 4] {
+        let engine = engine(workers);
+        let source = RelationId(20000);
+        let spec = Numbers::spec(200_000);
+        let plan = count(source, &spec.source.schema(), true);
+        let sources = BTreeMap::from([(source, spec.clone())]);
+        engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+        let part_way = async |rows: u64| {
+            while engine.status().await.unwrap().sources.iter().all(|reader| reader.rows < rows) {
+                tokio::task::yield_now().await;
+            }
+        };
+        part_way(20_000).await;
+        engine.create_view(view(&engine, 20002, &plan, sources.clone())).await.unwrap();
+        engine.create_view(view(&engine, 20003, &plan, sources)).await.unwrap();
+        part_way(50_000).await;
+        engine.drop_relations(vec![RelationId(20003)]).await.unwrap();
+        let status = loop {
+            let status = engine.status().await.unwrap();
+            if status.views.iter().all(|view| !view.filling) && status.sources.len() == 1 && status.in_flight == 0 {
+                break status;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(status.sources[0].rows, 200_000);
+        assert!(status.sources[0].at_end && status.sources[0].view.is_none());
+        assert_eq!(status.sources[0].watermark, Some(i64::MAX), "a source at its end closes all windows");
+        let counted = ints(&["k", "n"]);
+        let (_, snapshots) = engine.snapshot(&[(RelationId(20001), counted.clone()), (RelationId(20002), counted)]).await.unwrap();
+        let expected: BTreeSet<Vec<i64>> = (0..7).map(|key| vec![key, 200_000 / 7 + i64::from(key < 200_000 % 7)]).collect();
+        assert_eq!(read(&snapshots[0]), expected);
+        assert_eq!(read(&snapshots[1]), expected);
+        assert!(engine.snapshot(&[(RelationId(20003), ints(&["k", "n"]))]).await.is_err(), "dropped");
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_view_is_not_touched() {
+    let engine = engine(2);
+    let schema = ints(&["k", "v"]);
+    let (busy, quiet) = (RelationId(20000), RelationId(20001));
+    for id in [busy, quiet] {
+        engine.create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None }).await.unwrap();
+    }
+    for number in 0..50 {
+        engine.create_view(view(&engine, 20100 + number, &count(quiet, &schema, false), BTreeMap::new())).await.unwrap();
+    }
+    engine.create_view(view(&engine, 20200, &count(busy, &schema, false), BTreeMap::new())).await.unwrap();
+    let write = |table| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1]])) }];
+    for _ in 0..100 {
+        engine.write(write(busy)).await.unwrap();
+    }
+    // The quiet ones jump straight to the epoch that touches them.
+    engine.write(write(quiet)).await.unwrap();
+    let counted = ints(&["k", "n"]);
+    let (_, snapshots) = engine.snapshot(&[(RelationId(20149), counted.clone()), (RelationId(20200), counted)]).await.unwrap();
+    assert_eq!(read(&snapshots[0]), BTreeSet::from([vec![1, 1]]));
+    assert_eq!(read(&snapshots[1]), BTreeSet::from([vec![1, 100]]));
+    engine.stop();
+}

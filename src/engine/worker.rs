@@ -1,0 +1,253 @@
+//! A worker thread: applies the lane in order, steps timely, and reports finished epochs.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arrow::array::UInt32Array;
+use crossbeam_channel::Receiver;
+use tokio::sync::mpsc::UnboundedSender;
+use weir_common::dead_letter::DeadLetter;
+use weir_common::delta::Delta;
+use weir_common::error::{Error, Result};
+use weir_common::hash;
+use weir_common::ids::{Epoch, RelationId, StreamId};
+
+use crate::adapter::{self, Dataflow};
+use crate::hub::{Hub, Stream};
+use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, ShardStats, StatsBoard};
+use crate::leader::Message;
+use crate::shard::Shard;
+use crate::status::Failures;
+
+/// What a worker is given at its start.
+pub struct WorkerSeat {
+    /// The worker's end of the lane.
+    pub inbox: Receiver<LaneMessage>,
+    /// To the leader.
+    pub leader: UnboundedSender<Message>,
+    /// Where it publishes what its views hold.
+    pub stats: StatsBoard,
+    /// Where it tells why a view stopped computing.
+    pub failures: Failures,
+    /// The first epoch that will be opened.
+    pub first: Epoch,
+}
+
+/// Runs until the lane says `Shutdown`.
+pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
+    let mut state = WorkerState {
+        index: worker.index(),
+        peers: worker.peers(),
+        hub: Hub::new(seat.first),
+        views: BTreeMap::new(),
+        filling: BTreeSet::new(),
+        caught_up: BTreeSet::new(),
+        open: VecDeque::new(),
+        committed: seat.first - 1,
+        dead: Rc::default(),
+        seat,
+    };
+    loop {
+        while let Ok(message) = state.seat.inbox.try_recv() {
+            if matches!(message, LaneMessage::Shutdown) {
+                return;
+            }
+            state.apply(worker, message);
+        }
+        // Before parking: an epoch that touches no dataflow is done without a step.
+        state.report();
+        worker.step_or_park(None);
+    }
+}
+
+struct WorkerState {
+    index: usize,
+    peers: usize,
+    hub: Hub,
+    views: BTreeMap<RelationId, Dataflow>,
+    filling: BTreeSet<RelationId>,
+    /// Filling views that have been reported as caught up; the leader makes them live.
+    caught_up: BTreeSet<RelationId>,
+    /// Epochs whose end has not been reported (front) or that are not committed yet.
+    open: VecDeque<OnTheWay>,
+    committed: Epoch,
+    dead: Rc<RefCell<Vec<DeadLetter>>>,
+    seat: WorkerSeat,
+}
+
+struct OnTheWay {
+    epoch: Arc<OpenEpoch>,
+    reported: bool,
+}
+
+impl WorkerState {
+    fn apply(&mut self, worker: &mut timely::worker::Worker, message: LaneMessage) {
+        match message {
+            LaneMessage::Open(epoch) => self.open(epoch),
+            LaneMessage::Committed(epoch) => self.commit(epoch),
+            LaneMessage::CreateTable { stream, schema, placement } => {
+                self.hub.add(stream, Stream::input(Some(Shard::new(schema, false)), Some(placement.to_vec())));
+            }
+            LaneMessage::CreateReader(stream) => {
+                self.hub.add(stream, Stream::input(None, None));
+            }
+            LaneMessage::CreateView(view) => self.create_view(worker, &view),
+            LaneMessage::ViewLive(view) => {
+                self.filling.remove(&view);
+                self.caught_up.remove(&view);
+            }
+            LaneMessage::Drop(streams) => {
+                for stream in streams.iter() {
+                    if let Ok(id) = u32::try_from(stream.0)
+                        && let Some(dataflow) = self.views.remove(&RelationId(id))
+                    {
+                        self.filling.remove(&RelationId(id));
+                        self.caught_up.remove(&RelationId(id));
+                        dataflow.end(&self.hub);
+                    }
+                }
+                for stream in streams.iter() {
+                    self.hub.remove(*stream);
+                    lock(&self.seat.stats[self.index]).remove(stream);
+                }
+            }
+            LaneMessage::Rebind { view, from, to } => {
+                if let Some(dataflow) = self.views.get(&view) {
+                    dataflow.rebind(&self.hub, from, to);
+                }
+            }
+            LaneMessage::Peek { streams, reply } => {
+                let runs = streams
+                    .iter()
+                    .map(|stream| self.hub.get(*stream).borrow().shard.as_ref().map(Shard::runs).unwrap_or_default())
+                    .collect();
+                // A reader that has gone away does not want its answer.
+                let _ = reply.send(PeekReply { epoch: self.committed, runs });
+            }
+            LaneMessage::Shutdown => unreachable!("handled by the loop"),
+        }
+    }
+
+    fn create_view(&mut self, worker: &mut timely::worker::Worker, view: &NewView) {
+        debug_assert!(self.open.is_empty(), "views are made while no epoch is in flight");
+        let shard = Shard::new(view.plan.schema.clone(), view.plan.facts.append_only);
+        let stream = self.hub.add(view.id.into(), Stream::view(shard, view.at));
+        let dataflow = adapter::build(worker, &self.hub, view, stream, self.dead.clone());
+        self.views.insert(view.id, dataflow);
+        self.filling.insert(view.id);
+    }
+
+    fn open(&mut self, open: Arc<OpenEpoch>) {
+        assert_eq!(open.epoch, self.hub.opened.get(), "epochs open in order");
+        for (id, deltas) in &open.inputs {
+            let stream = self.hub.get(*id);
+            let mut stream = stream.borrow_mut();
+            for (target, delta) in deltas {
+                match target {
+                    Some(worker) if *worker == self.index => stream.publish(open.epoch, delta.clone()),
+                    Some(_) => {}
+                    None => {
+                        let placement = stream.placement.clone().unwrap_or_default();
+                        match mine(delta, &placement, self.index, self.peers) {
+                            Ok(delta) => stream.publish(open.epoch, delta),
+                            Err(error) => panic!("rows of {id:?} cannot be placed: {error}"),
+                        }
+                    }
+                }
+            }
+        }
+        self.hub.opened.set(open.epoch + 1);
+        // Filling views take part in every epoch until they have caught up.
+        for view in open.affected.iter().chain(&self.filling) {
+            self.hub.get((*view).into()).borrow_mut().last_affected = open.epoch;
+        }
+        for view in open.affected.iter().chain(&self.filling) {
+            if let Some(dataflow) = self.views.get(view) {
+                dataflow.wake();
+            }
+        }
+        self.open.push_back(OnTheWay { epoch: open, reported: false });
+    }
+
+    fn commit(&mut self, epoch: Epoch) {
+        let on_the_way = self.open.pop_front().expect("an epoch is opened before it is committed");
+        assert_eq!(on_the_way.epoch.epoch, epoch, "epochs commit in order");
+        let inputs = on_the_way.epoch.inputs.iter().map(|(id, _)| *id);
+        let views = on_the_way.epoch.affected.iter().chain(&self.filling).map(|view| StreamId::from(*view));
+        for id in inputs.chain(views).collect::<Vec<_>>() {
+            let stream = self.hub.get(id);
+            let mut stream = stream.borrow_mut();
+            let view = u32::try_from(id.0).ok().and_then(|id| self.views.get(&RelationId(id)));
+            if let Err(error) = stream.commit(epoch) {
+                tracing::error!(%error, stream = id.0, epoch, "a relation cannot be served any further");
+                if let Some(dataflow) = view {
+                    dataflow.failure.borrow_mut().get_or_insert(error);
+                }
+            }
+            if let Some(shard) = &stream.shard {
+                let mut stats = ShardStats { rows: shard.live_rows(), served_bytes: shard.memory_bytes(), ..ShardStats::default() };
+                if let Some(dataflow) = view {
+                    stats.state_bytes = dataflow.state.iter().map(|size| size.get().bytes).sum();
+                    stats.groups = dataflow.state.iter().map(|size| size.get().groups).sum();
+                }
+                lock(&self.seat.stats[self.index]).insert(id, stats);
+            }
+        }
+        self.committed = epoch;
+    }
+
+    /// Tells the leader which epochs have been computed, in order, and which filling views have caught up.
+    fn report(&mut self) {
+        for view in &self.filling {
+            let frontier = self.hub.get((*view).into()).borrow().frontier.as_ref().map_or(0, |frontier| frontier.get());
+            if frontier >= self.hub.opened.get() && !self.caught_up.contains(view) {
+                self.caught_up.insert(*view);
+                self.send(Report::CaughtUp(*view));
+            }
+        }
+        while let Some(front) = self.open.iter_mut().find(|epoch| !epoch.reported) {
+            let epoch = front.epoch.epoch;
+            let done = front.epoch.affected.iter().all(|view| {
+                let stream = self.hub.get((*view).into());
+                stream.borrow().frontier.as_ref().is_some_and(|frontier| frontier.get() > epoch)
+            });
+            if !done {
+                return;
+            }
+            front.reported = true;
+            let dead = std::mem::take(&mut *self.dead.borrow_mut());
+            for (view, dataflow) in &self.views {
+                if let Some(error) = dataflow.failure.borrow().as_ref() {
+                    self.seat.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(*view).or_insert_with(|| error.clone());
+                }
+            }
+            self.send(Report::Done { epoch, dead });
+        }
+    }
+
+    fn send(&self, report: Report) {
+        // Without a leader the process is ending.
+        let _ = self.seat.leader.send(Message::Report(self.index, report));
+    }
+}
+
+/// The rows that this worker owns.
+fn mine(delta: &Delta, placement: &[usize], index: usize, peers: usize) -> Result<Delta, Error> {
+    if peers == 1 {
+        return Ok(delta.clone());
+    }
+    let hashes = hash::rows(&delta.rows, placement)?;
+    let rows: Vec<u32> =
+        hashes.iter().enumerate().filter(|(_, hash)| hash::owner(**hash, peers) == index).map(|(row, _)| row as u32).collect();
+    if rows.len() == delta.num_rows() {
+        return Ok(delta.clone());
+    }
+    delta.take(&UInt32Array::from(rows))
+}
+
+/// The map behind a lock, also after a panic elsewhere: statistics are only shown.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

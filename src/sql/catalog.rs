@@ -1,0 +1,299 @@
+//! The catalog: names to objects. A version is immutable and cheap to hold; a change makes a new one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use weir_common::error::{Error, Result, SqlState, nearest};
+use weir_common::ids::RelationId;
+use weir_common::plan::Facts;
+use weir_common::source::SourceRef;
+use weir_common::types::{PG_TYPE_KEY, PgType};
+
+/// The schema of everything that users create.
+pub const PUBLIC: &str = "public";
+/// The schema of the relations about the system.
+pub const WEIR: &str = "weir";
+/// The name of the one database.
+pub const DATABASE: &str = "weir";
+/// Schemas that exist, in the order in which an unqualified name is looked up where it matters.
+pub const SCHEMAS: [&str; 4] = [PUBLIC, "pg_catalog", WEIR, "information_schema"];
+
+/// A column of a relation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnDef {
+    /// Its name, case as it stands.
+    pub name: String,
+    /// Its type.
+    pub ty: PgType,
+    /// The Arrow type of its values; of a view's `numeric` it says what precision the query gave it.
+    pub data_type: DataType,
+    /// Whether NULL is refused (NOT NULL, or part of a primary key).
+    pub not_null: bool,
+    /// The text of its DEFAULT expression.
+    pub default: Option<String>,
+}
+
+impl ColumnDef {
+    /// A column that takes NULL and has no default.
+    pub fn new(name: impl Into<String>, ty: PgType) -> Self {
+        let data_type = ty.arrow();
+        ColumnDef { name: name.into(), ty, data_type, not_null: false, default: None }
+    }
+
+    /// The column that a query's output field becomes in a view.
+    pub fn of_field(field: &Field) -> Self {
+        let (ty, data_type) = (PgType::of_field(field), field.data_type().clone());
+        ColumnDef { name: field.name().clone(), ty, data_type, not_null: false, default: None }
+    }
+
+    /// The column's field: nullable, with its Postgres type where the Arrow type does not say it.
+    pub fn field(&self) -> Field {
+        let field = Field::new(&self.name, self.data_type.clone(), true);
+        match PgType::of_arrow(&self.data_type) == self.ty {
+            true => field,
+            false => field.with_metadata(HashMap::from([(PG_TYPE_KEY.to_string(), self.ty.spelling())])),
+        }
+    }
+}
+
+/// What is particular to a table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableDef {
+    /// The columns of the primary key, as the constraint lists them.
+    pub key: Option<Vec<usize>>,
+    /// The constraint's name: `<table>_pkey` unless the user gave one.
+    pub key_name: Option<String>,
+}
+
+/// What is particular to a source.
+#[derive(Clone, Debug)]
+pub struct SourceDef {
+    /// Opens readers.
+    pub source: SourceRef,
+    /// The column with a WATERMARK.
+    pub event_time: Option<usize>,
+    /// How far the watermark stays behind the greatest event time.
+    pub delay_micros: i64,
+    /// `connector` of the WITH clause.
+    pub connector: String,
+    /// The whole WITH clause.
+    pub options: BTreeMap<String, String>,
+    /// FORMAT, upper case.
+    pub format: String,
+    /// ENCODE, upper case.
+    pub encode: String,
+}
+
+/// What is particular to a view: it is planned anew wherever it is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewDef {
+    /// The query's text.
+    pub query: String,
+}
+
+/// What is particular to a materialized view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaterializedViewDef {
+    /// The query's text.
+    pub query: String,
+    /// What is known about its rows; downstream views build on it.
+    pub facts: Facts,
+}
+
+/// The kinds of relation.
+#[derive(Clone, Debug)]
+pub enum RelationKind {
+    /// Stored rows that users write.
+    Table(TableDef),
+    /// Rows from outside, not stored.
+    Source(SourceDef),
+    /// A named query.
+    View(ViewDef),
+    /// A maintained query.
+    MaterializedView(MaterializedViewDef),
+}
+
+impl RelationKind {
+    /// The word that users know it by.
+    pub fn word(&self) -> &'static str {
+        match self {
+            RelationKind::Table(_) => "table",
+            RelationKind::Source(_) => "source",
+            RelationKind::View(_) => "view",
+            RelationKind::MaterializedView(_) => "materialized view",
+        }
+    }
+}
+
+/// A relation of schema `public`.
+#[derive(Clone, Debug)]
+pub struct Relation {
+    /// Its number, and OID.
+    pub id: RelationId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// Its columns.
+    pub columns: Vec<ColumnDef>,
+    /// The statement that created it, as it was typed.
+    pub sql: String,
+    /// The relations that its query names, directly.
+    pub depends_on: Vec<RelationId>,
+}
+
+impl Relation {
+    /// The Arrow form of its rows: all fields nullable, Postgres types in the metadata.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.iter().map(ColumnDef::field).collect::<Vec<_>>()))
+    }
+
+    /// The index of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The columns that identify a row, where the engine keeps them unique.
+    pub fn key(&self) -> Option<&[usize]> {
+        match &self.kind {
+            RelationKind::Table(table) => table.key.as_deref(),
+            RelationKind::MaterializedView(view) => view.facts.key.as_deref(),
+            RelationKind::Source(_) | RelationKind::View(_) => None,
+        }
+    }
+
+    /// Whether it has rows of its own that a commit fixes: tables and materialized views.
+    pub fn is_stored(&self) -> bool {
+        matches!(self.kind, RelationKind::Table(_) | RelationKind::MaterializedView(_))
+    }
+}
+
+/// One version of the catalog.
+#[derive(Clone)]
+pub struct Catalog(Arc<Version>);
+
+struct Version {
+    relations: BTreeMap<RelationId, Arc<Relation>>,
+    names: HashMap<String, RelationId>,
+    next: RelationId,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Catalog(Arc::new(Version { relations: BTreeMap::new(), names: HashMap::new(), next: RelationId::FIRST_USER }))
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.relations.values().map(|relation| &relation.name)).finish()
+    }
+}
+
+impl Catalog {
+    /// The number that the next relation gets; never one that was in use, also after a drop.
+    pub fn next_id(&self) -> RelationId {
+        self.0.next
+    }
+
+    /// With one relation more, or with another in the place of the one with its number.
+    ///
+    /// The caller has checked the name with [`Catalog::check_free`].
+    pub fn with(&self, relation: Relation) -> Catalog {
+        let mut relations = self.0.relations.clone();
+        let mut names = self.0.names.clone();
+        let next = RelationId(self.0.next.0.max(relation.id.0 + 1));
+        if let Some(before) = relations.get(&relation.id) {
+            names.remove(&before.name);
+        }
+        let taken = names.insert(relation.name.clone(), relation.id);
+        debug_assert!(taken.is_none(), "two relations of one name");
+        relations.insert(relation.id, Arc::new(relation));
+        Catalog(Arc::new(Version { relations, names, next }))
+    }
+
+    /// Without one relation; what depends on it must be gone already.
+    pub fn without(&self, id: RelationId) -> Catalog {
+        debug_assert!(self.dependents(id).is_empty(), "a relation is dropped after what depends on it");
+        let mut relations = self.0.relations.clone();
+        let mut names = self.0.names.clone();
+        if let Some(relation) = relations.remove(&id) {
+            names.remove(&relation.name);
+        }
+        Catalog(Arc::new(Version { relations, names, next: self.0.next }))
+    }
+
+    /// By number.
+    pub fn by_id(&self, id: RelationId) -> Option<&Arc<Relation>> {
+        self.0.relations.get(&id)
+    }
+
+    /// By name, in schema `public`.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Relation>> {
+        self.0.names.get(name).and_then(|id| self.0.relations.get(id))
+    }
+
+    /// All relations, oldest first: whatever depends on another comes after it.
+    pub fn relations(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.0.relations.values()
+    }
+
+    /// By name, or the error that Postgres gives, with the nearest name as a hint.
+    pub fn require(&self, name: &str) -> Result<&Arc<Relation>> {
+        self.by_name(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// The error for a name that nothing has.
+    pub fn missing(&self, name: &str) -> Error {
+        let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
+        match nearest(name, self.0.names.keys().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+            None => error,
+        }
+    }
+
+    /// An error when the name is taken.
+    pub fn check_free(&self, name: &str) -> Result<()> {
+        match self.by_name(name) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(SqlState::DUPLICATE_TABLE, format!("relation \"{name}\" already exists"))),
+        }
+    }
+
+    /// Everything that depends on a relation, directly or not, oldest first; reversed, it is the order to drop in.
+    pub fn dependents(&self, id: RelationId) -> Vec<RelationId> {
+        let mut found = BTreeSet::from([id]);
+        // A dependent is always younger than what it depends on, so one pass in order of age finds all.
+        for relation in self.relations() {
+            if relation.depends_on.iter().any(|on| found.contains(on)) {
+                found.insert(relation.id);
+            }
+        }
+        found.remove(&id);
+        found.into_iter().collect()
+    }
+
+    /// The error of a DROP without CASCADE while something depends on the relation; `None` when nothing does.
+    pub fn dependents_error(&self, id: RelationId) -> Option<Error> {
+        let dropped = self.by_id(id)?;
+        let what = |relation: &Relation| format!("{} {}", relation.kind.word(), relation.name);
+        let lines: Vec<String> = self
+            .dependents(id)
+            .iter()
+            .filter_map(|dependent| self.by_id(*dependent))
+            .map(|dependent| {
+                let on = dependent.depends_on.iter().filter_map(|on| self.by_id(*on));
+                let nearest_on = on.into_iter().find(|on| on.id == id || self.dependents(id).contains(&on.id)).unwrap_or(dropped);
+                format!("{} depends on {}", what(dependent), what(nearest_on))
+            })
+            .collect();
+        (!lines.is_empty()).then(|| {
+            let message = format!("cannot drop {} because other objects depend on it", what(dropped));
+            Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+                .with_detail(lines.join("\n"))
+                .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! A DataFusion session for one statement: the catalog's names, Postgres rules, and the moment that `now()` shows.
+
+mod base; // functions, rules and settings that all statements share
+mod provider; // names -> table sources and functions, for DataFusion's planner
+pub(crate) mod scan; // snapshots and finite sources as physical plans
+pub(crate) mod table; // relations and system tables as table providers
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::catalog::{TableFunction, TableProvider};
+use datafusion::common::{Diagnostic, Span};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::{ast, tokenizer};
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_common::snapshot::Snapshot;
+
+use crate::catalog::Catalog;
+pub use crate::context::table::SystemTable;
+use crate::error::from_datafusion;
+
+/// Relations and functions beside the users' own: schemas `weir`, `pg_catalog` and `information_schema`.
+pub trait System: Send + Sync + fmt::Debug {
+    /// A relation of a system schema. What it shows may be computed when it is scanned ([`SystemTable`]).
+    fn table(&self, schema: &str, name: &str) -> Option<Arc<dyn TableProvider>>;
+    /// The names in a system schema, for hints.
+    fn tables(&self, _schema: &str) -> Vec<String> {
+        Vec::new()
+    }
+    /// A scalar function that knows the session (`current_user`, `pg_backend_pid` ...); before DataFusion's of that name.
+    fn function(&self, _name: &str) -> Option<Arc<ScalarUDF>> {
+        None
+    }
+    /// A function in FROM (`pg_get_keywords` ...); before DataFusion's of that name.
+    fn table_function(&self, _name: &str) -> Option<Arc<TableFunction>> {
+        None
+    }
+    /// Changes a query before it is planned (`'x'::regclass`, `OPERATOR(pg_catalog.~)` ...).
+    fn rewrite(&self, _query: &mut ast::Query) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// No system relations at all: for views, which must not read them, and for tests.
+#[derive(Debug)]
+pub struct NoSystem;
+
+impl System for NoSystem {
+    fn table(&self, _schema: &str, _name: &str) -> Option<Arc<dyn TableProvider>> {
+        None
+    }
+}
+
+/// Gives the rows of stored relations at the statement's commit.
+pub trait SnapshotSource: Send + Sync + fmt::Debug {
+    /// The rows of a table or materialized view.
+    fn snapshot(&self, relation: RelationId) -> Result<Snapshot>;
+}
+
+impl SnapshotSource for HashMap<RelationId, Snapshot> {
+    fn snapshot(&self, relation: RelationId) -> Result<Snapshot> {
+        self.get(&relation).cloned().ok_or_else(|| Error::internal(format!("no snapshot of relation {relation} was taken")))
+    }
+}
+
+/// What a statement's session sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Microseconds since 1970 UTC that `now()` shows: the start of the transaction.
+    pub now_micros: i64,
+    /// The TimeZone setting.
+    pub time_zone: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { now_micros: 0, time_zone: "UTC".to_string() }
+    }
+}
+
+/// The names, functions and settings that one statement is planned and run with. Cheap to make: microseconds.
+pub struct Context {
+    pub(crate) catalog: Catalog,
+    pub(crate) system: Arc<dyn System>,
+    pub(crate) state: SessionState,
+    /// Whether this plans a materialized view.
+    pub(crate) maintained: bool,
+    named: Mutex<Named>,
+}
+
+/// The relations that a query names itself, not through a view.
+#[derive(Default)]
+struct Named {
+    relations: Vec<RelationId>,
+    depth: usize,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("catalog", &self.catalog).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// For a statement against one version of the catalog.
+    pub fn new(catalog: Catalog, system: Arc<dyn System>, settings: &Settings) -> Context {
+        Context { catalog, system, state: base::state(settings), maintained: false, named: Mutex::default() }
+    }
+
+    /// For a view: no system relations, no session, no moment.
+    pub(crate) fn for_view(catalog: Catalog) -> Context {
+        Context { catalog, system: Arc::new(NoSystem), state: base::view_state(), maintained: true, named: Mutex::default() }
+    }
+
+    /// The relations that the queries planned so far name themselves.
+    pub(crate) fn named(&self) -> Vec<RelationId> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).relations.clone()
+    }
+
+    fn note(&self, relation: RelationId) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.depth == 0 && !named.relations.contains(&relation) {
+            named.relations.push(relation);
+        }
+    }
+
+    /// Plans the query of a view; what it names counts as the view's, not as the outer query's.
+    fn inside_view<T>(&self, plan: impl FnOnce() -> T) -> T {
+        let step = |by: isize| {
+            let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+            named.depth = named.depth.saturating_add_signed(by);
+        };
+        step(1);
+        let result = plan();
+        step(-1);
+        result
+    }
+
+    /// The catalog that names are looked up in.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// A query's plan as DataFusion's planner makes it, before any rule; `parameters` are the types of `$1` and so on.
+    pub(crate) fn bind(&self, query: ast::Query, parameters: PlannerContext) -> Result<LogicalPlan, DataFusionError> {
+        let mut query = query;
+        self.system.rewrite(&mut query).map_err(external)?;
+        crate::names::name_outputs(&mut query);
+        let mut parameters = parameters;
+        let planner = SqlToRel::new(self);
+        planner.sql_statement_to_plan_with_context(ast::Statement::Query(Box::new(query)), &mut parameters)
+    }
+
+    /// With Postgres' types everywhere: the form that later steps start from.
+    pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+        self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})
+    }
+
+    /// DataFusion's errors in Postgres' words, with positions in `sql`.
+    pub(crate) fn error(&self, error: DataFusionError, sql: &str) -> Error {
+        from_datafusion(error, sql)
+    }
+}
+
+/// Carries one of our errors through DataFusion; [`from_datafusion`] takes it out again.
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// One of our errors with the place in the statement that it is about.
+pub(crate) fn at(error: Error, span: tokenizer::Span) -> DataFusionError {
+    let message = error.message().to_string();
+    external(error).with_diagnostic(Diagnostic::new_error(message, Span::try_from_sqlparser_span(span)))
+}
+
+/// The query in a view's definition.
+pub(crate) fn parse_query(text: &str) -> Result<ast::Query> {
+    let parsed = crate::parser::parse(text)?;
+    match parsed.into_iter().next().map(|parsed| parsed.statement) {
+        Some(crate::statement::Statement::Query(query)) => Ok(*query),
+        _ => Err(Error::new(SqlState::INTERNAL_ERROR, format!("the definition of a view is not a query: {text}"))),
+    }
+}

@@ -1,0 +1,67 @@
+//! What all statements share: functions, rules and settings, built once.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::temporal_conversions::timestamp_us_to_datetime;
+use datafusion::config::Dialect;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::prelude::SessionConfig;
+use weir_common::limits::BATCH_ROWS_MAX;
+
+use crate::context::Settings;
+use crate::function;
+use crate::rules::PostgresTypes;
+use crate::types::SqlTypes;
+use crate::window::WindowPlanner;
+
+static BASE: LazyLock<SessionState> = LazyLock::new(build);
+
+static VIEW: LazyLock<SessionState> = LazyLock::new(|| {
+    let mut state = BASE.clone();
+    // A view cannot run a subquery once and keep the answer: it has to become a join.
+    state.config_mut().options_mut().optimizer.enable_physical_uncorrelated_scalar_subquery = false;
+    state.execution_props_mut().query_execution_start_time = None;
+    state
+});
+
+/// The session state of one statement.
+pub(super) fn state(settings: &Settings) -> SessionState {
+    let mut state = BASE.clone();
+    state.execution_props_mut().query_execution_start_time = timestamp_us_to_datetime(settings.now_micros).map(|now| now.and_utc());
+    if settings.time_zone != "UTC" {
+        state.config_mut().options_mut().execution.time_zone = Some(settings.time_zone.clone());
+    }
+    state
+}
+
+/// The session state in which views are planned: `now()` stays a call.
+pub(super) fn view_state() -> SessionState {
+    VIEW.clone()
+}
+
+fn build() -> SessionState {
+    let mut config = SessionConfig::new().with_batch_size(BATCH_ROWS_MAX).with_target_partitions(1).with_information_schema(false);
+    let options = config.options_mut();
+    options.catalog.create_default_catalog_and_schema = false;
+    options.sql_parser.dialect = Dialect::PostgreSQL;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.enable_ident_normalization = true;
+    options.sql_parser.support_varchar_with_length = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some("UTC".to_string());
+    let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(PostgresTypes), Arc::new(TypeCoercion::new())];
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(rules)
+        .with_relation_planners(vec![Arc::new(WindowPlanner)])
+        .with_type_planner(Arc::new(SqlTypes))
+        .build();
+    function::register(&mut state);
+    state
+}

@@ -1,0 +1,68 @@
+//! Expressions for operators: DataFusion's physical expressions behind [`BatchExpr`].
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::DFSchema;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use weir_common::error::Result;
+use weir_common::expr::{BatchExpr, Column, ExprRef};
+
+use crate::error::from_datafusion;
+use crate::names::output_name;
+
+/// Compiles an analyzed expression over rows of `schema`.
+pub(crate) fn compile(expr: &Expr, schema: &DFSchema, state: &SessionState) -> Result<ExprRef, DataFusionError> {
+    let data_type = expr.get_type(schema)?;
+    compile_as(expr, schema, state, data_type)
+}
+
+/// Compiles an analyzed expression whose values are wanted as `data_type`.
+pub(crate) fn compile_as(expr: &Expr, schema: &DFSchema, state: &SessionState, data_type: DataType) -> Result<ExprRef, DataFusionError> {
+    let inner = expr.clone().unalias();
+    if let Expr::Column(column) = &inner {
+        let index = schema.index_of_column(column)?;
+        if *schema.field(index).data_type() == data_type {
+            return Ok(Arc::new(Column { index, name: output_name(&column.name).to_string(), data_type }));
+        }
+    }
+    let mut props = ExecutionProps::new();
+    props.config_options = Some(state.config_options().clone());
+    let physical = create_physical_expr(&inner, schema, &props, &PhysicalPlanningContext::default())?;
+    Ok(Arc::new(Compiled { physical, data_type, text: inner.human_display().to_string() }))
+}
+
+/// A physical expression and the type that its values are wanted in.
+#[derive(Debug)]
+struct Compiled {
+    physical: Arc<dyn PhysicalExpr>,
+    data_type: DataType,
+    text: String,
+}
+
+impl BatchExpr for Compiled {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        let failed = |error| from_datafusion(error, "");
+        let values = self.physical.evaluate(batch).map_err(failed)?.into_array(batch.num_rows()).map_err(failed)?;
+        if *values.data_type() == self.data_type {
+            return Ok(values);
+        }
+        Ok(cast_with_options(&values, &self.data_type, &CastOptions { safe: false, ..Default::default() })?)
+    }
+
+    fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    fn describe(&self) -> String {
+        self.text.clone()
+    }
+}

@@ -1,0 +1,29 @@
+//! Functions with Postgres' results, in the place of DataFusion's where those differ.
+
+pub(crate) mod aggregate; // sum and avg: exact, with Postgres' types
+pub(crate) mod arithmetic; // + - * / %: overflow is an error, dates and intervals included
+pub(crate) mod calendar; // days and months
+pub(crate) mod cast; // casts that Arrow does otherwise
+pub(crate) mod parse; // text -> values
+pub(crate) mod text; // values -> text
+pub(crate) mod window; // window_start, window_end, weir_has_event_time
+
+use std::sync::Arc;
+
+use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+use crate::function::aggregate::{ExactAggregate, Kind};
+use crate::function::window::{HasEventTime, WindowEdge};
+
+/// Puts Weir's functions into a session state.
+pub(crate) fn register(state: &mut SessionState) {
+    let aggregates = [ExactAggregate::new(Kind::Sum), ExactAggregate::new(Kind::Avg)];
+    for aggregate in aggregates {
+        state.register_udaf(Arc::new(AggregateUDF::from(aggregate))).expect("a session state takes any aggregate");
+    }
+    let scalars = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
+    for scalar in scalars {
+        state.register_udf(Arc::new(scalar)).expect("a session state takes any function");
+    }
+}

@@ -1,0 +1,1 @@
+//! Casts that Arrow does otherwise than Postgres.

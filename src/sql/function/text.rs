@@ -1,0 +1,1 @@
+//! Values to text, as Postgres writes them.

@@ -1,0 +1,17 @@
+//! From the text a user types to plans: dialect, catalog, streaming planner, ad-hoc reads, pg_catalog.
+
+pub mod statement; // what a user said
+pub mod parser; // text -> statements
+pub mod error; // DataFusion's and sqlparser's errors in Postgres words
+pub mod catalog; // names -> objects
+pub mod context; // a DataFusion session over a catalog and snapshots
+pub mod types; // SQL type names -> Postgres types
+pub mod read; // ad-hoc queries: planned, then run at one commit
+mod parameter; // $1: how many, of which types
+mod names; // names of output columns
+mod rules; // Postgres' typing rules, as an analyzer rule
+mod function; // functions with Postgres' results
+mod window; // TUMBLE in FROM
+mod expr; // expressions for operators
+pub mod lower; // logical plan -> streaming plan
+pub mod pg_catalog; // what psql and drivers ask about the system

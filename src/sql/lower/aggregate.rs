@@ -1,0 +1,96 @@
+//! GROUP BY: the keys, arguments and conditions are computed first, then the groups.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::AggregateFunction as Call;
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
+use weir_common::error::Error;
+use weir_common::expr::ExprRef;
+use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
+
+use crate::context::external;
+use crate::expr::{compile, compile_as};
+use crate::function::aggregate::{ExactAggregate, Kind};
+use crate::lower::{Lowering, facts, project_with, schema_of};
+
+impl Lowering<'_> {
+    pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, DataFusionError> {
+        let input = self.node(&aggregate.input)?;
+        let schema = aggregate.input.schema();
+        let state = &self.context.state;
+        let mut exprs: Vec<ExprRef> = Vec::new();
+        let mut sources: Vec<Expr> = Vec::new();
+        let mut add = |compiled: ExprRef, source: &Expr| {
+            exprs.push(compiled);
+            sources.push(source.clone());
+            exprs.len() - 1
+        };
+        for key in &aggregate.group_expr {
+            add(compile(key, schema, state)?, key);
+        }
+        let keys = aggregate.group_expr.len();
+        let mut calls = Vec::new();
+        for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
+            let call = call(expr)?;
+            let function = function(call)?;
+            let argument = call.params.args.first().filter(|argument| !is_constant(argument));
+            let input = argument.map_or(Ok(DataType::Null), |argument| argument.get_type(schema))?;
+            let argument = argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, state)?, argument))).transpose()?;
+            let filter = match &call.params.filter {
+                Some(filter) => Some(add(compile_as(filter, schema, state, DataType::Boolean)?, filter)),
+                None => None,
+            };
+            if argument.is_none() && function != AggregateFunction::Count {
+                return Err(external(Error::internal(format!("{expr} has no argument"))));
+            }
+            let output = aggregate.schema.field(keys + index).data_type().clone();
+            let name = expr.human_display().to_string();
+            calls.push(AggregateCall { function, argument, filter, input, output, name });
+        }
+        let fields: Vec<Field> = exprs
+            .iter()
+            .zip(&sources)
+            .map(|(expr, source)| Field::new(source.human_display().to_string(), expr.data_type().clone(), true))
+            .collect();
+        let steps = facts::steps(&sources, schema);
+        let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
+        let facts = facts::of_aggregate(&input.facts, keys);
+        Ok(Node { op: Op::Aggregate { keys, calls }, inputs: vec![input], schema: schema_of(&aggregate.schema), facts })
+    }
+}
+
+fn call(expr: &Expr) -> Result<&Call, DataFusionError> {
+    match expr {
+        Expr::Alias(alias) => call(&alias.expr),
+        Expr::AggregateFunction(call) => Ok(call),
+        other => Err(external(Error::internal(format!("{other} is not an aggregate")))),
+    }
+}
+
+/// The aggregate, where it is one that can be maintained; others have been refused before.
+pub(super) fn function(call: &Call) -> Result<AggregateFunction, DataFusionError> {
+    if let Some(exact) = call.func.inner().downcast_ref::<ExactAggregate>() {
+        return Ok(match exact.kind {
+            Kind::Sum => AggregateFunction::Sum,
+            Kind::Avg => AggregateFunction::Avg,
+        });
+    }
+    match call.func.name() {
+        "count" => Ok(AggregateFunction::Count),
+        "min" => Ok(AggregateFunction::Min),
+        "max" => Ok(AggregateFunction::Max),
+        other => Err(external(Error::unsupported(format!("aggregate {other} cannot be maintained in a view yet"))
+            .with_hint("count, sum, avg, min and max can be, also with FILTER (WHERE ...)."))),
+    }
+}
+
+/// `count(*)` is planned as `count(1)`: a constant that is not NULL.
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => !matches!(value, ScalarValue::Null) && !value.is_null(),
+        _ => false,
+    }
+}

@@ -1,0 +1,149 @@
+//! What is known about each step: append-only, key, event times, and what will close its state.
+
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::{Expr, Operator};
+use weir_common::expr::ExprRef;
+use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep};
+
+use crate::catalog::{Relation, RelationKind};
+use crate::function::arithmetic::Arithmetic;
+use crate::function::window::{Window, WindowEdge};
+
+/// What an expression is of one input column: the column, and monotone steps from it; `None` when it is not that.
+pub(super) type Step = Option<(usize, Vec<TimeStep>)>;
+
+/// Of a scan of some columns of a relation.
+pub(super) fn of_relation(relation: &Relation, columns: &[usize]) -> Facts {
+    let whole = match &relation.kind {
+        RelationKind::Table(table) => Facts { key: table.key.clone(), ..Facts::default() },
+        RelationKind::Source(source) => {
+            let event_time = source.event_time.map(|column| EventTime { column, source: relation.id, steps: Vec::new() });
+            Facts { append_only: true, event_times: event_time.into_iter().collect(), ..Facts::default() }
+        }
+        RelationKind::MaterializedView(view) => view.facts.clone(),
+        RelationKind::View(_) => Facts::default(),
+    };
+    pick(&whole, &|column| columns.iter().position(|kept| *kept == column))
+}
+
+/// The facts of a step that keeps some columns: `to` says where a column went.
+fn pick(facts: &Facts, to: &dyn Fn(usize) -> Option<usize>) -> Facts {
+    Facts {
+        append_only: facts.append_only,
+        key: facts.key.as_ref().and_then(|key| key.iter().map(|column| to(*column)).collect()),
+        event_times: facts
+            .event_times
+            .iter()
+            .filter_map(|time| Some(EventTime { column: to(time.column)?, ..time.clone() }))
+            .collect(),
+        closes: facts.closes.as_ref().and_then(|closes| Some(Closing { column: to(closes.column)?, ..closes.clone() })),
+    }
+}
+
+/// Of a projection: plain columns keep their facts, and times stay times under monotone steps.
+pub(super) fn of_projection(input: &Facts, exprs: &[ExprRef], steps: &[Step]) -> Facts {
+    let place = |column: usize| exprs.iter().position(|expr| expr.as_column() == Some(column));
+    let mut facts = pick(input, &place);
+    facts.event_times.clear();
+    for (column, step) in steps.iter().enumerate() {
+        let Some((from, steps)) = step else { continue };
+        for time in input.event_times.iter().filter(|time| time.column == *from) {
+            let steps = time.steps.iter().chain(steps).copied().collect();
+            facts.event_times.push(EventTime { column, source: time.source, steps });
+        }
+    }
+    facts
+}
+
+/// Of UNION ALL: what holds of every input. A time stays one only where all inputs agree on what it is.
+pub(super) fn of_union(inputs: &[Node]) -> Facts {
+    let Some((first, rest)) = inputs.split_first() else {
+        return Facts::default();
+    };
+    if rest.is_empty() {
+        return first.facts.clone();
+    }
+    Facts {
+        append_only: inputs.iter().all(|input| input.facts.append_only),
+        key: None,
+        event_times: first.facts.event_times.iter().filter(|time| rest.iter().all(|input| input.facts.event_times.contains(time))).cloned().collect(),
+        closes: None,
+    }
+}
+
+/// Of an aggregate whose keys are the first columns of its input.
+pub(super) fn of_aggregate(input: &Facts, keys: usize) -> Facts {
+    let event_times: Vec<EventTime> = input.event_times.iter().filter(|time| time.column < keys).cloned().collect();
+    let closes = event_times.iter().find_map(closing);
+    Facts { append_only: false, key: Some((0..keys).collect()), event_times, closes }
+}
+
+/// What closes a group that has this time among its keys: the end of its window.
+fn closing(time: &EventTime) -> Option<Closing> {
+    let floor = time.steps.iter().rposition(|step| matches!(step, TimeStep::Floor { .. }))?;
+    let TimeStep::Floor { size, .. } = time.steps[floor] else { return None };
+    // A start is the floor alone; an end is one size later.
+    let shift: i64 = time.steps[floor + 1..].iter().map(|step| if let TimeStep::Shift(by) = step { *by } else { 0 }).sum();
+    Some(Closing { source: time.source, column: time.column, end_after: size.checked_sub(shift)? })
+}
+
+/// For each expression: the column that it is a monotone function of, and how.
+pub(super) fn steps(exprs: &[Expr], schema: &DFSchema) -> Vec<Step> {
+    exprs.iter().map(|expr| step(expr, schema)).collect()
+}
+
+fn step(expr: &Expr, schema: &DFSchema) -> Step {
+    match expr {
+        Expr::Alias(alias) => step(&alias.expr, schema),
+        Expr::Column(column) => Some((schema.index_of_column(column).ok()?, Vec::new())),
+        Expr::ScalarFunction(call) => {
+            if let Some(edge) = call.func.inner().downcast_ref::<WindowEdge>() {
+                let [time, arguments @ ..] = call.args.as_slice() else { return None };
+                let (column, mut steps) = step(time, schema)?;
+                let [micros, months, offset] = arguments else { return None };
+                let Window::Micros { size, offset } = Window::of([literal(micros)?, literal(months)?, literal(offset)?])? else {
+                    // A month has no fixed length: its windows are computed right, but no watermark passes through them.
+                    return None;
+                };
+                steps.push(TimeStep::Floor { size, offset });
+                if edge.is_end() {
+                    steps.push(TimeStep::Shift(size));
+                }
+                return Some((column, steps));
+            }
+            let arithmetic = call.func.inner().downcast_ref::<Arithmetic>()?;
+            let [left, right] = call.args.as_slice() else { return None };
+            let (time, by) = match (arithmetic.operator(), literal(left), literal(right)) {
+                (Operator::Plus, None, Some(by)) => (left, micros(by)?),
+                (Operator::Plus, Some(by), None) => (right, micros(by)?),
+                (Operator::Minus, None, Some(by)) => (left, micros(by)?.checked_neg()?),
+                _ => return None,
+            };
+            let (column, mut steps) = step(time, schema)?;
+            if !matches!(schema.field(column).data_type(), DataType::Timestamp(..)) {
+                return None;
+            }
+            steps.push(TimeStep::Shift(by));
+            Some((column, steps))
+        }
+        _ => None,
+    }
+}
+
+fn literal(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        _ => None,
+    }
+}
+
+/// An interval of a fixed length, in microseconds.
+fn micros(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
+            (interval.days as i64).checked_mul(86_400_000_000)?.checked_add(interval.nanoseconds / 1000)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,29 @@
+//! The optimizer's rules that are right for a plan that never ends (research/engine.md 3.3).
+//!
+//! Left out are those that push LIMIT around, merge the branches of a UNION, or drop what is empty now: a view's input
+//! changes. Only rules whose result is another plan of the same operators are of use here.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+
+/// Makes an analyzed plan smaller without changing what it means at any time.
+pub(super) fn optimize(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan, DataFusionError> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(OptimizeProjections::new()),
+    ];
+    let config = OptimizerContext::new_with_config_options(state.config_options().clone())
+        .without_query_execution_start_time()
+        .with_skip_failing_rules(false);
+    Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
+}

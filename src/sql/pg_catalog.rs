@@ -1,0 +1,29 @@
+//! What psql and drivers ask about the system: the tables of `pg_catalog` and `information_schema`, their functions, and a
+//! rewriter for the SQL they are asked with.
+//!
+//! Everything is made for one statement, from [`SessionFacts`]: the catalog as it was when the statement began and what the
+//! session knows. Tables are built when they are scanned, so a statement pays for those that it names.
+//!
+//! - [`schema`] gives `pg_catalog` and `information_schema` as DataFusion schemas, [`table`] one relation;
+//! - [`functions`] gives the scalar functions;
+//! - [`rewrite`] turns a query that [`needs_rewrite`] into one that DataFusion plans, with the names its columns must have.
+
+mod facts; // what a statement is told about catalog and session
+mod relations; // the columns of every system relation
+mod types; // pg_type, format_type and regtype
+mod rows; // values to record batches
+mod content; // the rows of each system relation
+mod information_schema; // the rows of the standard's views
+mod provider; // system relations as DataFusion tables
+
+mod function; // a row-wise scalar function as a UDF
+mod functions; // every function that has a name
+mod subquery; // correlated subqueries, evaluated for the rows that ask
+mod rewrite; // catalog SQL to what DataFusion plans
+#[cfg(test)]
+mod tests;
+
+pub use facts::{ColumnInfo, Foreign, Kind, PrimaryKey, RelationInfo, SessionFacts, SetConfig, Setting, SystemCatalog, index_oid};
+pub use functions::functions;
+pub use provider::{schema, table};
+pub use rewrite::{Rewritten, needs_rewrite, rewrite};

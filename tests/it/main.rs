@@ -1,0 +1,14 @@
+//! Integration tests: the real binary, from outside.
+
+mod harness; // servers, clients and data that the tests share
+mod server; // a `weir serve` process
+
+mod bad_input; // what users and files get wrong: a clear error or a dead letter, and the server stands
+mod clients; // the extended protocol, as drivers speak it
+mod demo; // `weir demo`
+mod flights; // all of the flights, while views come and go
+mod http; // health and metrics
+mod process; // the command line, start and end
+mod psql; // what a person types
+mod tidy; // the repository itself
+mod transfers; // many writers, many readers, one total

@@ -1,0 +1,110 @@
+//! A `weir serve` process of a test's own: free ports, a data directory that goes with it, and a clean end.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+/// How long a server may take until it accepts connections, and until it has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. Dropping it kills the process; [`Server::stop`] ends it as an administrator would.
+pub struct Server {
+    child: Child,
+    url: String,
+    scratch: TempDir,
+}
+
+impl Server {
+    /// Starts the binary under test, its HTTP side on `http` (`HOST:PORT`), and waits for its ready line.
+    pub fn start(workers: usize, http: &str) -> Result<Server, String> {
+        let scratch = tempfile::Builder::new().prefix("weir-test-").tempdir().map_err(|e| format!("no scratch directory: {e}"))?;
+        let log = fs::File::create(scratch.path().join("server.log")).map_err(|e| format!("no log file: {e}"))?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(["serve", "--pg", "127.0.0.1:0", "--http", http, "--workers", &workers.to_string(), "--data"]);
+        command.arg(scratch.path().join("data"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().map_err(|e| format!("cannot start weir: {e}"))?;
+        let stdout = child.stdout.take().expect("it was piped");
+        let mut server = Server { child, url: String::new(), scratch };
+        server.url = server.wait_ready(stdout)?;
+        Ok(server)
+    }
+
+    fn wait_ready(&mut self, stdout: std::process::ChildStdout) -> Result<String, String> {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Reads to the end, so that the server never meets a closed pipe.
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(url) = line.strip_prefix("ready: ") {
+                    let _ = sender.send(url.to_string());
+                }
+            }
+        });
+        receiver.recv_timeout(PATIENCE).map_err(|_| format!("weir printed no ready line; its log:\n{}", self.log()))
+    }
+
+    /// Where clients connect: `postgres://weir@HOST:PORT/weir`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the server logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.scratch.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// Ends the server by SIGTERM. It must exit with code 0, in time, and must not have panicked.
+    pub fn stop(mut self) -> Result<(), String> {
+        // The shell's own `kill`: a bare machine has no other.
+        Command::new("sh").args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()]).status().map_err(|e| e.to_string())?;
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().map_err(|e| e.to_string())? {
+                Some(status) => break status,
+                None if Instant::now() > deadline => return Err(format!("weir did not end on SIGTERM; its log:\n{}", self.log())),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let log = self.log();
+        if !status.success() {
+            return Err(format!("weir ended with {status}; its log:\n{log}"));
+        }
+        if log.contains("panicked at") {
+            return Err(format!("weir panicked on the way; its log:\n{log}"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let running = matches!(self.child.try_wait(), Ok(None));
+        if running {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("last lines of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+    }
+}
+
+/// A connection to this address; the task that drives it ends with the client.
+pub async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The small extract of the flights that the repository carries.
+pub fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/data")
+}

@@ -1,0 +1,63 @@
+//! `--complete`: writes what the server answers into a file's expectations.
+
+use std::path::Path;
+
+use libtest_mimic::Failed;
+use sqllogictest::parser::{ExpectedError, QueryExpect, StatementExpect};
+use sqllogictest::{Record, RecordOutput, default_normalizer, default_validator, update_record_with_output};
+
+use crate::database::SqlError;
+use crate::file::{Directives, SltRecord, Stage, Target, block_on, records};
+
+/// Runs a file and rewrites it. What already agrees stays as its author wrote it.
+pub fn run(path: &Path, directives: &Directives, workers: usize) -> Result<(), Failed> {
+    block_on(async {
+        let stage = Stage::open(Target::Weir { workers }).await?;
+        let mut runner = stage.runner();
+        let mut text = String::new();
+        let mut halted = false;
+        for record in records(path)? {
+            halted |= matches!(record, Record::Halt { .. });
+            let mut updated = record.clone();
+            if !halted {
+                if matches!(record, Record::Query { .. }) {
+                    stage.settle().await?;
+                }
+                let output = runner.apply_record(stage.concrete(&record)).await;
+                updated = update(&record, &output).unwrap_or(updated);
+            }
+            text.push_str(&format!("{updated}\n"));
+        }
+        if directives.batch {
+            stage.settle().await?;
+            stage.check_views(None).await?;
+        }
+        runner.shutdown_async().await;
+        drop(runner);
+        stage.close().await?;
+        std::fs::write(path, format!("{}\n", text.trim_end()))?;
+        Ok(())
+    })
+}
+
+/// The library's update, except that an error is expected by its SQLSTATE unless the author asked for its text.
+fn update(record: &SltRecord, output: &RecordOutput<sqllogictest::DefaultColumnType>) -> Option<SltRecord> {
+    let error = match output {
+        RecordOutput::Statement { error, .. } | RecordOutput::Query { error, .. } => error.as_ref(),
+        _ => None,
+    };
+    let code = error.and_then(|error| error.downcast_ref::<SqlError>()).and_then(|error| error.code.clone());
+    let by_text = |expected: &ExpectedError| matches!(expected, ExpectedError::Inline(_) | ExpectedError::Multiline(_));
+    let mut updated = record.clone();
+    match (&mut updated, code) {
+        (Record::Statement { expected, .. }, Some(code)) if !matches!(&*expected, StatementExpect::Error(e) if by_text(e)) => {
+            *expected = StatementExpect::Error(ExpectedError::SqlState(code));
+            Some(updated)
+        }
+        (Record::Query { expected, .. }, Some(code)) if !matches!(&*expected, QueryExpect::Error(e) if by_text(e)) => {
+            *expected = QueryExpect::Error(ExpectedError::SqlState(code));
+            Some(updated)
+        }
+        _ => update_record_with_output(record, output, " ", default_validator, default_normalizer, |a, e| a.len() == e.len()),
+    }
+}

@@ -1,0 +1,70 @@
+//! Runs `sqllogictest/**/*.slt`: each file against a server of its own, at one worker and at four.
+//!
+//! `cargo test --test slt -- window/tumble` runs the files whose name contains the filter; with `--complete` it writes
+//! what the server answers into them instead. How to write a file: `sqllogictest/README.md`.
+
+mod complete; // --complete
+mod database; // one connection, as the runner wants it
+mod file; // one file, from server start to server stop
+mod views; // every materialized view equals its query, asked as a batch
+#[path = "../it/server.rs"]
+mod server; // shared with the integration tests
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let (complete, arguments): (Vec<String>, Vec<String>) = std::env::args().partition(|argument| argument == "--complete");
+    let complete = !complete.is_empty();
+    let arguments = Arguments::from_iter(arguments);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sqllogictest");
+    let mut files = Vec::new();
+    find(&root, &mut files);
+    files.sort();
+    let postgres = std::env::var("WEIR_SLT_POSTGRES").ok();
+    let mut trials = Vec::new();
+    for path in files {
+        let relative = path.strip_prefix(&root).expect("found below it").with_extension("");
+        let name = relative.to_string_lossy().into_owned();
+        let directives = match file::Directives::read(&path) {
+            Ok(directives) => directives,
+            Err(error) => {
+                trials.push(Trial::test(name, move || Err(error.into())));
+                continue;
+            }
+        };
+        if let Some(url) = &postgres {
+            if directives.postgres {
+                let target = file::Target::Postgres { url: url.clone() };
+                trials.push(Trial::test(format!("{name}@postgres"), move || file::run(&path, &directives, target)));
+            }
+            continue;
+        }
+        if complete {
+            let workers = directives.workers[0];
+            trials.push(Trial::test(name, move || complete::run(&path, &directives, workers)));
+            continue;
+        }
+        for workers in directives.workers.clone() {
+            let (path, directives) = (path.clone(), directives.clone());
+            let target = file::Target::Weir { workers };
+            trials.push(Trial::test(format!("{name}@{workers}"), move || file::run(&path, &directives, target)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// All `.slt` files below a directory.
+fn find(directory: &Path, files: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(directory).unwrap_or_else(|e| panic!("{}: {e}", directory.display()));
+    for entry in entries {
+        let path = entry.expect("a readable directory").path();
+        if path.is_dir() {
+            find(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "slt") {
+            files.push(path);
+        }
+    }
+}
