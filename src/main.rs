@@ -1,1 +1,153 @@
-fn main() {}
+//! The command line of Weir.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use weir_server::server::{Server, ServerConfig};
+
+mod demo;
+
+// Batches are allocated on one thread and freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A SQL-first streaming database: Postgres on the wire, incremental materialized views inside.
+#[derive(Parser)]
+#[command(version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server until SIGTERM or Ctrl-C
+    Serve(Serve),
+    /// Show a live view over real flights in this terminal
+    Demo(Demo),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where Postgres clients connect; port 0 picks one
+    #[arg(long, env = "WEIR_PG", value_name = "HOST:PORT", default_value = "127.0.0.1:5433")]
+    pg: SocketAddr,
+    /// Where health and metrics are served; port 0 picks one
+    #[arg(long, env = "WEIR_HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:9433")]
+    http: SocketAddr,
+    /// Where the database will be kept; created if missing (today nothing in it survives a restart)
+    #[arg(long, env = "WEIR_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Worker threads; as many as there are cores unless given
+    #[arg(long, env = "WEIR_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// End by itself after this time, such as 15s or 2m, with a last, plain table
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Worker threads; as many as there are cores unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let quiet = matches!(command, Command::Demo(_));
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("weir: no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => run_server(serve).await,
+            Command::Demo(demo) => run_demo(demo).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    std::fs::create_dir_all(&serve.data).map_err(|error| format!("cannot use {} for data: {error}", serve.data.display()))?;
+    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers: workers(serve.workers) }).await?;
+    tracing::warn!("everything is kept in memory for now: nothing survives a restart");
+    tracing::info!(http = %server.http, workers = workers(serve.workers), "serving");
+    println!("ready: postgres://weir@{}/weir", server.pg);
+    tokio::select! {
+        () = asked_to_stop() => {
+            tracing::info!("stopping");
+            server.stop().await;
+            Ok(())
+        }
+        reason = server.failed() => Err(format!("the engine cannot go on: {reason}").into()),
+    }
+}
+
+async fn run_demo(demo: Demo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = |pg: u16, http: u16| ServerConfig {
+        pg: SocketAddr::from(([127, 0, 0, 1], pg)),
+        http: SocketAddr::from(([127, 0, 0, 1], http)),
+        workers: workers(demo.workers),
+    };
+    // The usual ports if they are free, so that the psql line is the one in the README.
+    let server = match Server::start(config(5433, 9433)).await {
+        Ok(server) => server,
+        Err(_) => Server::start(ServerConfig { pg: any, http: any, workers: workers(demo.workers) }).await?,
+    };
+    let interactive = demo.duration.is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let options = demo::DemoOptions { pg_url: format!("postgres://weir@{}/weir", server.pg), duration: demo.duration, interactive };
+    let result = tokio::select! {
+        result = demo::run(options) => result,
+        reason = server.failed() => Err(format!("the engine cannot go on: {reason}").into()),
+    };
+    server.stop().await;
+    result
+}
+
+fn workers(given: Option<u16>) -> usize {
+    given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| "expected a number and a unit, such as 15s or 2m".to_string())?;
+    match &text[digits..] {
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" | "min" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3600)),
+        unit => Err(format!("unknown unit \"{unit}\": use s, m or h")),
+    }
+}

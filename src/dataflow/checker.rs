@@ -1,6 +1,7 @@
 //! Holds every delta against what the plan promises; fragments carry a checker in debug builds only.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{Array, BinaryArray};
 use arrow::datatypes::SchemaRef;
@@ -32,6 +33,7 @@ struct Integral {
 
 /// `counts` has no zeros, except for the entries that the current epoch touched.
 struct Multiset {
+    schema: SchemaRef,
     converter: RowConverter,
     counts: HashMap<Box<[u8]>, i64>,
     touched: HashSet<Box<[u8]>>,
@@ -40,11 +42,10 @@ struct Multiset {
 impl Checker {
     /// `settled`: the delete of a row comes to where the row is, so that its count here means something.
     pub(crate) fn new(name: &str, schema: &SchemaRef, facts: &Facts, settled: bool) -> Self {
-        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type()).collect();
-        let key = facts.key.as_ref().and_then(|key| Some((key.clone(), Multiset::new(key.iter().map(|column| types[*column]))?)));
+        let key = facts.key.as_ref().and_then(|key| Some((key.clone(), Multiset::new(Arc::new(schema.project(key).ok()?))?)));
         // Without a key, an append-only relation can break nothing that its weights do not show.
         let wanted = settled && (key.is_some() || !facts.append_only);
-        let integral = if wanted { Multiset::new(types).map(|rows| Integral { rows, key }) } else { None };
+        let integral = if wanted { Multiset::new(schema.clone()).map(|rows| Integral { rows, key }) } else { None };
         Checker { name: name.to_string(), append_only: facts.append_only, integral }
     }
 
@@ -82,8 +83,9 @@ impl Checker {
 
 impl Multiset {
     /// `None` where a type has no bytes to compare.
-    fn new<'a>(types: impl IntoIterator<Item = &'a arrow::datatypes::DataType>) -> Option<Self> {
-        Some(Multiset { converter: converter(types).ok()?, counts: HashMap::new(), touched: HashSet::new() })
+    fn new(schema: SchemaRef) -> Option<Self> {
+        let converter = converter(schema.fields().iter().map(|field| field.data_type())).ok()?;
+        Some(Multiset { schema, converter, counts: HashMap::new(), touched: HashSet::new() })
     }
 
     fn add(&mut self, delta: &Delta, columns: &[usize]) {
@@ -116,6 +118,6 @@ impl Multiset {
     fn text(&self, bytes: &[u8]) -> String {
         let parser = self.converter.parser();
         let columns = self.converter.convert_rows([parser.parse(bytes)]).unwrap_or_default();
-        RowText::of_columns(columns.iter().map(|column| ("", column))).row(0)
+        RowText::of_columns(&self.schema, &columns).row(0)
     }
 }

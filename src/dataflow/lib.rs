@@ -4,15 +4,15 @@
 //! closed at the end of each epoch, so each can be tested alone. The engine runs [`fragment::Fragment`]s; the
 //! [`simulator`] does the same on one thread for tests.
 
-pub mod lower; // a plan cut into fragments at its exchanges
-pub mod fragment; // the operators between two exchanges, run as one
-mod operator; // what maintains its output as its input changes
-mod isolate; // which rows of a batch an expression fails on
-pub mod scatter; // a delta split by worker
-pub mod consolidate; // equal rows summed
-mod rows; // rows as text and as bytes
 mod checker; // what a plan promises, held against every delta in debug builds
+pub mod consolidate; // equal rows summed
 pub mod explain; // a plan as text
+pub mod fragment; // the operators between two exchanges, run as one
+mod isolate; // which rows of a batch an expression fails on
+pub mod lower; // a plan cut into fragments at its exchanges
+mod operator; // what maintains its output as its input changes
+mod rows; // rows as text and as bytes
+pub mod scatter; // a delta split by worker
 pub mod simulator; // a dataflow of several workers on one thread
 
 #[cfg(test)]

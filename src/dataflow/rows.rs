@@ -1,41 +1,56 @@
 //! Rows as text for dead letters, and as bytes to find equal ones.
 
-use arrow::array::{ArrayRef, BinaryArray};
+use arrow::array::{Array, ArrayRef, BinaryArray, make_array};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::error::{Error, Result};
 
-/// Writes rows of a batch as `name = value` pairs.
-pub(crate) struct RowText<'a> {
-    columns: Vec<(&'a str, Option<ArrayFormatter<'a>>)>,
+/// Writes rows as `name = value` pairs.
+pub(crate) struct RowText {
+    names: Vec<String>,
+    columns: Vec<ArrayRef>,
 }
 
-impl<'a> RowText<'a> {
-    pub(crate) fn new(batch: &'a RecordBatch) -> Self {
-        Self::of_columns(batch.schema_ref().fields().iter().zip(batch.columns()).map(|(field, column)| (field.name().as_str(), column)))
+impl RowText {
+    pub(crate) fn new(batch: &RecordBatch) -> Self {
+        Self::of_columns(batch.schema_ref(), batch.columns())
     }
 
-    pub(crate) fn of_columns(columns: impl Iterator<Item = (&'a str, &'a ArrayRef)>) -> Self {
-        const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(true).with_null("NULL");
-        RowText { columns: columns.map(|(name, column)| (name, ArrayFormatter::try_new(column.as_ref(), &OPTIONS).ok())).collect() }
+    /// The first columns of a relation.
+    pub(crate) fn of_columns(schema: &SchemaRef, columns: &[ArrayRef]) -> Self {
+        let names = schema.fields().iter().map(|field| field.name().clone()).collect();
+        RowText { names, columns: columns.iter().map(printable).collect() }
     }
 
     pub(crate) fn row(&self, row: usize) -> String {
-        let value = |formatter: &Option<ArrayFormatter>| formatter.as_ref().map_or("?".to_string(), |formatter| formatter.value(row).to_string());
-        let pairs: Vec<String> = self.columns.iter().map(|(name, formatter)| format!("{name} = {}", value(formatter))).collect();
+        let pairs: Vec<String> =
+            self.names.iter().zip(&self.columns).map(|(name, column)| format!("{name} = {}", value(column, row))).collect();
         pairs.join(", ")
     }
 }
 
-/// A converter of these columns to bytes that are equal exactly where the rows are.
-pub(crate) fn converter<'a>(types: impl IntoIterator<Item = &'a arrow::datatypes::DataType>) -> Result<RowConverter> {
+/// A value as text; one that has none says why.
+fn value(column: &ArrayRef, row: usize) -> String {
+    let options = FormatOptions::new().with_display_error(true).with_null("NULL");
+    ArrayFormatter::try_new(column.as_ref(), &options).map_or_else(|error| error.to_string(), |formatter| formatter.value(row).to_string())
+}
+
+/// The column in a type that Arrow can print: it knows no time zones by name, and all of ours are UTC.
+pub(crate) fn printable(column: &ArrayRef) -> ArrayRef {
+    let DataType::Timestamp(unit, Some(_)) = column.data_type() else { return column.clone() };
+    let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+    column.to_data().into_builder().data_type(utc).build().map_or_else(|_| column.clone(), make_array)
+}
+
+/// A converter of columns of these types to bytes that are equal exactly where the rows are.
+pub(crate) fn converter<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Result<RowConverter> {
     Ok(RowConverter::new(types.into_iter().map(|data_type| SortField::new(data_type.clone())).collect())?)
 }
 
 /// The rows as bytes: equal bytes, equal rows.
 pub(crate) fn encode(converter: &RowConverter, columns: &[ArrayRef]) -> Result<BinaryArray> {
     let rows = converter.convert_columns(columns)?;
-    // Beyond 2 GiB of keys in one batch: the caller's batches are far smaller.
-    rows.try_into_binary().map_err(|error| Error::internal(format!("rows of a batch do not fit: {error}")))
+    rows.try_into_binary().map_err(|error| Error::internal(format!("the rows of one batch take more than 2 GiB: {error}")))
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::Array;
-use arrow::datatypes::SchemaRef;
+use arrow::array::ArrayRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
@@ -12,6 +11,7 @@ use weir_common::ids::Epoch;
 
 use crate::fragment::{Context, Fragment};
 use crate::lower::{DataflowPlan, From, Route};
+use crate::rows::printable;
 use crate::scatter::scatter;
 
 /// Runs a plan on simulated workers, one epoch after the other.
@@ -147,22 +147,9 @@ impl Integral {
 /// Each row as text, NULL as `None`.
 fn text(delta: &Delta) -> Vec<Vec<Option<String>>> {
     let options = FormatOptions::new();
-    let schema: SchemaRef = delta.rows.schema();
-    let formatters: Vec<ArrayFormatter> = delta
-        .rows
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            ArrayFormatter::try_new(column.as_ref(), &options).unwrap_or_else(|error| panic!("column {}: {error}", field.name()))
-        })
-        .collect();
-    (0..delta.num_rows())
-        .map(|row| {
-            let value = |(column, formatter): (usize, &ArrayFormatter)| {
-                (!delta.rows.column(column).is_null(row)).then(|| formatter.value(row).to_string())
-            };
-            formatters.iter().enumerate().map(value).collect()
-        })
-        .collect()
+    let columns: Vec<ArrayRef> = delta.rows.columns().iter().map(printable).collect();
+    let formatters: Vec<ArrayFormatter> =
+        columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("a type that Arrow prints")).collect();
+    let value = |column: usize, row: usize| (!columns[column].is_null(row)).then(|| formatters[column].value(row).to_string());
+    (0..delta.num_rows()).map(|row| (0..columns.len()).map(|column| value(column, row)).collect()).collect()
 }

@@ -12,6 +12,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 
 mod aggregates; // every aggregate over every type, against a recomputation
 mod dead_letters; // rows that fail
+mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate
 

@@ -162,9 +162,22 @@ impl Engine {
         self.ddl(|reply| Ddl::Drop(relations, reply)).await
     }
 
+    /// Removes a view that is being created and that nobody waits for any more; does not wait itself.
+    pub fn abandon(&self, relations: Vec<RelationId>) {
+        let (reply, _) = oneshot::channel();
+        // Without a leader there is nothing left to remove.
+        let _ = self.leader.send(Message::Ddl(Ddl::Drop(relations, reply)));
+    }
+
     /// Writes all or nothing, in one epoch. When it returns, every view shows it to whoever reads from then on.
     pub async fn write(&self, writes: Vec<TableWrite>) -> Result<Epoch> {
         self.request(|reply| Message::Write(writes, reply)).await?
+    }
+
+    /// Says whether a write would be refused if it were made now, and takes nothing in: an early word for a transaction
+    /// that will be written at its end.
+    pub async fn check(&self, writes: Vec<TableWrite>) -> Result<()> {
+        self.request(|reply| Message::Check(writes, reply)).await?
     }
 
     /// The relations as they are at one commit: all writes that have returned are in it.

@@ -19,7 +19,7 @@ use weir_common::limits::{BATCH_ROWS_MAX, DEAD_LETTERS_MAX, EPOCH_SOURCE_ROWS_MA
 use weir_common::source::Position;
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
-use crate::keys::KeyIndex;
+use crate::keys::{KeyChange, KeyIndex};
 use crate::lane::{Lane, LaneMessage, NewView, OpenEpoch, PeekReply, Report, StatsBoard};
 use crate::log::{EpochLog, EpochRecord};
 use crate::reader::{Event, Reader, SourceSpec};
@@ -33,6 +33,8 @@ pub enum Message {
     Ready,
     /// A transaction's writes; answered when they are committed.
     Write(Vec<TableWrite>, oneshot::Sender<Result<Epoch>>),
+    /// Would these writes be refused?
+    Check(Vec<TableWrite>, oneshot::Sender<Result<()>>),
     /// A change of what exists; carried out while no epoch is in flight.
     Ddl(Ddl),
     /// A read, passed on in the lane.
@@ -117,7 +119,8 @@ struct ReaderState {
     bytes: u64,
     dead: u64,
     latest: Option<i64>,
-    at_end: bool,
+    /// The epoch with its last rows, once a finite source has been read to its end.
+    ended_in: Option<Epoch>,
     error: Option<Error>,
 }
 
@@ -207,9 +210,16 @@ impl Leader {
             Message::Report(worker, Report::Died(reason)) => return Next::Fail(format!("worker {worker} panicked: {reason}")),
             Message::Ready => self.ready.store(false, Ordering::SeqCst),
             Message::Write(writes, reply) => match self.check_keys(&writes) {
-                Ok(()) => self.writes.push((writes, reply)),
+                Ok(changes) => {
+                    self.apply_keys(changes);
+                    self.writes.push((writes, reply));
+                }
                 Err(error) => answer(reply, Err(error)),
             },
+            Message::Check(writes, reply) => {
+                let checked = self.check_keys(&writes).map(|_| ());
+                answer(reply, checked);
+            }
             Message::Ddl(ddl) => self.ddl.push_back(ddl),
             Message::Peek(streams, reply) => {
                 // A relation that has just been dropped: the reply channel closes, and the reader says so.
@@ -227,8 +237,8 @@ impl Leader {
         u32::try_from(stream.0).is_ok_and(|id| self.tables.contains_key(&RelationId(id)) || self.views.contains_key(&RelationId(id)))
     }
 
-    /// Checks a transaction's keys against all writes before it, and takes them in.
-    fn check_keys(&mut self, writes: &[TableWrite]) -> Result<()> {
+    /// Checks a transaction's keys against all writes before it.
+    fn check_keys(&self, writes: &[TableWrite]) -> Result<Vec<(RelationId, KeyChange)>> {
         let mut changes = vec![];
         for write in writes {
             let table = self.tables.get(&write.table).ok_or_else(|| {
@@ -239,12 +249,15 @@ impl Leader {
                 changes.push((write.table, keys.check(&write.delta)?));
             }
         }
+        Ok(changes)
+    }
+
+    fn apply_keys(&mut self, changes: Vec<(RelationId, KeyChange)>) {
         for (table, change) in changes {
             if let Some(keys) = self.tables.get_mut(&table).and_then(|table| table.keys.as_mut()) {
                 keys.apply(change);
             }
         }
-        Ok(())
     }
 
     /// Does whatever can be done now: definitions while nothing is in flight, then the next epoch.
@@ -313,6 +326,7 @@ impl Leader {
 
     /// Takes what readers have, up to the epoch's budget, and deals the batches out to the workers.
     fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut BTreeMap<StreamId, Vec<(Option<usize>, Delta)>>, wall_micros: i64) {
+        let epoch = flight.epoch;
         let streams: Vec<StreamId> = self.readers.keys().copied().collect();
         if streams.is_empty() {
             return;
@@ -341,7 +355,7 @@ impl Leader {
                         }
                     }
                     Event::End => {
-                        reader.at_end = true;
+                        reader.ended_in = Some(epoch);
                         reader.reader = None;
                         tracing::info!(source = reader.spec.name, rows = reader.rows, "source read to its end");
                     }
@@ -484,7 +498,7 @@ impl Leader {
     fn reader_for(&mut self, source: RelationId, spec: &SourceSpec, view: RelationId) -> Result<StreamId> {
         let shared = StreamId::from(source);
         let (stream, own) = match self.readers.get(&shared) {
-            Some(reader) if reader.rows == 0 && reader.dead == 0 && !reader.at_end && reader.error.is_none() => return Ok(shared),
+            Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() && reader.error.is_none() => return Ok(shared),
             Some(_) => {
                 let stream = StreamId(self.next_own_reader);
                 self.next_own_reader += 1;
@@ -510,7 +524,7 @@ impl Leader {
             bytes: 0,
             dead: 0,
             latest: None,
-            at_end: false,
+            ended_in: None,
             error: None,
         };
         self.readers.insert(stream, state);
@@ -523,7 +537,7 @@ impl Leader {
         let view = own.own?;
         let shared = StreamId::from(own.source);
         let other = self.readers.get(&shared)?;
-        let level = own.position == other.position && own.rows == other.rows && own.at_end == other.at_end && own.error.is_none();
+        let level = own.position == other.position && own.rows == other.rows && own.ended_in.is_some() == other.ended_in.is_some() && own.error.is_none();
         let live = self.views.get(&view)?.filling.is_none();
         (level && live && own.rows > 0).then_some((view, shared))
     }
@@ -592,13 +606,13 @@ impl Leader {
             bytes: reader.bytes,
             dead_letters: reader.dead,
             position: reader.position.0.clone(),
-            at_end: reader.at_end,
+            at_end: reader.has_ended(self.committed()),
             watermark: reader.watermark(),
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
         let views = self.views.iter().map(|(id, view)| {
             let total = sum((*id).into());
-            let behind = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| !reader.at_end && reader.error.is_none() && reader.spec.source.finite());
+            let behind = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| !reader.has_ended(self.committed()) && reader.error.is_none() && reader.spec.source.finite());
             ViewStatus {
                 view: *id,
                 filling: view.filling.is_some() || view.readers.values().flatten().any(behind),
@@ -611,7 +625,7 @@ impl Leader {
             }
         });
         Status {
-            committed: self.next - 1 - self.open.len() as Epoch,
+            committed: self.committed(),
             in_flight: self.open.len(),
             epochs: self.epochs,
             sources: sources.collect(),
@@ -620,6 +634,11 @@ impl Leader {
             dead_letters: self.dead_letters.iter().cloned().collect(),
             dead_letter_counts: self.dead_letter_counts.clone(),
         }
+    }
+
+    /// The latest committed epoch.
+    fn committed(&self) -> Epoch {
+        self.next - 1 - self.open.len() as Epoch
     }
 
     /// The watermark of a view's first event-time column: the least over the readers that feed it.
@@ -636,6 +655,11 @@ impl Leader {
 }
 
 impl ReaderState {
+    /// Whether all rows of a finite source are in views that can be read.
+    fn has_ended(&self, committed: Epoch) -> bool {
+        self.ended_in.is_some_and(|epoch| epoch <= committed)
+    }
+
     /// Events that wait to be taken.
     fn waiting(&self) -> usize {
         self.reader.as_ref().map_or(0, |reader| reader.events.len())
@@ -644,7 +668,7 @@ impl ReaderState {
     /// The promise about event times to come: greatest so far less the delay; the end of time once the source has ended.
     fn watermark(&self) -> Option<i64> {
         let (_, delay) = self.spec.watermark?;
-        if self.at_end {
+        if self.ended_in.is_some() {
             return Some(i64::MAX);
         }
         self.latest.map(|latest| latest.saturating_sub(delay))

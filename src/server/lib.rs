@@ -1,4 +1,17 @@
-//! The server: Postgres on the wire.
+//! The server: sessions, statements, Postgres on the wire, HTTP. It introduces `sql`, `engine`, `dataflow` and `connectors`
+//! to each other, which do not know one another.
 
-pub mod value; // Postgres values as text and bytes, from and to Arrow
+pub mod server; // start, run, stop
+pub mod database; // what all sessions share
+pub mod session; // one client's session
+pub mod statement; // what statements do
+mod transaction; // reads at one commit, writes that wait for COMMIT
+mod overlay; // a snapshot with a transaction's own writes
+mod locks; // write locks on tables
+mod variables; // SET and SHOW
+mod names; // names as users write them
+mod system; // schema `weir`
+mod metrics; // counters and gauges
+mod http; // health and metrics
 pub mod pgwire; // the Postgres protocol: connections, messages, the session loop
+pub mod value; // Postgres values as text and bytes, from and to Arrow

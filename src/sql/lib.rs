@@ -7,6 +7,7 @@ pub mod catalog; // names -> objects
 pub mod context; // a DataFusion session over a catalog and snapshots
 pub mod types; // SQL type names -> Postgres types
 pub mod read; // ad-hoc queries: planned, then run at one commit
+pub mod scalar; // single values
 mod parameter; // $1: how many, of which types
 mod names; // names of output columns
 mod rules; // Postgres' typing rules, as an analyzer rule
@@ -14,4 +15,13 @@ mod function; // functions with Postgres' results
 mod window; // TUMBLE in FROM
 mod expr; // expressions for operators
 pub mod lower; // logical plan -> streaming plan
+pub mod dml; // INSERT, UPDATE, DELETE -> rows
+pub mod explain; // plans as text
 pub mod pg_catalog; // what psql and drivers ask about the system
+pub mod system; // the system schemas and session functions for one statement
+
+pub use datafusion::common::ScalarValue;
+pub use datafusion::sql::sqlparser::ast;
+
+#[cfg(test)]
+mod tests;

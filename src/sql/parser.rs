@@ -14,6 +14,7 @@ mod split; // a query string cut into statements
 mod cursor; // reading one statement's tokens
 mod syntax; // syntax errors in Postgres words
 mod depth; // how deeply a statement may nest
+mod reserved; // reserved words in the place of names
 mod check; // what a query may hold
 mod change; // INSERT, UPDATE, DELETE
 mod create; // CREATE ..
@@ -53,6 +54,19 @@ fn parsed(piece: &Piece<'_>) -> Result<Parsed> {
 /// One statement; positions of errors count from the piece's text.
 fn statement(piece: &Piece<'_>) -> Result<Statement> {
     depth::check(&piece.tokens)?;
+    let result = unchecked(piece);
+    // INCLUDE lists the columns of a connector by words that a query reserves.
+    let queries = !piece.tokens.get(1).is_some_and(|token| cursor::is_word(&token.token, "SOURCE"));
+    let Some(index) = reserved::misplaced(&piece.tokens).filter(|_| queries) else { return result };
+    let error = Cursor::within(piece, index..piece.tokens.len()).unexpected();
+    match result {
+        // Of two errors the first counts.
+        Err(earlier) if earlier.position() < error.position() => Err(earlier),
+        _ => Err(error),
+    }
+}
+
+fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
     let mut cursor = Cursor::new(piece);
     let statement = match first_word(cursor.peek()).as_str() {
         "SELECT" | "WITH" | "VALUES" | "(" => Statement::Query(cursor.query()?),

@@ -6,9 +6,11 @@
 //!
 //! - [`schema`] gives `pg_catalog` and `information_schema` as DataFusion schemas, [`table`] one relation;
 //! - [`functions`] gives the scalar functions;
-//! - [`rewrite`] turns a query that [`needs_rewrite`] into one that DataFusion plans, with the names its columns must have.
+//! - [`rewrite`] makes of a query that [`needs_rewrite`] one that DataFusion plans.
 
 mod facts; // what a statement is told about catalog and session
+mod identifier; // quoting and taking apart names
+mod lookup; // objects by OID and by name
 mod relations; // the columns of every system relation
 mod types; // pg_type, format_type and regtype
 mod rows; // values to record batches
@@ -17,6 +19,7 @@ mod information_schema; // the rows of the standard's views
 mod provider; // system relations as DataFusion tables
 
 mod function; // a row-wise scalar function as a UDF
+mod expand; // a list as records of element and number
 mod functions; // every function that has a name
 mod subquery; // correlated subqueries, evaluated for the rows that ask
 mod rewrite; // catalog SQL to what DataFusion plans
@@ -26,4 +29,4 @@ mod tests;
 pub use facts::{ColumnInfo, Foreign, Kind, PrimaryKey, RelationInfo, SessionFacts, SetConfig, Setting, SystemCatalog, index_oid};
 pub use functions::functions;
 pub use provider::{schema, table};
-pub use rewrite::{Rewritten, needs_rewrite, rewrite};
+pub use rewrite::{needs_rewrite, rewrite};

@@ -1,19 +1,264 @@
-//! Postgres' typing rules.
+//! Postgres' typing rules: integer literals are `integer`, an untyped literal takes the type it meets, operators and casts
+//! have Postgres' results. Runs before DataFusion's own coercion, which finds nothing left to decide.
 
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::common::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::{BinaryExpr, InList};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Between, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF};
 use datafusion::optimizer::analyzer::AnalyzerRule;
+use weir_common::error::{Error, SqlState};
+use weir_common::types::PgType;
+
+use crate::context::external;
+use crate::function::arithmetic::Arithmetic;
+use crate::function::cast::PgCast;
+use crate::function::parse;
+use crate::function::window::WindowEdge;
 
 /// Gives literals and operators the types and results that they have in Postgres.
 #[derive(Debug)]
 pub(crate) struct PostgresTypes;
 
 impl AnalyzerRule for PostgresTypes {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan)
-    }
     fn name(&self) -> &str {
         "postgres_types"
     }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        // The working table of a recursive query has got its types already.
+        let narrow = !plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
+        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, narrow))?.data)
+    }
+}
+
+fn rewrite_node(plan: LogicalPlan, narrow: bool) -> Result<Transformed<LogicalPlan>> {
+    if plan.expressions().is_empty() && !matches!(plan, LogicalPlan::Values(_)) {
+        return plan.recompute_schema().map(Transformed::yes);
+    }
+    let schema = match &plan {
+        LogicalPlan::TableScan(scan) => DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?,
+        _ => merge_schema(&plan.inputs()),
+    };
+    let narrow = narrow && !matches!(plan, LogicalPlan::Limit(_));
+    let names = NamePreserver::new(&plan);
+    let plan = plan.map_expressions(|expr| {
+        let name = names.save(&expr);
+        Ok(expr.rewrite(&mut Rewriter { schema: &schema, narrow })?.update_data(|expr| name.restore(expr)))
+    })?;
+    plan.map_data(|plan| match plan {
+        LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
+        plan => plan.recompute_schema(),
+    })
+}
+
+/// Applies the rules to one expression, for plans and for what stands outside of plans.
+pub(crate) fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expr.rewrite(&mut Rewriter { schema, narrow: true })?.data)
+}
+
+struct Rewriter<'a> {
+    schema: &'a DFSchema,
+    /// Whether integer literals become as narrow as they can.
+    narrow: bool,
+}
+
+impl TreeNodeRewriter for Rewriter<'_> {
+    type Node = Expr;
+
+    fn f_down(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        let keep = match &expr {
+            // Constants that are ours or DataFusion's, not the user's.
+            Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<WindowEdge>().is_some(),
+            Expr::AggregateFunction(call) => {
+                call.params.filter.is_none() && call.func.name() == "count" && matches!(call.params.args.as_slice(), [Expr::Literal(..)])
+            }
+            _ => false,
+        };
+        let recursion = if keep { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue };
+        Ok(Transformed::new(expr, false, recursion))
+    }
+
+    fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
+        match expr {
+            Expr::Literal(value, None) => literal(value, self.narrow),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*left, op, *right),
+            Expr::Between(Between { expr, negated, low, high }) => {
+                let ty = expr.get_type(self.schema)?;
+                let (low, high) = (Box::new(meets(*low, &ty)?), Box::new(meets(*high, &ty)?));
+                Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
+            }
+            Expr::InList(InList { expr, list, negated }) => {
+                let ty = expr.get_type(self.schema)?;
+                let list = list.into_iter().map(|item| meets(item, &ty)).collect::<Result<_>>()?;
+                Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
+            }
+            Expr::Cast(Cast { expr, field }) => {
+                let from = expr.get_type(self.schema)?;
+                match PgCast::is_needed(&from, &field) {
+                    true => Ok(Transformed::yes(explicit_cast(*expr, &field))),
+                    false => Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+/// `expr::type`
+pub(crate) fn explicit_cast(expr: Expr, to: &Field) -> Expr {
+    ScalarUDF::from(PgCast::explicit(to)).call(vec![expr])
+}
+
+impl Rewriter<'_> {
+    fn binary(&self, left: Expr, op: Operator, right: Expr) -> Result<Transformed<Expr>> {
+        let arithmetic = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo);
+        if !arithmetic && op != Operator::StringConcat && !is_comparison(op) {
+            return Ok(Transformed::no(binary(left, op, right)));
+        }
+        let (left_type, right_type) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
+        if arithmetic {
+            if is_list(&left_type) || is_list(&right_type) {
+                return Ok(Transformed::no(binary(left, op, right)));
+            }
+            let left = meets(left, &partner(op, &right_type))?;
+            let right = meets(right, &partner(op, &left_type))?;
+            return Ok(Transformed::yes(operator(op).call(vec![left, right])));
+        }
+        if op == Operator::StringConcat {
+            if is_list(&left_type) || is_list(&right_type) {
+                return Ok(Transformed::no(binary(left, op, right)));
+            }
+            let text = Field::new("", DataType::Utf8, true);
+            let as_text = |expr: Expr, ty: &DataType| if is_text(ty) || ty.is_null() { expr } else { explicit_cast(expr, &text) };
+            return Ok(Transformed::yes(binary(as_text(left, &left_type), op, as_text(right, &right_type))));
+        }
+        let left = as_double(meets(left, &right_type)?, &left_type, &right_type);
+        let right = as_double(meets(right, &left_type)?, &right_type, &left_type);
+        Ok(Transformed::yes(binary(left, op, right)))
+    }
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+fn is_comparison(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_list(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+}
+
+/// The operators' functions, shared.
+fn operator(op: Operator) -> &'static ScalarUDF {
+    static OPERATORS: LazyLock<[Arc<ScalarUDF>; 5]> = LazyLock::new(|| {
+        let operators = [Operator::Plus, Operator::Minus, Operator::Multiply, Operator::Divide, Operator::Modulo];
+        operators.map(|op| Arc::new(ScalarUDF::from(Arithmetic::new(op))))
+    });
+    let index = match op {
+        Operator::Plus => 0,
+        Operator::Minus => 1,
+        Operator::Multiply => 2,
+        Operator::Divide => 3,
+        _ => 4,
+    };
+    &OPERATORS[index]
+}
+
+/// What an untyped literal beside an operand of this type is meant to be.
+fn partner(op: Operator, other: &DataType) -> DataType {
+    let interval = PgType::Interval.arrow();
+    match (op, other) {
+        (Operator::Plus, DataType::Timestamp(..) | DataType::Date32 | DataType::Time64(_)) => interval,
+        (Operator::Multiply | Operator::Divide, DataType::Interval(_)) => DataType::Float64,
+        _ => other.clone(),
+    }
+}
+
+/// An untyped literal as the type that it meets; everything else as it is.
+fn meets(expr: Expr, ty: &DataType) -> Result<Expr> {
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), None) = &expr
+        && !is_text(ty)
+        && !ty.is_null()
+        && !is_list(ty)
+    {
+        let pg = PgType::of_arrow(ty);
+        let value = match ty {
+            // The other side's precision does not bound what it is compared or computed with.
+            DataType::Decimal128(..) => number(text)?,
+            DataType::FixedSizeBinary(16) => parse::value(text, &PgType::Uuid, ty).map_err(external)?,
+            _ => parse::value(text, &pg, &crate::read::served_type(ty)).map_err(external)?,
+        };
+        return Ok(Expr::Literal(value, None));
+    }
+    Ok(expr)
+}
+
+/// A decimal with the digits that the text has.
+fn number(text: &str) -> Result<ScalarValue> {
+    let trimmed = text.trim();
+    let scale = trimmed.split_once('.').map_or(0, |(_, fraction)| fraction.len()).min(38) as i8;
+    parse::value(text, &PgType::Numeric(None), &DataType::Decimal128(38, scale)).map_err(external)
+}
+
+/// Beside a float, a decimal is a float, as in Postgres.
+fn as_double(expr: Expr, ty: &DataType, other: &DataType) -> Expr {
+    match (ty, other) {
+        (DataType::Decimal128(..), DataType::Float32 | DataType::Float64) => match &expr {
+            Expr::Literal(ScalarValue::Decimal128(Some(value), _, scale), None) => {
+                let text = crate::function::text::decimal(*value, *scale, false);
+                Expr::Literal(ScalarValue::Float64(text.parse().ok()), None)
+            }
+            _ => Expr::Cast(Cast::new(Box::new(expr), DataType::Float64)),
+        },
+        _ => expr,
+    }
+}
+
+/// A literal in Postgres' type for it.
+fn literal(value: ScalarValue, narrow: bool) -> Result<Transformed<Expr>> {
+    let value = match value {
+        ScalarValue::Int64(Some(value)) if narrow => match i32::try_from(value) {
+            Ok(value) => ScalarValue::Int32(Some(value)),
+            Err(_) => return Ok(Transformed::no(Expr::Literal(ScalarValue::Int64(Some(value)), None))),
+        },
+        ScalarValue::UInt64(Some(value)) => ScalarValue::Decimal128(Some(value as i128), 20, 0),
+        ScalarValue::Decimal128(Some(value), precision, scale) if scale < 0 => {
+            let zeros = scale.unsigned_abs();
+            let value = 10i128.checked_pow(zeros as u32).and_then(|factor| value.checked_mul(factor));
+            let value = value.filter(|_| precision + zeros <= 38).ok_or_else(too_long)?;
+            ScalarValue::Decimal128(Some(value), precision + zeros, 0)
+        }
+        ScalarValue::Decimal256(..) => return Err(too_long()),
+        other => return Ok(Transformed::no(Expr::Literal(other, None))),
+    };
+    Ok(Transformed::yes(Expr::Literal(value, None)))
+}
+
+fn too_long() -> datafusion::error::DataFusionError {
+    external(
+        Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "a number has more than 38 digits")
+            .with_hint("Write it as double precision: '1e100'::float8."),
+    )
 }

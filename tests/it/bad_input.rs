@@ -138,7 +138,11 @@ async fn a_null_event_time_is_a_dead_letter_of_the_window() {
         ),
     )
     .await;
-    run(&client, "CREATE MATERIALIZED VIEW v AS SELECT window_start, count(*) AS n FROM TUMBLE(s, ts, INTERVAL '1 hour') GROUP BY window_start").await;
+    run(
+        &client,
+        "CREATE MATERIALIZED VIEW v AS SELECT window_start, count(*) AS n FROM TUMBLE(s, ts, INTERVAL '1 hour') GROUP BY window_start",
+    )
+    .await;
     until_filled(&client).await;
     assert_eq!(rows(&client, "SELECT * FROM v").await, pairs(&[("2020-01-01 00:00:00", "2")]));
     let letters = rows(&client, "SELECT relation, reason FROM weir.dead_letters").await;

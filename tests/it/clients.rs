@@ -19,7 +19,8 @@ fn code(error: &tokio_postgres::Error) -> String {
 async fn values_travel_in_binary_both_ways() {
     let weir = Weir::start(1);
     let client = weir.connect().await;
-    run(&client, "CREATE TABLE t (id INT PRIMARY KEY, s SMALLINT, b BIGINT, r REAL, d DOUBLE PRECISION, ok BOOLEAN, x TEXT, raw BYTEA)").await;
+    run(&client, "CREATE TABLE t (id INT PRIMARY KEY, s SMALLINT, b BIGINT, r REAL, d DOUBLE PRECISION, ok BOOLEAN, x TEXT, raw BYTEA)")
+        .await;
     let insert = "INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let raw: &[u8] = &[0, 1, 255];
     let written = client.execute(insert, &[&1i32, &-2i16, &i64::MAX, &1.5f32, &-0.25f64, &true, &"grüße", &raw]).await.unwrap();
@@ -263,6 +264,7 @@ async fn a_write_is_seen_by_the_next_read_of_anyone() {
         assert_eq!(seen, vec![vec![(id + 1).to_string(), (id + 1).min(10).to_string()]]);
     }
     times.sort();
-    eprintln!("INSERT to having read a view on a view: p50 {:?}, p99 {:?} (dev build)", times[100], times[198]);
+    let build = if cfg!(debug_assertions) { "dev" } else { "release" };
+    eprintln!("from sending an INSERT to having read a view on a view ({build} build): p50 {:?}, p99 {:?}", times[100], times[198]);
     weir.stop();
 }

@@ -43,7 +43,8 @@ async fn all(workers: usize, test: &str) {
     let client = weir.connect().await;
     run(&client, &create_flights(&path)).await;
     create_views(&client).await;
-    run(&client, "CREATE MATERIALIZED VIEW dropped AS SELECT carrier, count(*) AS n, max(distance) AS far FROM flights GROUP BY carrier").await;
+    run(&client, "CREATE MATERIALIZED VIEW dropped AS SELECT carrier, count(*) AS n, max(distance) AS far FROM flights GROUP BY carrier")
+        .await;
 
     // While it is loading, a view can be read, is never ahead of what was read, and never shrinks.
     let reader = weir.connect().await;
@@ -94,7 +95,10 @@ async fn assert_equal_to_batch(client: &Client, view: &str, flights: u64) {
             (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
             (a, b) => a == b,
         };
-        assert!(found.flights == expected.flights && found.worst == expected.worst && near, "{view} at {key:?}: {found:?}, not {expected:?}");
+        assert!(
+            found.flights == expected.flights && found.worst == expected.worst && near,
+            "{view} at {key:?}: {found:?}, not {expected:?}"
+        );
     }
     let order = "ORDER BY window_start";
     let busiest = rows(client, &format!("SELECT window_start, flights FROM busiest {order}")).await;

@@ -1,6 +1,7 @@
 //! What the integration tests share: servers with their HTTP port, queries as text, and the data.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -156,9 +157,18 @@ pub async fn until_filled(client: &Client) {
     until(client, "SELECT count(*) FROM weir.views WHERE filling", "0").await;
 }
 
+/// Status line and body of an HTTP GET.
+pub fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_string(), body.to_string())
+}
+
 /// Runs psql over a script. `None`, with a sentence, where there is no psql.
 pub fn psql(url: &str, script: &str) -> Option<Output> {
-    use std::io::Write;
     let mut command = psql_command(url)?;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

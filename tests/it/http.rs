@@ -1,19 +1,6 @@
 //! Health and metrics over HTTP.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
-use crate::harness::{Weir, create_flights, few_flights, run, until_filled};
-
-/// Status line and body of a GET.
-fn get(address: &str, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_string(), body.to_string())
-}
+use crate::harness::{Weir, create_flights, few_flights, get, run, until_filled};
 
 #[tokio::test]
 async fn health_and_readiness_answer() {

@@ -8,7 +8,9 @@ mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`
 mod flights; // all of the flights, while views come and go
 mod http; // health and metrics
+mod many_views; // views that nothing happens to
 mod process; // the command line, start and end
 mod psql; // what a person types
+mod readme; // what the README promises
 mod tidy; // the repository itself
 mod transfers; // many writers, many readers, one total

@@ -26,13 +26,14 @@ CREATE MATERIALIZED VIEW busiest AS SELECT window_start, max(flights) AS flights
     let tags: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with("NOTICE")).collect();
     assert_eq!(tags, ["CREATE SOURCE", "CREATE TABLE", "COPY 16", "CREATE MATERIALIZED VIEW", "CREATE MATERIALIZED VIEW"]);
     until_filled(&weir.connect().await).await;
-    let output = psql(weir.url(), "SELECT * FROM by_hour ORDER BY window_start, origin LIMIT 3;\nSELECT max(flights) FROM busiest;\n").unwrap();
+    let output =
+        psql(weir.url(), "SELECT * FROM by_hour ORDER BY window_start, origin LIMIT 3;\nSELECT max(flights) FROM busiest;\n").unwrap();
     let expected = "
-    window_start     | origin | flights |     mean_delay      | worst 
----------------------+--------+---------+---------------------+-------
- 2013-01-01 05:00:00 | EWR    |       2 |                  -1 |     2
- 2013-01-01 05:00:00 | JFK    |       3 | -1.3333333333333333 |     2
- 2013-01-01 05:00:00 | LGA    |       1 |                   4 |     4
+    window_start     | origin | flights |     mean_delay     | worst 
+---------------------+--------+---------+--------------------+-------
+ 2013-01-01 05:00:00 | EWR    |       2 |                 -1 |     2
+ 2013-01-01 05:00:00 | JFK    |       3 | 0.3333333333333333 |     2
+ 2013-01-01 05:00:00 | LGA    |       1 |                  4 |     4
 (3 rows)
 
  max 
@@ -82,7 +83,17 @@ async fn backslash_commands_describe_what_is_there() {
         ("\\l", &["weir", "UTF8"]),
         ("\\dn", &["public"]),
         ("\\du", &["weir"]),
-        ("\\d airlines", &["Table \"public.airlines\"", "carrier", "text", "not null", "numeric(10,2)", "\"airlines_pkey\" PRIMARY KEY, btree (carrier)"]),
+        (
+            "\\d airlines",
+            &[
+                "Table \"public.airlines\"",
+                "carrier",
+                "text",
+                "not null",
+                "numeric(10,2)",
+                "\"airlines_pkey\" PRIMARY KEY, btree (carrier)",
+            ],
+        ),
         ("\\d names", &["View \"public.names\"", "name"]),
         ("\\d per_origin", &["Materialized view \"public.per_origin\"", "origin", "bigint"]),
         ("\\d+ per_origin", &["View definition:", "count(*)"]),
@@ -108,7 +119,10 @@ async fn several_statements_in_one_message_answer_one_after_the_other() {
     let weir = Weir::start(1);
     let Some(mut command) = psql_command(weir.url()) else { return };
     // -c sends its text as one message.
-    let output = command.args(["-At", "-c", "CREATE TABLE t (id INT); INSERT INTO t VALUES (1), (2); SELECT sum(id) FROM t; SELECT 'a;b'"]).output().unwrap();
+    let output = command
+        .args(["-At", "-c", "CREATE TABLE t (id INT); INSERT INTO t VALUES (1), (2); SELECT sum(id) FROM t; SELECT 'a;b'"])
+        .output()
+        .unwrap();
     assert_eq!(printed(&output).trim_end(), "CREATE TABLE\nINSERT 0 2\n3\na;b");
     weir.stop();
 }

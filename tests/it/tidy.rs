@@ -35,7 +35,8 @@ fn links_in_the_documentation_lead_somewhere() {
 
 #[test]
 fn every_rust_file_says_what_it_is() {
-    let silent: Vec<PathBuf> = with_extension("rs").into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
+    let silent: Vec<PathBuf> =
+        with_extension("rs").into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(path, _)| path).collect();
     assert!(silent.is_empty(), "files without a first line `//! what it is`: {silent:#?}");
 }
 
@@ -51,7 +52,8 @@ fn every_sql_test_is_found_by_the_runner() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sqllogictest");
     let strange: Vec<PathBuf> = files().into_iter().filter(|path| path.starts_with(&root) && !known(path)).collect();
     assert!(strange.is_empty(), "the runner takes .slt files only: {strange:#?}");
-    let elsewhere: Vec<PathBuf> = files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "slt") && !path.starts_with(&root)).collect();
+    let elsewhere: Vec<PathBuf> =
+        files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "slt") && !path.starts_with(&root)).collect();
     assert!(elsewhere.is_empty(), "the runner looks in sqllogictest only: {elsewhere:#?}");
 }
 
@@ -64,7 +66,8 @@ fn no_file_is_large() {
 #[test]
 fn nothing_unfinished_is_left() {
     // Put together here, so that this file does not find itself.
-    let words: Vec<String> = ["todo", "unimplemented", "dbg"].iter().map(|word| format!("{word}!(")).chain(["#[ig".to_string() + "nore"]).collect();
+    let words: Vec<String> =
+        ["todo", "unimplemented", "dbg"].iter().map(|word| format!("{word}!(")).chain(["#[ig".to_string() + "nore"]).collect();
     let mut found = Vec::new();
     for (path, text) in with_extension("rs") {
         for (number, line) in text.lines().enumerate() {

@@ -48,7 +48,8 @@ async fn transfer(workers: usize) {
     run(&client, "CREATE TABLE keys (id BIGINT PRIMARY KEY, writer BIGINT)").await;
     let values: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {}, {START})", id % 4)).collect();
     run(&client, &format!("INSERT INTO accounts VALUES {}; INSERT INTO counters VALUES (1, 0)", values.join(", "))).await;
-    run(&client, "CREATE MATERIALIZED VIEW by_shard AS SELECT shard, sum(amount) AS amount, count(*) AS n FROM accounts GROUP BY shard").await;
+    run(&client, "CREATE MATERIALIZED VIEW by_shard AS SELECT shard, sum(amount) AS amount, count(*) AS n FROM accounts GROUP BY shard")
+        .await;
     run(&client, "CREATE MATERIALIZED VIEW total AS SELECT sum(amount) AS amount, sum(n) AS n FROM by_shard").await;
     run(&client, "CREATE MATERIALIZED VIEW rich AS SELECT id, amount FROM accounts WHERE amount >= 0").await;
     run(&client, "CREATE MATERIALIZED VIEW poor AS SELECT id, amount FROM accounts WHERE amount < 0").await;
@@ -93,7 +94,9 @@ async fn write(client: Client, writer: u64, mut random: Rng, told: Arc<Told>) {
         let to = (from + random.u64(1..ACCOUNTS)) % ACCOUNTS;
         let amount = random.i64(1..500);
         let transfer = match random.u8(..3) {
-            0 => format!("UPDATE accounts SET amount = amount + CASE WHEN id = {from} THEN -{amount} ELSE {amount} END WHERE id IN ({from}, {to})"),
+            0 => format!(
+                "UPDATE accounts SET amount = amount + CASE WHEN id = {from} THEN -{amount} ELSE {amount} END WHERE id IN ({from}, {to})"
+            ),
             1 => format!(
                 "BEGIN; UPDATE accounts SET amount = amount - {amount} WHERE id = {from}; UPDATE accounts SET amount = amount + {amount} WHERE id = {to}; COMMIT"
             ),

@@ -127,9 +127,7 @@ impl Stage {
     /// A runner whose connections go to this stage.
     pub fn runner(&self) -> Runner<Database, impl MakeConnection<Conn = Database>> {
         let (url, places, views, postgres) = (self.url.clone(), self.places.clone(), self.views.clone(), self.postgres);
-        let mut runner = Runner::new(move || {
-            Database::open(url.clone(), places.clone(), views.clone(), postgres)
-        });
+        let mut runner = Runner::new(move || Database::open(url.clone(), places.clone(), views.clone(), postgres));
         runner.with_column_validator(|actual, expected| actual.len() == expected.len());
         runner
     }

@@ -6,9 +6,9 @@
 mod complete; // --complete
 mod database; // one connection, as the runner wants it
 mod file; // one file, from server start to server stop
-mod views; // every materialized view equals its query, asked as a batch
 #[path = "../it/server.rs"]
-mod server; // shared with the integration tests
+mod server;
+mod views; // every materialized view equals its query, asked as a batch // shared with the integration tests
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -11,8 +11,8 @@ use weir_common::error::{Error, Result};
 use weir_common::hash;
 use weir_common::plan::{AggregateCall, Facts, Node, Op};
 
-use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::{AggregateSpec, Stage};
 
 pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     assert!(workers > 0, "a dataflow runs on one worker or more");
@@ -97,11 +97,17 @@ impl Lowering {
             }
             Op::RequireEventTime { column } => {
                 let input = self.input(node)?;
+                if *column >= input.schema.fields().len() {
+                    return Err(Error::internal(format!("there is no column {column} to take the event time from")));
+                }
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::RequireEventTime(*column), schema, facts, spread))
             }
             Op::Project { exprs } => {
                 let input = self.input(node)?;
+                if !exprs.iter().map(|expr| expr.data_type()).eq(schema.fields().iter().map(|field| field.data_type())) {
+                    return Err(Error::internal("a projection's columns are not what the plan says"));
+                }
                 let moved = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
                 let spread = match &input.spread {
                     Spread::By(by) => by.iter().map(moved).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
@@ -163,7 +169,14 @@ impl Lowering {
             [InputSpec { from, route: Route::Local }] if open.steps.is_empty() => *from,
             _ => From::Fragment(self.seal(open)),
         };
-        Open { inputs: vec![InputSpec { from, route: Route::Hash(columns) }], steps: vec![], output: Place::Input(0), schema, facts, spread }
+        Open {
+            inputs: vec![InputSpec { from, route: Route::Hash(columns) }],
+            steps: vec![],
+            output: Place::Input(0),
+            schema,
+            facts,
+            spread,
+        }
     }
 
     fn seal(&mut self, open: Open) -> usize {

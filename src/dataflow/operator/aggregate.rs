@@ -12,16 +12,16 @@ use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::partial::PartialAggregate;
 use crate::operator::aggregate::whole::Aggregate;
 
-mod keys; // from key columns to slots and back
-mod packed_keys; // keys of fixed width in one word
-mod encoded_keys; // all other keys
 mod accumulator; // the state of one aggregate over all groups
 mod count; // count
-mod integer_sum; // sum and avg of integers and decimals
-mod float_sum; // sum and avg of floats
+mod encoded_keys; // all other keys
 mod exact; // floats summed without rounding
+mod float_sum; // sum and avg of floats
+mod integer_sum; // sum and avg of integers and decimals
+mod keys; // from key columns to slots and back
 mod min_max; // min and max
 mod ordered; // values as words in the same order
+mod packed_keys; // keys of fixed width in one word
 mod partial; // the sums of an epoch, before an exchange
 mod whole; // the groups and their results
 
@@ -50,7 +50,8 @@ pub(crate) enum Stage {
 impl AggregateSpec {
     /// Whether it can be maintained over this input.
     pub(crate) fn check(&self, input: &Schema, output: &Schema) -> Result<()> {
-        let column = |column: usize| input.fields().get(column).ok_or_else(|| Error::internal(format!("there is no column {column} to aggregate")));
+        let column =
+            |column: usize| input.fields().get(column).ok_or_else(|| Error::internal(format!("there is no column {column} to aggregate")));
         for call in &self.calls {
             accumulator(call, self.append_only)?;
             if let Some(argument) = call.argument.map(column).transpose()?.filter(|argument| *argument.data_type() != call.input) {

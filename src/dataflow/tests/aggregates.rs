@@ -1,6 +1,6 @@
 //! Every aggregate over every type, with filters and retractions, on 1 to 4 workers, against a recomputation from scratch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::*;
@@ -11,6 +11,7 @@ use weir_common::delta::Delta;
 use weir_common::numeric::average;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node};
 
+use crate::consolidate::consolidate;
 use crate::lower::lower;
 use crate::simulator::{Integral, Simulator};
 use crate::tests::{aggregate, append_only, call, import};
@@ -67,7 +68,9 @@ fn cell(data_type: &DataType, rng: &mut Rng) -> Cell {
             let values = [-0.0, 0.0, 0.125, -2.5, 3.0, 2f64.powi(60), -2f64.powi(60), 2f64.powi(109) * 1.5, -2f64.powi(110)];
             if rng.u8(..) < 20 { Cell::Float(pick(rng, &specials)) } else { Cell::Float(pick(rng, &values)) }
         }
-        DataType::Decimal128(20, _) => Cell::Wide(pick(rng, &[-99_999_999_999_999_999_999, -15_000, 0, 1, 123_456, 99_999_999_999_999_999_999])),
+        DataType::Decimal128(20, _) => {
+            Cell::Wide(pick(rng, &[-99_999_999_999_999_999_999, -15_000, 0, 1, 123_456, 99_999_999_999_999_999_999]))
+        }
         DataType::Decimal128(..) => Cell::Wide(pick(rng, &[1 - 10i128.pow(38), -7, 0, 5, 10i128.pow(30), 10i128.pow(38) - 1])),
         DataType::FixedSizeBinary(width) => Cell::Bytes(vec![rng.u8(0..3); *width as usize]),
         _ => Cell::Bytes(pick(rng, &["", "a", "ab", "JFK", "a somewhat longer text than sixteen bytes", "é"]).as_bytes().to_vec()),
@@ -89,7 +92,8 @@ fn array(data_type: &DataType, cells: &[&Cell]) -> ArrayRef {
             Arc::new(values.with_data_type(data_type.clone()))
         }
         DataType::Utf8 | DataType::Binary | DataType::FixedSizeBinary(_) => {
-            let values: BinaryArray = cells.iter().map(|cell| if let Cell::Bytes(value) = cell { Some(value.as_slice()) } else { None }).collect();
+            let values: BinaryArray =
+                cells.iter().map(|cell| if let Cell::Bytes(value) = cell { Some(value.as_slice()) } else { None }).collect();
             cast(&values, data_type).unwrap()
         }
         _ => {
@@ -101,7 +105,8 @@ fn array(data_type: &DataType, cells: &[&Cell]) -> ArrayRef {
 }
 
 fn delta(node: &Node, rows: &[(Row, i64)]) -> Delta {
-    let column = |column: usize| array(node.schema.field(column).data_type(), &rows.iter().map(|(row, _)| &row[column]).collect::<Vec<_>>());
+    let column =
+        |column: usize| array(node.schema.field(column).data_type(), &rows.iter().map(|(row, _)| &row[column]).collect::<Vec<_>>());
     let columns = (0..node.schema.fields().len()).map(column).collect();
     let batch = weir_common::delta::batch(node.schema.clone(), columns, rows.len()).unwrap();
     match rows.iter().all(|(_, weight)| *weight == 1) {
@@ -241,7 +246,13 @@ fn run(seed: u64) {
             (0..times).for_each(|_| live.push(row.clone()));
             changes.push((row, times));
         }
-        let deletes = if only_added { 0 } else if rng.u8(0..5) == 0 { live.len() } else { rng.usize(0..=live.len() / 2) };
+        let deletes = if only_added {
+            0
+        } else if rng.u8(0..5) == 0 {
+            live.len()
+        } else {
+            rng.usize(0..=live.len() / 2)
+        };
         for _ in 0..deletes {
             changes.push((live.swap_remove(rng.usize(..live.len())), -1));
         }
@@ -257,7 +268,8 @@ fn run(seed: u64) {
         let expected = expected(&view, keys.len(), &calls, &live);
         assert_eq!(integral, expected, "seed {seed}, epoch {epoch}, {workers} workers, append-only {only_added}\n{:#?}\n{calls:#?}", live);
         let rows: usize = out.iter().map(Delta::num_rows).sum();
-        assert!(!changes.is_empty() || rows == 0 || epoch == 0, "seed {seed}: an epoch without change changes nothing");
+        let net = consolidate(&Delta::concat(&view.schema, &out).unwrap()).unwrap();
+        assert_eq!(rows, net.num_rows(), "seed {seed}, epoch {epoch}: what did not change is not emitted");
     }
     if !only_added && !keys.is_empty() {
         let all: Vec<(Row, i64)> = live.drain(..).map(|row| (row, -1)).collect();
@@ -333,7 +345,10 @@ fn a_sum_out_of_range_is_one_dead_letter_until_it_is_back() {
             let dead = simulator.take_dead_letters();
             assert_eq!(dead.len(), letters, "{dead:?}");
             if let Some(letter) = dead.first() {
-                assert_eq!((letter.relation.as_str(), letter.error.as_str(), letter.payload.as_str()), ("v", "bigint out of range", "k = 7"));
+                assert_eq!(
+                    (letter.relation.as_str(), letter.error.as_str(), letter.payload.as_str()),
+                    ("v", "bigint out of range", "k = 7")
+                );
             }
             let rows: Vec<_> = sum.into_iter().map(|sum| vec![Some("7".to_string()), Some(sum.to_string())]).collect();
             assert_eq!(integral.rows(), rows);
@@ -344,5 +359,48 @@ fn a_sum_out_of_range_is_one_dead_letter_until_it_is_back() {
         step(-(1 << 40), 0, Some("4294967294"));
         step(1 << 41, 1, None);
         step(-(1 << 41) - 2, 0, None);
+    }
+}
+
+#[test]
+fn many_groups_come_and_go() {
+    const GROUPS: i64 = 70_000;
+    let input = import("t", &[("k", DataType::Int64), ("name", DataType::Utf8)], Facts::default());
+    for (keys, workers) in [(1, 1), (2, 1), (2, 2)] {
+        let view = aggregate(input.clone(), keys, vec![call(AggregateFunction::Count, None, None)]);
+        let mut simulator = Simulator::new(&lower(&view, "v", workers).unwrap(), workers);
+        let rows = |from: i64, weight: i64| {
+            let numbers = Int64Array::from_iter_values(from..GROUPS);
+            let names = StringArray::from_iter_values((from..GROUPS).map(|number| format!("a name that takes some room {number}")));
+            let batch = RecordBatch::try_new(input.schema.clone(), vec![Arc::new(numbers), Arc::new(names)]).unwrap();
+            Delta::weighted(batch, vec![weight; (GROUPS - from) as usize])
+        };
+        let mut counts: HashMap<i64, i64> = HashMap::new();
+        let mut close = |simulator: &mut Simulator| {
+            let out = simulator.close_epoch();
+            for delta in &out {
+                let numbers = delta.rows.column(0).as_primitive::<Int64Type>().values();
+                let sums = delta.rows.column(keys).as_primitive::<Int64Type>().values();
+                (0..delta.num_rows()).for_each(|row| *counts.entry(numbers[row]).or_insert(0) += sums[row] * delta.weights.get(row));
+                if keys == 2 {
+                    let name = |row: usize| format!("a name that takes some room {}", numbers[row]);
+                    (0..delta.num_rows()).for_each(|row| assert_eq!(delta.rows.column(1).as_string::<i32>().value(row), name(row)));
+                }
+            }
+            counts.retain(|_, count| *count != 0);
+            (counts.len() as i64, counts.values().sum::<i64>())
+        };
+        simulator.push(0, rows(0, 1), 0);
+        simulator.push(0, rows(GROUPS / 2, 1), workers - 1);
+        assert_eq!(close(&mut simulator), (GROUPS, GROUPS * 3 / 2));
+        simulator.push(0, rows(1000, -1), 0);
+        simulator.push(0, rows(GROUPS / 2, -1), workers - 1);
+        assert_eq!(close(&mut simulator), (1000, 1000));
+        assert_eq!(simulator.groups(), 1000);
+        simulator.push(0, rows(500, 1), 0);
+        assert_eq!(close(&mut simulator), (GROUPS, GROUPS + 500));
+        let bytes = simulator.memory_bytes() / GROUPS as usize;
+        println!("{keys} key columns, {workers} workers: {bytes} bytes a group");
+        assert!(bytes <= if keys == 1 { 100 } else { 400 }, "{bytes} bytes a group");
     }
 }

@@ -66,12 +66,8 @@ fn a_filter_keeps_what_is_true() {
 fn a_row_without_event_time_is_in_no_window() {
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);
     let input = import("t", &[("name", DataType::Utf8), ("ts", time)], Facts::default());
-    let view = Node {
-        schema: input.schema.clone(),
-        facts: Facts::default(),
-        op: Op::RequireEventTime { column: 1 },
-        inputs: vec![input.clone()],
-    };
+    let view =
+        Node { schema: input.schema.clone(), facts: Facts::default(), op: Op::RequireEventTime { column: 1 }, inputs: vec![input.clone()] };
     let mut simulator = Simulator::new(&lower(&view, "v", 1).unwrap(), 1);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])),
@@ -83,7 +79,10 @@ fn a_row_without_event_time_is_in_no_window() {
     simulator.close_epoch().iter().for_each(|delta| integral.add(delta));
     assert_eq!(integral.rows().len(), 1);
     let payloads: Vec<_> = simulator.take_dead_letters().into_iter().map(|letter| (letter.reason, letter.payload)).collect();
-    assert_eq!(payloads, vec![(Reason::NullEventTime, "name = NULL, ts = NULL".into()), (Reason::NullEventTime, "name = c, ts = NULL".into())]);
+    assert_eq!(
+        payloads,
+        vec![(Reason::NullEventTime, "name = NULL, ts = NULL".into()), (Reason::NullEventTime, "name = c, ts = NULL".into())]
+    );
     simulator.push(0, Delta::retract(rows), 0);
     simulator.close_epoch().iter().for_each(|delta| integral.add(delta));
     assert!(integral.is_empty() && simulator.take_dead_letters().is_empty());

@@ -79,10 +79,11 @@ fn a_view_sits_where_its_deletes_come() {
     let added = import("s", &[("id", DataType::Int64), ("name", DataType::Utf8)], append_only());
     assert_eq!(routes(&lower(&added, "v", 2).unwrap()), vec![vec![(From::Import(0), Route::Local)]]);
     // An aggregate whose key is kept needs no exchange; one whose key is lost does.
-    let keep = project(by_hour(), vec![("n", column(2, "n", DataType::Int64)), ("o", column(1, "o", DataType::Utf8)), ("w", column(0, "w", TIME))], Facts {
-        key: Some(vec![1, 2]),
-        ..Facts::default()
-    });
+    let keep = project(
+        by_hour(),
+        vec![("n", column(2, "n", DataType::Int64)), ("o", column(1, "o", DataType::Utf8)), ("w", column(0, "w", TIME))],
+        Facts { key: Some(vec![1, 2]), ..Facts::default() },
+    );
     assert_eq!(lower(&keep, "v", 2).unwrap().fragments.len(), 2);
     let lose = project(by_hour(), vec![("n", column(2, "n", DataType::Int64))], Facts::default());
     assert_eq!(lower(&lose, "v", 2).unwrap().fragments.len(), 3);
@@ -110,7 +111,10 @@ fn what_cannot_be_maintained_is_refused() {
     assert_eq!(lower(&by_list, "v", 1).unwrap_err().sqlstate().0, "0A000");
     let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
     let max = call(AggregateFunction::Max, Some((0, interval.clone())), None);
-    assert_eq!(lower(&aggregate(import("t", &[("a", interval)], Facts::default()), 0, vec![max]), "v", 1).unwrap_err().sqlstate().0, "0A000");
+    assert_eq!(
+        lower(&aggregate(import("t", &[("a", interval)], Facts::default()), 0, vec![max]), "v", 1).unwrap_err().sqlstate().0,
+        "0A000"
+    );
 }
 
 #[test]

@@ -2,17 +2,13 @@
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type, Int64Type,
-};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type, Int64Type};
 use bytes::{BufMut, BytesMut};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
-use crate::value::calendar::{
-    DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS,
-};
 use crate::value::bytea;
+use crate::value::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use crate::value::numeric::Digits;
 use crate::value::rows::{Column, Put};
 use crate::value::text::{Ranges, offsets};
@@ -145,7 +141,11 @@ fn numerics(field: &Field, ty: &PgType, array: &ArrayRef) -> Result<Put> {
                 DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => 0,
                 _ => return Err(no_binary_output(ty)),
             };
-            let array = if matches!(other, DataType::Decimal128(..)) { array.clone() } else { carried(ty, array, &DataType::Decimal128(38, scale))? };
+            let array = if matches!(other, DataType::Decimal128(..)) {
+                array.clone()
+            } else {
+                carried(ty, array, &DataType::Decimal128(38, scale))?
+            };
             let array = array.as_primitive::<Decimal128Type>().clone();
             Box::new(move |row, out| {
                 Digits::of_i128(array.value(row), scale, trim).put_binary(out);

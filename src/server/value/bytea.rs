@@ -57,9 +57,8 @@ fn parse_hex(text: &[u8]) -> Result<Vec<u8>> {
     let mut digits = text.iter().filter(|b| !b.is_ascii_whitespace());
     while let Some(high) = digits.next() {
         let high = hex_digit(*high)?;
-        let low = digits
-            .next()
-            .ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid hexadecimal data: odd number of digits"))?;
+        let low =
+            digits.next().ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, "invalid hexadecimal data: odd number of digits"))?;
         value.push(high << 4 | hex_digit(*low)?);
     }
     Ok(value)

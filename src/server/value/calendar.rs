@@ -23,7 +23,7 @@ pub const DATE_INFINITY: i32 = i32::MAX;
 pub const DATE_MINUS_INFINITY: i32 = i32::MIN;
 
 /// Days since 1970-01-01 of a date; year 0 is 1 BC. After Howard Hinnant's `days_from_civil`.
-pub fn days_of(year: i64, month: u32, day: u32) -> i64 {
+pub const fn days_of(year: i64, month: u32, day: u32) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

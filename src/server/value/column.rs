@@ -17,7 +17,7 @@ use crate::value::calendar::{
 };
 use crate::value::datetime::read;
 use crate::value::interval::{self, Interval};
-use crate::value::parse::{fit, invalid_binary, invalid_datetime, invalid_syntax, parse_bool, text_of, trim};
+use crate::value::parse::{fit, invalid_binary, invalid_datetime, invalid_syntax, parse_bool, text_of};
 use crate::value::settings::TextSettings;
 use crate::value::{bytea, json, list, number, numeric};
 
@@ -72,9 +72,7 @@ impl ColumnParser {
             PgType::Uuid => Builder::Uuid(FixedSizeBinaryBuilder::new(16)),
             PgType::Date => Builder::Date(Date32Builder::new()),
             PgType::Time => Builder::Time(Time64MicrosecondBuilder::new()),
-            PgType::Timestamp | PgType::Timestamptz => {
-                Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(ty.arrow()))
-            }
+            PgType::Timestamp | PgType::Timestamptz => Builder::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(ty.arrow())),
             PgType::Interval => Builder::Interval(IntervalMonthDayNanoBuilder::new()),
             PgType::Int2Vector => list(&PgType::Int2),
             PgType::OidVector => list(&PgType::Oid),
@@ -193,9 +191,7 @@ impl ColumnParser {
             }
             (Builder::Date(builder), _) => builder.append_value(read::date(text_of(bytes)?, &self.settings)?),
             (Builder::Time(builder), _) => builder.append_value(read::time(text_of(bytes)?, &self.settings)?),
-            (Builder::Timestamp(builder), PgType::Timestamptz) => {
-                builder.append_value(read::timestamptz(text_of(bytes)?, &self.settings)?)
-            }
+            (Builder::Timestamp(builder), PgType::Timestamptz) => builder.append_value(read::timestamptz(text_of(bytes)?, &self.settings)?),
             (Builder::Timestamp(builder), _) => builder.append_value(read::timestamp(text_of(bytes)?, &self.settings)?),
             (Builder::Interval(builder), _) => {
                 let text = text_of(bytes)?;
@@ -207,7 +203,8 @@ impl ColumnParser {
                     PgType::Array(_) => list::parse_array(text)?,
                     _ => text.split_ascii_whitespace().map(|element| Some(element.to_string())).collect(),
                 };
-                elements.append_all(parsed.iter().map(|element| element.as_ref().map(|element| element.as_bytes())), ColumnParser::append)?;
+                elements
+                    .append_all(parsed.iter().map(|element| element.as_ref().map(|element| element.as_bytes())), ColumnParser::append)?;
                 offsets.push(elements.len() as i32);
                 nulls.append_non_null();
             }

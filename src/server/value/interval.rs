@@ -165,9 +165,9 @@ pub fn parse(text: &str) -> Result<Interval> {
         Some(iso) => parse_iso(iso),
         None => parse_words(trimmed),
     };
-    sum.ok_or_else(|| invalid_datetime("interval", text))?.into_interval().ok_or_else(|| {
-        Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("interval field value out of range: \"{text}\""))
-    })
+    sum.ok_or_else(|| invalid_datetime("interval", text))?
+        .into_interval()
+        .ok_or_else(|| Error::new(SqlState("22015"), format!("interval field value out of range: \"{text}\"")))
 }
 
 /// Wide enough that nothing overflows while parts are added up.
@@ -209,7 +209,8 @@ impl Number {
 
     /// Times an amount of microseconds, rounded.
     fn micros(self, unit: i64) -> i128 {
-        let fraction = (self.fraction as i128 * unit as i128 + FRACTION / 2) / FRACTION;
+        // A half is not rounded up here, as in Postgres.
+        let fraction = (self.fraction as i128 * unit as i128 + FRACTION / 2 - 1) / FRACTION;
         self.signed(self.whole as i128 * unit as i128 + fraction)
     }
 
@@ -218,28 +219,64 @@ impl Number {
     }
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Unit {
+    Microsecond,
+    Millisecond,
+    Second,
+    Minute,
+    Hour,
+    Day,
+    Week,
+    Month,
+    Year,
+    Decade,
+    Century,
+    Millennium,
+}
+
+impl Unit {
+    fn parse(word: &str) -> Option<Unit> {
+        Some(match word {
+            "microsecond" | "microseconds" | "us" | "usec" | "usecs" | "usecond" | "useconds" => Unit::Microsecond,
+            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" => Unit::Millisecond,
+            "second" | "seconds" | "s" | "sec" | "secs" => Unit::Second,
+            "minute" | "minutes" | "m" | "min" | "mins" => Unit::Minute,
+            "hour" | "hours" | "h" | "hr" | "hrs" => Unit::Hour,
+            "day" | "days" | "d" => Unit::Day,
+            "week" | "weeks" | "w" => Unit::Week,
+            "month" | "months" | "mon" | "mons" => Unit::Month,
+            "year" | "years" | "y" | "yr" | "yrs" => Unit::Year,
+            "decade" | "decades" | "dec" | "decs" => Unit::Decade,
+            "century" | "centuries" | "c" | "cent" => Unit::Century,
+            "millennium" | "millennia" | "mil" | "mils" => Unit::Millennium,
+            _ => return None,
+        })
+    }
+}
+
 impl Sum {
-    /// Adds `number` of a unit; what a fraction of a larger unit is worth goes to the next smaller ones.
-    fn add(&mut self, number: Number, unit: &str) -> Option<()> {
+    /// Adds `number` of a unit, and returns which; what a fraction of a larger unit is worth goes to the next smaller ones.
+    fn add(&mut self, number: Number, unit: &str) -> Option<Unit> {
+        let unit = Unit::parse(unit)?;
         match unit {
-            "microsecond" | "microseconds" | "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecon" => self.micros += number.micros(1),
-            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecon" => self.micros += number.micros(1000),
-            "second" | "seconds" | "s" | "sec" | "secs" => self.micros += number.micros(SECOND),
-            "minute" | "minutes" | "m" | "min" | "mins" => self.micros += number.micros(MINUTE),
-            "hour" | "hours" | "h" | "hr" | "hrs" => self.micros += number.micros(HOUR),
-            "day" | "days" | "d" => self.add_days(number, 1),
-            "week" | "weeks" | "w" => self.add_days(number, 7),
-            "month" | "months" | "mon" | "mons" => {
+            Unit::Microsecond => self.micros += number.micros(1),
+            Unit::Millisecond => self.micros += number.micros(1000),
+            Unit::Second => self.micros += number.micros(SECOND),
+            Unit::Minute => self.micros += number.micros(MINUTE),
+            Unit::Hour => self.micros += number.micros(HOUR),
+            Unit::Day => self.add_days(number, 1),
+            Unit::Week => self.add_days(number, 7),
+            Unit::Month => {
                 self.months += number.signed(number.whole as i128);
                 self.add_days(Number { whole: 0, ..number }, 30);
             }
-            "year" | "years" | "y" | "yr" | "yrs" => self.add_years(number, 12),
-            "decade" | "decades" | "dec" | "decs" => self.add_years(number, 120),
-            "century" | "centuries" | "c" | "cent" => self.add_years(number, 1200),
-            "millennium" | "millennia" | "mil" | "mils" => self.add_years(number, 12_000),
-            _ => return None,
+            Unit::Year => self.add_years(number, 12),
+            Unit::Decade => self.add_years(number, 120),
+            Unit::Century => self.add_years(number, 1200),
+            Unit::Millennium => self.add_years(number, 12_000),
         }
-        Some(())
+        Some(unit)
     }
 
     fn add_years(&mut self, number: Number, months: i128) {
@@ -266,11 +303,20 @@ impl Sum {
 fn parse_iso(text: &str) -> Option<Sum> {
     let mut sum = Sum::default();
     let (date, time) = match text.split_once('T') {
-        Some((date, time)) if !time.is_empty() => (date, time),
-        Some(_) => return None,
+        Some((date, time)) => (date, time),
         None => (text, ""),
     };
-    let mut any = false;
+    // The other form: `0001-02-03T04:05:06`.
+    if let &[years, months, days] = date.split('-').collect::<Vec<_>>().as_slice()
+        && let (Some(years), Some(months), Some(days)) = (Number::parse(years), Number::parse(months), Number::parse(days))
+    {
+        sum.add(years, "year")?;
+        sum.add(months, "month")?;
+        sum.add(days, "day")?;
+        sum.micros = if time.is_empty() { 0 } else { parse_clock(time)? };
+        return Some(sum);
+    }
+    let mut any = text.contains('T');
     for (part, in_time) in [(date, false), (time, true)] {
         let mut rest = part;
         while !rest.is_empty() {
@@ -300,7 +346,12 @@ fn parse_words(text: &str) -> Option<Sum> {
     let lower = text.to_ascii_lowercase();
     let mut words = tokens(lower.strip_prefix('@').unwrap_or(&lower)).into_iter().peekable();
     words.peek()?;
-    let mut seconds_given = false;
+    let mut units: Vec<Unit> = Vec::new();
+    let mut add = |sum: &mut Sum, number: &str, unit: &str| -> Option<()> {
+        let unit = sum.add(Number::parse(number)?, unit)?;
+        // `1 day 1 day` is more likely a mistake than a sum.
+        (!units.contains(&unit)).then(|| units.push(unit))
+    };
     while let Some(word) = words.next() {
         if word == "ago" {
             if words.peek().is_some() {
@@ -309,10 +360,12 @@ fn parse_words(text: &str) -> Option<Sum> {
             return Some(Sum { months: -sum.months, days: -sum.days, micros: -sum.micros });
         }
         if let Some(unit) = words.next_if(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()) && *next != "ago") {
-            sum.add(Number::parse(word)?, unit)?;
+            add(&mut sum, word, unit)?;
         } else if word.contains(':') {
             sum.micros += parse_clock(word)?;
-        } else if let Some((years, months)) = word.get(1..).and_then(|tail| tail.split_once('-')).map(|(_, months)| (&word[..word.len() - months.len() - 1], months)) {
+        } else if let Some((years, months)) =
+            word.get(1..).and_then(|tail| tail.split_once('-')).map(|(_, months)| (&word[..word.len() - months.len() - 1], months))
+        {
             let (years, months) = (Number::parse(years)?, Number::parse(months)?);
             if months.whole > 11 || months.fraction + years.fraction != 0 {
                 return None;
@@ -320,12 +373,9 @@ fn parse_words(text: &str) -> Option<Sum> {
             sum.months += years.signed(years.whole as i128 * 12 + months.whole as i128);
         } else if words.peek().is_some_and(|next| next.contains(':')) {
             // `3 4:05:06` is days and a time.
-            sum.add(Number::parse(word)?, "day")?;
-        } else if !seconds_given {
-            sum.add(Number::parse(word)?, "second")?;
-            seconds_given = true;
+            add(&mut sum, word, "day")?;
         } else {
-            return None;
+            add(&mut sum, word, "second")?;
         }
     }
     Some(sum)
@@ -346,7 +396,6 @@ fn tokens(text: &str) -> Vec<&str> {
         }
         tokens.push(&chunk[start..]);
     }
-    // A sign that stands alone belongs to the number behind it: `- 1 day` is no number in Postgres either, so it stays.
     tokens
 }
 

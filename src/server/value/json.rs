@@ -12,20 +12,28 @@ pub fn check(text: &str) -> Result<()> {
         let error = Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json");
         match flaw {
             Flaw::End => error.with_detail("The input string ended unexpectedly."),
-            Flaw::Token(start) => {
-                let rest = &text[start..];
-                let word = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+'))).unwrap_or(rest.len());
-                let first = rest.chars().next().map_or(0, char::len_utf8);
-                error.with_detail(format!("Token \"{}\" is invalid.", &rest[..word.max(first)]))
-            }
+            Flaw::Token(start) => error.with_detail(format!("Token \"{}\" is invalid.", token(text, start))),
+            Flaw::Expected(what, start) => match token(text, start) {
+                "" => error.with_detail("The input string ended unexpectedly."),
+                token => error.with_detail(format!("Expected {what}, but found \"{token}\".")),
+            },
             Flaw::Depth => Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("JSON is nested more than {DEPTH_MAX} levels deep")),
         }
     })
 }
 
+/// The word or sign at a place, to show it.
+fn token(text: &str, start: usize) -> &str {
+    let rest = &text[start..];
+    let word = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+'))).unwrap_or(rest.len());
+    let first = rest.chars().next().map_or(0, char::len_utf8);
+    &rest[..word.max(first)]
+}
+
 enum Flaw {
     End,
     Token(usize),
+    Expected(&'static str, usize),
     Depth,
 }
 
@@ -64,7 +72,7 @@ impl Scanner<'_> {
             loop {
                 self.blanks();
                 let Some(bracket) = open.last().copied() else {
-                    return if self.at == self.text.len() { Ok(()) } else { Err(Flaw::Token(self.at)) };
+                    return if self.at == self.text.len() { Ok(()) } else { Err(Flaw::Expected("end of input", self.at)) };
                 };
                 match self.peek()? {
                     b',' => {
@@ -79,7 +87,7 @@ impl Scanner<'_> {
                         self.at += 1;
                         open.pop();
                     }
-                    _ => return Err(Flaw::Token(self.at)),
+                    _ => return Err(Flaw::Expected(if bracket == b'{' { "\",\" or \"}\"" } else { "\",\" or \"]\"" }, self.at)),
                 }
             }
         }
@@ -103,7 +111,7 @@ impl Scanner<'_> {
         self.string()?;
         self.blanks();
         if self.peek()? != b':' {
-            return Err(Flaw::Token(self.at));
+            return Err(Flaw::Expected("\":\"", self.at));
         }
         self.at += 1;
         Ok(())
@@ -180,8 +188,10 @@ impl Scanner<'_> {
     fn word(&mut self) -> Result<(), Flaw> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-        if !matches!(&rest[..end], "true" | "false" | "null") {
-            return Err(Flaw::Token(self.at));
+        match &rest[..end] {
+            "true" | "false" | "null" => {}
+            "" if rest.starts_with([']', '}', ',', ':']) => return Err(Flaw::Expected("JSON value", self.at)),
+            _ => return Err(Flaw::Token(self.at)),
         }
         self.at += end;
         Ok(())

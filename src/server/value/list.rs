@@ -52,7 +52,9 @@ pub fn parse_array(text: &str) -> Result<Vec<Option<String>>> {
     };
     let body = text.trim_matches(|c: char| c.is_ascii() && is_space(c as u8));
     let body = match body.strip_prefix('[') {
-        Some(bounds) => plain_bounds(bounds).ok_or_else(|| Error::unsupported("arrays with lower bounds other than 1 are not supported"))?,
+        Some(bounds) => {
+            plain_bounds(bounds).ok_or_else(|| Error::unsupported("arrays with lower bounds other than 1 are not supported"))?
+        }
         None => body,
     };
     let Some(body) = body.strip_prefix('{') else {

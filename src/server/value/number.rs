@@ -161,7 +161,10 @@ pub fn parse_float8(bytes: &[u8]) -> Result<f64> {
     let value: f64 = parse_float(text, "double precision")?;
     let zero_from_digits = value == 0.0 && has_nonzero_digit(text);
     if (value.is_infinite() && has_nonzero_digit(text)) || zero_from_digits {
-        return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("\"{}\" is out of range for type double precision", trim(text))));
+        return Err(Error::new(
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            format!("\"{}\" is out of range for type double precision", trim(text)),
+        ));
     }
     Ok(value)
 }
@@ -179,11 +182,7 @@ pub fn parse_float4(bytes: &[u8]) -> Result<f32> {
 
 fn parse_float<F: std::str::FromStr>(text: &str, type_name: &str) -> Result<F> {
     let number = trim(text);
-    let unsigned = number.strip_prefix(['+', '-']).unwrap_or(number);
-    // Rust takes the same words as Postgres (nan, inf, infinity, in any case), but Postgres has no signed NaN.
-    if unsigned.eq_ignore_ascii_case("nan") && unsigned.len() != number.len() {
-        return Err(invalid_syntax(type_name, text));
-    }
+    // Rust takes the same words as Postgres: nan, inf and infinity, in any case and with a sign.
     number.parse().map_err(|_| invalid_syntax(type_name, text))
 }
 

@@ -159,8 +159,9 @@ pub fn parse(bytes: &[u8], modifier: Option<(u8, i8)>) -> Result<i128> {
         _ => (false, number),
     };
     if number.eq_ignore_ascii_case("nan") || ["inf", "infinity"].iter().any(|word| unsigned.eq_ignore_ascii_case(word)) {
-        return Err(Error::unsupported(format!("numeric cannot hold {number}"))
-            .with_hint("Use double precision, which has NaN and infinities."));
+        return Err(
+            Error::unsupported(format!("numeric cannot hold {number}")).with_hint("Use double precision, which has NaN and infinities.")
+        );
     }
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
         None => (unsigned, 0),
@@ -189,7 +190,9 @@ pub fn parse_binary(mut bytes: &[u8], modifier: Option<(u8, i8)>) -> Result<i128
     }
     let (count, weight, sign, _display_scale) = (bytes.get_u16() as usize, bytes.get_i16(), bytes.get_u16(), bytes.get_u16());
     match sign {
-        SIGN_NAN => return Err(Error::unsupported("numeric cannot hold NaN").with_hint("Use double precision, which has NaN and infinities.")),
+        SIGN_NAN => {
+            return Err(Error::unsupported("numeric cannot hold NaN").with_hint("Use double precision, which has NaN and infinities."));
+        }
         SIGN_INFINITY | SIGN_MINUS_INFINITY => {
             return Err(Error::unsupported("numeric cannot hold Infinity").with_hint("Use double precision, which has NaN and infinities."));
         }
@@ -208,13 +211,7 @@ pub fn parse_binary(mut bytes: &[u8], modifier: Option<(u8, i8)>) -> Result<i128
 }
 
 /// `digits * 10^exponent` as the carrier's integer.
-fn unscaled(
-    negative: bool,
-    digits: impl Iterator<Item = u8>,
-    count: usize,
-    exponent: i64,
-    modifier: Option<(u8, i8)>,
-) -> Result<i128> {
+fn unscaled(negative: bool, digits: impl Iterator<Item = u8>, count: usize, exponent: i64, modifier: Option<(u8, i8)>) -> Result<i128> {
     let (precision, scale) = carrier(modifier);
     let shift = exponent + scale as i64;
     let kept = (count as i64 + shift.min(0)).max(-1);
@@ -245,11 +242,14 @@ fn overflow(modifier: Option<(u8, i8)>) -> Error {
     match modifier {
         Some(_) => {
             let bound = if whole == 0 { "1".to_string() } else { format!("10^{whole}") };
-            Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
-                .with_detail(format!("A field with precision {precision}, scale {scale} must round to an absolute value less than {bound}."))
+            Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").with_detail(format!(
+                "A field with precision {precision}, scale {scale} must round to an absolute value less than {bound}."
+            ))
         }
         None => Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-            .with_detail(format!("Numeric without a precision is kept as numeric({precision},{scale}): absolute values less than 10^{whole}."))
+            .with_detail(format!(
+                "Numeric without a precision is kept as numeric({precision},{scale}): absolute values less than 10^{whole}."
+            ))
             .with_hint(format!("Declare a precision and scale, such as numeric({precision},0).")),
     }
 }

@@ -12,11 +12,11 @@ use bytes::{BufMut, BytesMut};
 use weir_common::error::Result;
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
+use crate::value::numeric::Digits;
 use crate::value::rows::{Column, Put};
 use crate::value::settings::TextSettings;
 use crate::value::times::{self, Times};
 use crate::value::{bytea, datetime, list, number};
-use crate::value::numeric::Digits;
 
 /// The encoder of a column.
 pub fn column(field: &Field, array: &ArrayRef, settings: &TextSettings) -> Result<Column> {
@@ -117,7 +117,9 @@ fn put(field: &Field, array: &ArrayRef, settings: &TextSettings) -> Result<Put> 
                 Ok(())
             })
         }
-        DataType::List(element) => lists(field, element, array.as_list::<i32>().values(), offsets(array.as_list::<i32>().offsets().to_vec()), settings)?,
+        DataType::List(element) => {
+            lists(field, element, array.as_list::<i32>().values(), offsets(array.as_list::<i32>().offsets().to_vec()), settings)?
+        }
         DataType::LargeList(element) => {
             lists(field, element, array.as_list::<i64>().values(), offsets(array.as_list::<i64>().offsets().to_vec()), settings)?
         }
@@ -131,7 +133,8 @@ fn put(field: &Field, array: &ArrayRef, settings: &TextSettings) -> Result<Put> 
         }
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            let value_field = Field::new(field.name(), dictionary.values().data_type().clone(), true).with_metadata(field.metadata().clone());
+            let value_field =
+                Field::new(field.name(), dictionary.values().data_type().clone(), true).with_metadata(field.metadata().clone());
             let (keys, values) = (dictionary.normalized_keys(), put(&value_field, dictionary.values(), settings)?);
             Box::new(move |row, out| values(keys[row], out))
         }

@@ -1,6 +1,6 @@
 //! Column lists: columns with their constraints, table constraints and watermarks.
 
-use datafusion::sql::sqlparser::ast::{ColumnOption, Expr, Ident};
+use datafusion::sql::sqlparser::ast::{ColumnOption, DeferrableInitial, Expr, Ident};
 use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::{Error, Result, SqlState, nearest};
 
@@ -97,10 +97,6 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
         if ["UNIQUE", "CHECK", "REFERENCES", "GENERATED", "COLLATE"].contains(&word.as_str()) {
             return Err(refuse_constraint(cursor, &word, position));
         }
-        if ["DEFERRABLE", "INITIALLY"].contains(&word.as_str()) || cursor.at("NOT DEFERRABLE") {
-            characteristics(cursor)?;
-            continue;
-        }
         match cursor.run(|parser| parser.parse_optional_column_option())? {
             None if constraint.is_some() => return Err(cursor.unexpected()),
             None => break,
@@ -111,7 +107,10 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
                     return Err(syntax(format!("multiple default values specified for column \"{folded}\" of table \"{relation}\""), position));
                 }
             }
-            Some(ColumnOption::PrimaryKey(_)) => {
+            Some(ColumnOption::PrimaryKey(key)) => {
+                if key.characteristics.is_some_and(|c| c.deferrable == Some(true) || c.initially == Some(DeferrableInitial::Deferred)) {
+                    return Err(no_deferrable(cursor, position));
+                }
                 column.primary_key = true;
                 set_primary_key(all, relation, vec![column.name.clone()], constraint, position)?;
             }
@@ -132,10 +131,14 @@ fn characteristics(cursor: &mut Cursor<'_>) -> Result<()> {
             continue;
         }
         if cursor.at("DEFERRABLE") || cursor.at("INITIALLY DEFERRED") {
-            return Err(cursor.unsupported(position, "DEFERRABLE constraints are not supported yet").with_hint("Leave the words out."));
+            return Err(no_deferrable(cursor, position));
         }
         return Ok(());
     }
+}
+
+fn no_deferrable(cursor: &Cursor<'_>, position: usize) -> Error {
+    cursor.unsupported(position, "DEFERRABLE constraints are not supported yet").with_hint("A key is checked at commit; leave the words out.")
 }
 
 fn set_primary_key(all: &mut Columns, relation: &str, columns: Vec<Ident>, name: Option<Ident>, position: usize) -> Result<()> {

@@ -32,6 +32,9 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Stat
         return Err(cursor.unexpected());
     }
     let position = cursor.position();
+    if cursor.at("EXPLAIN") {
+        return Err(cursor.unexpected());
+    }
     let inner = piece.tail(cursor.index());
     let statement = parser::statement(&inner).map_err(|error| match error.position() {
         Some(at) => error.with_position(at + position - 1),

@@ -114,9 +114,10 @@ pub(super) fn int(argument: &Value) -> Result<i64> {
         Value::Int(value) => Ok(*value),
         Value::Bool(value) => Ok(*value as i64),
         Value::Float(value) => Ok(*value as i64),
-        Value::Text(text) => text.trim().parse().map_err(|_| {
-            Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type oid: \"{text}\""))
-        }),
+        Value::Text(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type oid: \"{text}\""))),
         _ => Err(Error::new(SqlState::DATATYPE_MISMATCH, "a number was expected")),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::ScalarUDF;
 use weir_common::types::PgType;
 
+use super::expand::Expand;
 use super::facts::SessionFacts;
 use super::function::{Bound, Eval, Function};
 use super::subquery::Subquery;
@@ -28,7 +29,8 @@ static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {
 /// The scalar functions of one statement.
 pub fn functions(facts: &Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
     let named = ALL.iter().map(|function| Arc::new(ScalarUDF::new_from_impl(Bound::new(function, facts.clone()))));
-    named.chain([Arc::new(ScalarUDF::new_from_impl(Subquery::new(facts.clone())))]).collect()
+    let others = [ScalarUDF::new_from_impl(Subquery::new(facts.clone())), ScalarUDF::new_from_impl(Expand::new())];
+    named.chain(others.map(Arc::new)).collect()
 }
 
 /// Whether there is a function of this name here.

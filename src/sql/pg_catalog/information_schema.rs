@@ -67,10 +67,32 @@ fn tables(facts: &SessionFacts) -> Rows {
 
 fn columns(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "column_default", "is_nullable", "data_type",
-        "character_maximum_length", "character_octet_length", "numeric_precision", "numeric_precision_radix", "numeric_scale",
-        "datetime_precision", "collation_catalog", "collation_schema", "collation_name", "udt_catalog", "udt_schema", "udt_name",
-        "dtd_identifier", "is_self_referencing", "is_identity", "identity_cycle", "is_generated", "is_updatable",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "ordinal_position",
+        "column_default",
+        "is_nullable",
+        "data_type",
+        "character_maximum_length",
+        "character_octet_length",
+        "numeric_precision",
+        "numeric_precision_radix",
+        "numeric_scale",
+        "datetime_precision",
+        "collation_catalog",
+        "collation_schema",
+        "collation_name",
+        "udt_catalog",
+        "udt_schema",
+        "udt_name",
+        "dtd_identifier",
+        "is_self_referencing",
+        "is_identity",
+        "identity_cycle",
+        "is_generated",
+        "is_updatable",
     ]);
     let database = facts.database.as_str();
     let mut push = |table: [&str; 2], at: usize, name: &str, ty: &PgType, not_null: bool, default: Option<&str>, updatable: bool| {
@@ -149,8 +171,16 @@ fn columns(facts: &SessionFacts) -> Rows {
 
 fn views(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "table_catalog", "table_schema", "table_name", "view_definition", "check_option", "is_updatable", "is_insertable_into",
-        "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "view_definition",
+        "check_option",
+        "is_updatable",
+        "is_insertable_into",
+        "is_trigger_updatable",
+        "is_trigger_deletable",
+        "is_trigger_insertable_into",
     ]);
     for relation in facts.catalog.relations.iter().filter(|relation| relation.definition.is_some()) {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
@@ -166,8 +196,16 @@ fn keyed(facts: &SessionFacts) -> impl Iterator<Item = (&RelationInfo, &super::f
 
 fn table_constraints(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema", "table_name", "constraint_type",
-        "is_deferrable", "initially_deferred", "enforced",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "constraint_type",
+        "is_deferrable",
+        "initially_deferred",
+        "enforced",
     ]);
     let database = facts.database.as_str();
     for (relation, key) in keyed(facts) {
@@ -179,7 +217,13 @@ fn table_constraints(facts: &SessionFacts) -> Rows {
 
 fn key_column_usage(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema", "table_name", "column_name",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
         "ordinal_position",
     ]);
     let database = facts.database.as_str();
@@ -195,7 +239,13 @@ fn key_column_usage(facts: &SessionFacts) -> Rows {
 
 fn constraint_column_usage(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "table_catalog", "table_schema", "table_name", "column_name", "constraint_catalog", "constraint_schema", "constraint_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
     ]);
     let database = facts.database.as_str();
     for (relation, key) in keyed(facts) {
@@ -217,7 +267,14 @@ fn character_sets(facts: &SessionFacts) -> Rows {
 fn grants(facts: &SessionFacts) -> Rows {
     const ON_TABLES: [&str; 7] = ["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"];
     let mut rows = Rows::new(&[
-        "grantor", "grantee", "table_catalog", "table_schema", "table_name", "privilege_type", "is_grantable", "with_hierarchy",
+        "grantor",
+        "grantee",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "privilege_type",
+        "is_grantable",
+        "with_hierarchy",
     ]);
     for relation in &facts.catalog.relations {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
@@ -233,7 +290,11 @@ fn grants(facts: &SessionFacts) -> Rows {
 
 fn foreign_tables(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "foreign_table_catalog", "foreign_table_schema", "foreign_table_name", "foreign_server_catalog", "foreign_server_name",
+        "foreign_table_catalog",
+        "foreign_table_schema",
+        "foreign_table_name",
+        "foreign_server_catalog",
+        "foreign_server_name",
     ]);
     let database = facts.database.as_str();
     for relation in &facts.catalog.relations {

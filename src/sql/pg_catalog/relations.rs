@@ -4,11 +4,12 @@
 //! column that is never NULL. A relation that Weir has no rows for is there too, empty: clients join it.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use std::sync::Arc;
 use weir_common::types::PgType;
+
+use super::types;
 
 /// A relation of `pg_catalog` or `information_schema`.
 #[derive(Debug)]
@@ -28,7 +29,10 @@ pub(super) struct SystemRelation {
 #[derive(Debug)]
 pub(super) struct SystemColumn {
     pub name: &'static str,
+    /// The type that carries it here.
     pub ty: PgType,
+    /// The OID of its type in Postgres.
+    pub declared: i64,
     pub not_null: bool,
 }
 
@@ -65,10 +69,11 @@ fn parse(line: &'static str) -> SystemRelation {
         .map(|column| {
             let (name, ty) = column.split_once(':').expect("relations.txt has typed columns");
             let plain = ty.trim_start_matches('!');
-            SystemColumn { name, ty: column_type(name, plain), not_null: plain.len() != ty.len() }
+            let declared = types::all().iter().find(|row| row.name == plain).map_or(0, |row| row.oid);
+            SystemColumn { name, ty: column_type(name, plain), declared, not_null: plain.len() != ty.len() }
         })
         .collect();
-    let hidden = HIDDEN.iter().map(|name| PgType::Oid.field(*name));
+    let hidden = HIDDEN.iter().filter(|hidden| !columns.iter().any(|column| column.name == **hidden)).map(|name| PgType::Oid.field(*name));
     let fields: Vec<Field> = columns.iter().map(|column| column.ty.field(column.name)).chain(hidden).collect();
     SystemRelation { oid, schema, name, kind, columns, fields: Arc::new(Schema::new(fields)) }
 }
@@ -90,10 +95,41 @@ fn column_type(name: &str, typname: &str) -> PgType {
 /// Whether a column of the system relations is a `regproc`: carried as an OID, shown as a function's name.
 pub(super) fn is_regproc(column: &str) -> bool {
     const REGPROCS: [&str; 35] = [
-        "aggfnoid", "aggtransfn", "aggfinalfn", "aggcombinefn", "aggserialfn", "aggdeserialfn", "aggmtransfn", "aggminvtransfn",
-        "aggmfinalfn", "amhandler", "amproc", "conproc", "oprcode", "oprrest", "oprjoin", "prosupport", "prsstart", "prstoken", "prsend",
-        "prsheadline", "prslextype", "tmplinit", "tmpllexize", "typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout",
-        "typanalyze", "typsubscript", "rngcanonical", "rngsubdiff", "trffromsql", "trftosql",
+        "aggfnoid",
+        "aggtransfn",
+        "aggfinalfn",
+        "aggcombinefn",
+        "aggserialfn",
+        "aggdeserialfn",
+        "aggmtransfn",
+        "aggminvtransfn",
+        "aggmfinalfn",
+        "amhandler",
+        "amproc",
+        "conproc",
+        "oprcode",
+        "oprrest",
+        "oprjoin",
+        "prosupport",
+        "prsstart",
+        "prstoken",
+        "prsend",
+        "prsheadline",
+        "prslextype",
+        "tmplinit",
+        "tmpllexize",
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typmodin",
+        "typmodout",
+        "typanalyze",
+        "typsubscript",
+        "rngcanonical",
+        "rngsubdiff",
+        "trffromsql",
+        "trftosql",
     ];
     REGPROCS.contains(&column)
 }

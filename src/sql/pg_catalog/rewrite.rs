@@ -4,16 +4,17 @@
 //! - names system relations in full and drops `pg_catalog.` before functions, operators and collations;
 //! - turns casts to `regclass`, `oid`, `"char"` and the like into functions;
 //! - turns functions in FROM into derived tables, and correlated subqueries into [`super::subquery`];
-//! - expands `*`, and gives every column a name of its own.
+//! - expands `*`, and names the columns whose expressions it changes.
 
 mod casts; // types that DataFusion does not have
 mod detect; // whether a query speaks of the system
-mod expr; // one expression
+mod expr; // expressions at one level, and subqueries
 mod from; // relations and functions in FROM
-mod names; // what Postgres calls a column
+mod operators; // operators, patterns, subscripts
 mod scope; // which columns are in sight
 mod select; // queries
 mod syntax; // small pieces of syntax trees
+mod walk; // one expression from the leaves up
 
 use std::sync::Arc;
 
@@ -25,19 +26,12 @@ use super::facts::SessionFacts;
 pub use detect::needs_rewrite;
 pub(super) use detect::{aggregates, placeholders};
 
-/// A query that DataFusion plans, with the names its columns must have.
-#[derive(Clone, Debug)]
-pub struct Rewritten {
-    /// The query.
-    pub query: ast::Query,
-    /// The names of its columns, which may repeat; the query's own are unique. Empty when the query selects `*` from a
-    /// relation that the catalog does not have: then the query's own names stand.
-    pub names: Vec<String>,
-}
-
-/// The query as DataFusion plans it.
-pub fn rewrite(mut query: ast::Query, facts: &Arc<SessionFacts>) -> Result<Rewritten> {
-    let mut rewriter = select::Rewriter::new(facts);
-    let names = rewriter.query(&mut query, true)?;
-    Ok(Rewritten { query, names: names.unwrap_or_default() })
+/// Makes of a query one that DataFusion plans; a query that does not speak of the system stays as it is.
+///
+/// Columns get the names that Postgres gives them. Names may repeat: telling them apart is the planner's, as for any query.
+pub fn rewrite(query: &mut ast::Query, facts: &Arc<SessionFacts>) -> Result<()> {
+    if needs_rewrite(query) {
+        select::Rewriter::new(facts).query(query, true)?;
+    }
+    Ok(())
 }

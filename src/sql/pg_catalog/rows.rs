@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, ArrayRef, BooleanArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, Int64Builder, ListArray, ListBuilder,
-    StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array, Int64Builder, ListArray,
+    ListBuilder, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use weir_common::types::PgType;
 
-use super::relations::{HIDDEN, SystemRelation};
+use super::relations::SystemRelation;
 
 /// One value of a system relation.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,7 +135,11 @@ impl Rows {
     /// Names in the header that the relation has no column for: a mistake in this crate, found by a test.
     #[cfg(test)]
     pub fn strangers(&self, relation: &SystemRelation) -> Vec<&'static str> {
-        self.header.iter().filter(|name| !HIDDEN.contains(name) && !relation.columns.iter().any(|column| column.name == **name)).copied().collect()
+        self.header
+            .iter()
+            .filter(|name| !super::relations::HIDDEN.contains(name) && !relation.columns.iter().any(|column| column.name == **name))
+            .copied()
+            .collect()
     }
 }
 
@@ -168,7 +172,11 @@ pub(super) fn values(array: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
             each(array, |row| {
                 let items = array.value(row);
                 let items = items.as_string::<i32>().iter().flatten();
-                if of_ints { Value::Ints(items.filter_map(|item| item.parse().ok()).collect()) } else { Value::Texts(items.map(str::to_string).collect()) }
+                if of_ints {
+                    Value::Ints(items.filter_map(|item| item.parse().ok()).collect())
+                } else {
+                    Value::Texts(items.map(str::to_string).collect())
+                }
             })
         }
         _ => {
@@ -224,9 +232,7 @@ pub(super) fn array<'a>(data_type: &DataType, values: impl ExactSizeIterator<Ite
                 })
                 .collect::<StringArray>(),
         ),
-        DataType::Timestamp(_, zone) => {
-            Arc::new(values.map(int).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone.clone()))
-        }
+        DataType::Timestamp(_, zone) => Arc::new(values.map(int).collect::<TimestampMicrosecondArray>().with_timezone_opt(zone.clone())),
         DataType::List(element) => list(element.data_type(), values),
         other => {
             debug_assert!(values.len() == 0 || matches!(other, DataType::Null) || is_always_null(other), "no values of type {other}");

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use weir_common::error::{Error, Result, SqlState};
 
-use super::facts::identifiers;
+use super::identifier::identifiers;
 
 /// A type of pg_type.
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ fn array_of(row: &TypeRow) -> TypeRow {
         array: 0,
         len: -1,
         by_value: false,
-        kind: if row.kind == "p" { "p" } else { "b" },
-        category: if row.kind == "p" { "P" } else { "A" },
+        kind: if row.name == "record" { "p" } else { "b" },
+        category: if row.name == "record" { "P" } else { "A" },
         preferred: false,
         delimiter: row.delimiter,
         element: row.oid,
@@ -101,7 +101,7 @@ pub(super) fn format_type(oid: i64, modifier: Option<i64>) -> String {
     let Some(row) = by_oid(oid) else {
         return if oid == 0 { "-".to_string() } else { "???".to_string() };
     };
-    if row.element != 0 && row.category == "A" && row.name.starts_with('_') {
+    if row.element != 0 && row.name.starts_with('_') {
         return format!("{}[]", format_type(row.element, modifier));
     }
     let packed = modifier.filter(|modifier| *modifier >= 0);

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use weir_common::error::Result;
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
+use crate::operator::aggregate::keys::empty;
 
 #[derive(Default)]
 pub(super) struct CountCells {
@@ -55,7 +56,7 @@ impl Accumulator for CountCells {
     }
 
     fn reset(&mut self) {
-        self.counts.clear();
+        empty(&mut self.counts);
     }
 
     fn memory_bytes(&self) -> usize {

@@ -9,11 +9,13 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use weir_common::error::Result;
 
-use crate::operator::aggregate::keys::fold;
+use crate::operator::aggregate::keys::{empty, empty_table, fold};
 use crate::rows::converter;
 
 /// Garbage below this is not worth a compaction.
 const GARBAGE_BYTES_MIN: usize = 64 * 1024;
+/// Bytes that are kept for the next batch.
+const SPARE_BYTES: usize = 512 * 1024;
 
 pub(super) struct EncodedKeys {
     types: Vec<DataType>,
@@ -53,7 +55,6 @@ impl EncodedKeys {
 
     pub(super) fn find(&mut self, columns: &[ArrayRef], rows: usize, slots: &mut Vec<u32>) -> Result<()> {
         let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
-        self.batch.clear();
         self.converter.append(&mut self.batch, &columns)?;
         slots.reserve(rows);
         let EncodedKeys { table, hashes, spans, arena, free, batch, .. } = self;
@@ -79,6 +80,10 @@ impl EncodedKeys {
                 }
             };
             slots.push(slot);
+        }
+        self.batch.clear();
+        if self.batch.size() > SPARE_BYTES {
+            self.batch = self.converter.empty_rows(0, 0);
         }
         Ok(())
     }
@@ -120,11 +125,12 @@ impl EncodedKeys {
     }
 
     pub(super) fn reset(&mut self) {
-        self.table.clear();
-        self.hashes.clear();
-        self.spans.clear();
+        empty_table(&mut self.table);
+        empty(&mut self.hashes);
+        empty(&mut self.spans);
+        empty(&mut self.free);
         self.arena.clear();
-        self.free.clear();
+        self.arena.shrink_to(SPARE_BYTES);
         self.garbage = 0;
     }
 

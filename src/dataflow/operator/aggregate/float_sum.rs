@@ -11,6 +11,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
 use crate::operator::aggregate::exact::{Expansion, terms, two_sum};
+use crate::operator::aggregate::keys::empty;
 
 /// Values from here on are summed apart and scaled down, so that no sum overflows before it is read.
 const HUGE: f64 = f64::from_bits((1023 + 900) << 52);
@@ -202,9 +203,9 @@ impl Accumulator for FloatSum {
     }
 
     fn reset(&mut self) {
-        self.high.clear();
-        self.low.clear();
-        self.counts.clear();
+        empty(&mut self.high);
+        empty(&mut self.low);
+        empty(&mut self.counts);
         self.rare.clear();
     }
 

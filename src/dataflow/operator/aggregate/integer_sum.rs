@@ -11,6 +11,7 @@ use weir_common::numeric::{PRECISION, average};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
+use crate::operator::aggregate::keys::empty;
 
 /// The sum of a slot is `sums[slot] + carries[slot] * 2^128`; a carry that is zero is not there.
 pub(super) struct IntegerSum {
@@ -179,8 +180,8 @@ impl Accumulator for IntegerSum {
     }
 
     fn reset(&mut self) {
-        self.sums.clear();
-        self.counts.clear();
+        empty(&mut self.sums);
+        empty(&mut self.counts);
         self.carries.clear();
     }
 

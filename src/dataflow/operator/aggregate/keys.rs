@@ -2,6 +2,7 @@
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
+use hashbrown::HashTable;
 use weir_common::error::Result;
 
 use crate::operator::aggregate::encoded_keys::EncodedKeys;
@@ -92,6 +93,22 @@ impl Keys {
             Keys::Encoded(keys) => keys.memory_bytes(),
         }
     }
+}
+
+/// Slots whose memory a table keeps when all its groups are gone.
+const SPARE_SLOTS: usize = 8 * 1024;
+
+/// Empties cells by slot, and gives back memory that only an unusual epoch needs.
+pub(super) fn empty<T>(cells: &mut Vec<T>) {
+    cells.clear();
+    cells.shrink_to(SPARE_SLOTS);
+}
+
+/// Empties a table of slots in the same way.
+pub(super) fn empty_table(table: &mut HashTable<u32>) {
+    table.clear();
+    // Without entries there is nothing to hash again.
+    table.shrink_to(SPARE_SLOTS, |_| 0);
 }
 
 /// Folds two words into a hash for tables in memory: one multiplication, as wyhash does.

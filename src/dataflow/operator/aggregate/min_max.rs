@@ -12,6 +12,7 @@ use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
+use crate::operator::aggregate::keys::empty;
 use crate::operator::aggregate::ordered::{Carrier, binary, carrier, from_binary, from_words, words};
 
 pub(super) struct MinMax {
@@ -189,12 +190,12 @@ impl Accumulator for MinMax {
 
     fn reset(&mut self) {
         match &mut self.values {
-            Values::Words(best) => best.0.clear(),
-            Values::Wides(best) => best.0.clear(),
-            Values::Bytes(best) => best.0.clear(),
-            Values::CountedWords(counted) => counted.0.clear(),
-            Values::CountedWides(counted) => counted.0.clear(),
-            Values::CountedBytes(counted) => counted.0.clear(),
+            Values::Words(best) => empty(&mut best.0),
+            Values::Wides(best) => empty(&mut best.0),
+            Values::Bytes(best) => empty(&mut best.0),
+            Values::CountedWords(counted) => empty(&mut counted.0),
+            Values::CountedWides(counted) => empty(&mut counted.0),
+            Values::CountedBytes(counted) => empty(&mut counted.0),
         }
     }
 

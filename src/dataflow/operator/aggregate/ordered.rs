@@ -26,7 +26,7 @@ pub(super) fn carrier(data_type: &DataType) -> Option<Carrier> {
         Boolean | Int8 | Int16 | Int32 | Int64 | UInt8 | UInt16 | UInt32 | UInt64 | Float32 | Float64 => Some(Carrier::Word),
         Date32 | Time64(_) | Timestamp(..) => Some(Carrier::Word),
         Decimal128(..) => Some(Carrier::Wide),
-        Utf8 | LargeUtf8 | Binary | LargeBinary | FixedSizeBinary(_) => Some(Carrier::Bytes),
+        Utf8 | Binary | FixedSizeBinary(_) => Some(Carrier::Bytes),
         _ => None,
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn from_words(words: impl Iterator<Item = Option<i64>>, data_type: &D
     })
 }
 
-/// Text and binary as plain binary, without a copy of the values where offsets are narrow.
+/// Text and binary as plain binary.
 pub(super) fn binary(array: &ArrayRef) -> Result<BinaryArray> {
     Ok(match array.data_type() {
         DataType::Binary => array.as_binary::<i32>().clone(),

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use weir_common::error::Result;
 
-use crate::operator::aggregate::keys::fold;
+use crate::operator::aggregate::keys::{empty, empty_table, fold};
 use crate::operator::aggregate::ordered::{recast, restore};
 
 /// A NULL has no bits in the word and its bit in the mask.
@@ -136,10 +136,10 @@ impl PackedKeys {
     }
 
     pub(super) fn reset(&mut self) {
-        self.table.clear();
-        self.words.clear();
-        self.nulls.clear();
-        self.free.clear();
+        empty_table(&mut self.table);
+        empty(&mut self.words);
+        empty(&mut self.nulls);
+        empty(&mut self.free);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -154,9 +154,9 @@ impl PackedKeys {
 
     fn pack(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
         let PackedKeys { columns: specs, batch_words, batch_nulls, .. } = self;
-        batch_words.clear();
+        empty(batch_words);
         batch_words.resize(rows, 0);
-        batch_nulls.clear();
+        empty(batch_nulls);
         batch_nulls.resize(rows, 0);
         for (index, (column, array)) in specs.iter().zip(columns).enumerate() {
             let mut pack = Packer { words: batch_words, nulls: batch_nulls, shift: column.shift, mask: 1 << index };

@@ -157,13 +157,14 @@ impl Aggregate {
 
     /// A dead letter for each group that has no result, and had one before or was not there.
     fn report(&self, slots: &[u32], results: &Results, known: impl Fn(usize) -> bool, cx: &mut Context) -> Result<()> {
-        let mut failed: Vec<usize> = results.failures.keys().copied().filter(|index| self.present(slots[*index]) && !known(*index)).collect();
+        let mut failed: Vec<usize> =
+            results.failures.keys().copied().filter(|index| self.present(slots[*index]) && !known(*index)).collect();
         if failed.is_empty() {
             return Ok(());
         }
         failed.sort_unstable();
         let keys = self.groups.keys.columns(&failed.iter().map(|index| slots[*index]).collect::<Vec<_>>())?;
-        let text = RowText::of_columns(self.schema.fields().iter().map(|field| field.name().as_str()).zip(&keys));
+        let text = RowText::of_columns(&self.schema, &keys);
         for (row, index) in failed.into_iter().enumerate() {
             let error = results.failures[&index].message();
             cx.dead.push(DeadLetter::of_bytes(&self.view, Reason::Expression, error, text.row(row).as_bytes()));

@@ -110,8 +110,11 @@ impl CopyParser {
             let found = match self.records.next(rest, &mut self.scanned, last) {
                 Ok(found) => found,
                 Err(error) => {
-                    let line = error.context().map_or_else(|| format!("line {}", self.records.lines()), str::to_string);
-                    return Err(error.with_context(format!("COPY {}, {line}: \"{}\"", self.relation, shown(rest))));
+                    let context = match error.context() {
+                        Some(line) => format!("COPY {}, {line}", self.relation),
+                        None => format!("COPY {}, line {}: \"{}\"", self.relation, self.records.lines(), shown(rest)),
+                    };
+                    return Err(error.with_context(context));
                 }
             };
             let Some(found) = found else { return Ok(()) };

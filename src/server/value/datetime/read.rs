@@ -12,12 +12,12 @@ use crate::value::parse::invalid_datetime;
 use crate::value::settings::{DateOrder, TextSettings};
 use crate::value::timezone::TimeZone;
 
-/// Days of 4713-11-24 BC, Postgres' first day.
-const FIRST_DAY: i64 = -2_440_588;
+/// Days of 4714-11-24 BC, Postgres' first day.
+const FIRST_DAY: i64 = days_of(-4713, 11, 24);
 /// Days of 5874898-01-01, the first that is no date any more.
-const DATE_END: i64 = 2_145_042_541 - -10_957;
+const DATE_END: i64 = days_of(5_874_898, 1, 1);
 /// Days of 294277-01-01, the first that is no timestamp any more.
-const TIMESTAMP_END_DAYS: i64 = 107_371_805;
+const TIMESTAMP_END_DAYS: i64 = days_of(294_277, 1, 1);
 
 /// Reads a date, as days since 1970-01-01; a time of day behind it is ignored.
 pub fn date(text: &str, settings: &TextSettings) -> Result<i32> {
@@ -118,9 +118,7 @@ impl Flaw {
         match self {
             Flaw::Format => invalid_datetime(type_name, text),
             Flaw::Field => Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\"")),
-            Flaw::MonthDay => {
-                Flaw::Field.error(text, type_name).with_hint("Perhaps you need a different \"datestyle\" setting.")
-            }
+            Flaw::MonthDay => Flaw::Field.error(text, type_name).with_hint("Perhaps you need a different \"datestyle\" setting."),
             Flaw::Offset => Error::new(SqlState("22009"), format!("time zone displacement out of range: \"{text}\"")),
             Flaw::Zone(zone) => Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{zone}\" not recognized")),
             Flaw::Relative(word) => Error::unsupported(format!("date/time value \"{word}\" is not supported as input"))
@@ -131,10 +129,11 @@ impl Flaw {
 
 impl Fields {
     fn read(text: &str, type_name: &str, settings: &TextSettings) -> Result<Read> {
-        Self::read_words(text, settings.date_order).map_err(|flaw| flaw.error(text, type_name))
+        Self::read_words(text, settings.date_order, type_name == "time").map_err(|flaw| flaw.error(text, type_name))
     }
 
-    fn read_words(text: &str, order: DateOrder) -> Result<Read, Flaw> {
+    /// `time_only`: digits alone are a time, also without a date before them.
+    fn read_words(text: &str, order: DateOrder, time_only: bool) -> Result<Read, Flaw> {
         let lower = text.trim().to_ascii_lowercase();
         match lower.as_str() {
             "infinity" | "+infinity" => return Ok(Read::Infinity),
@@ -150,14 +149,14 @@ impl Fields {
         loop {
             rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',');
             let Some(first) = rest.bytes().next() else { break };
-            let word;
+            let word: &str;
             match first {
                 b'0'..=b'9' => {
                     (word, rest) = split_number(rest);
                     if word.contains(':') {
                         fields.set_time(clock(word)?)?;
                     } else if word.bytes().all(|b| b.is_ascii_digit()) {
-                        fields.number(word, &mut numbers)?;
+                        fields.number(word, time_only, &mut numbers)?;
                     } else if let (true, Some((digits, _))) = (fields.has_date(), word.split_once('.')) {
                         // `20261120 092539.5`: the time of day without colons.
                         fields.set_time(packed_clock(digits, word)?)?;
@@ -175,8 +174,7 @@ impl Fields {
                 }
                 b'a'..=b'z' => {
                     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+'))).unwrap_or(rest.len());
-                    (word, rest) = fields.word(rest, end, order, &mut hour_half)?;
-                    let _ = word;
+                    rest = fields.word(rest, end, order, time_only, &mut hour_half)?;
                 }
                 _ => return Err(Flaw::Format),
             }
@@ -206,8 +204,8 @@ impl Fields {
     }
 
     /// Digits alone: a packed date or time, or a part of a date beside the name of a month.
-    fn number<'a>(&mut self, word: &'a str, numbers: &mut Vec<&'a str>) -> Result<(), Flaw> {
-        if self.has_date() && self.time.is_none() && matches!(word.len(), 4 | 6) {
+    fn number<'a>(&mut self, word: &'a str, time_only: bool, numbers: &mut Vec<&'a str>) -> Result<(), Flaw> {
+        if (self.has_date() || time_only) && self.time.is_none() && matches!(word.len(), 4 | 6) {
             return self.set_time(packed_clock(word, word)?);
         }
         if self.year.is_none() && self.month.is_none() && numbers.is_empty() && matches!(word.len(), 6 | 8..) {
@@ -221,8 +219,8 @@ impl Fields {
         Ok(())
     }
 
-    /// A word, or a date that begins with the name of a month (`jan-08-1999`).
-    fn word<'a>(&mut self, rest: &'a str, end: usize, order: DateOrder, half: &mut Option<Half>) -> Result<(&'a str, &'a str), Flaw> {
+    /// Takes a word, or a date that begins with the name of a month (`jan-08-1999`); returns what follows.
+    fn word<'a>(&mut self, rest: &'a str, end: usize, order: DateOrder, time_only: bool, half: &mut Option<Half>) -> Result<&'a str, Flaw> {
         let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let word = &rest[..letters];
         if let Some(month) = month_of(word) {
@@ -230,12 +228,12 @@ impl Fields {
             if delimited {
                 let (date, rest) = split_number(rest);
                 self.set_date(date, order)?;
-                return Ok((date, rest));
+                return Ok(rest);
             }
             if self.month.replace(month).is_some() {
                 return Err(Flaw::Format);
             }
-            return Ok(rest.split_at(letters));
+            return Ok(&rest[letters..]);
         }
         match word {
             "bc" => self.before_christ = true,
@@ -248,7 +246,7 @@ impl Fields {
             }
             // ISO 8601's mark before the time.
             "t" if rest[letters..].starts_with(|c: char| c.is_ascii_digit()) => {
-                if !self.has_date() {
+                if !self.has_date() && !time_only {
                     return Err(Flaw::Format);
                 }
             }
@@ -262,10 +260,10 @@ impl Fields {
                     None if name.contains('/') => return Err(Flaw::Zone(name.to_string())),
                     None => return Err(Flaw::Format),
                 }
-                return Ok((name, rest));
+                return Ok(rest);
             }
         }
-        Ok(rest.split_at(letters))
+        Ok(&rest[letters..])
     }
 
     /// `2026-11-20`, `11/20/2026`, `20.11.2026`, `20-nov-2026`: three parts.
@@ -276,8 +274,9 @@ impl Fields {
         let parts: Vec<&str> = word.split(['-', '/', '.']).collect();
         let &[a, b, c] = parts.as_slice() else { return Err(Flaw::Format) };
         let (year, month, day) = match (month_of(a), month_of(b)) {
+            (Some(month), _) if order == DateOrder::Ymd => (b, month, c),
             (Some(month), _) => (c, month, b),
-            (None, Some(month)) if a.len() > 2 => (a, month, c),
+            (None, Some(month)) if a.len() > 2 || order == DateOrder::Ymd => (a, month, c),
             (None, Some(month)) => (c, month, a),
             (None, None) if a.len() > 2 => (a, number(b)?, c),
             (None, None) => match order {
@@ -414,8 +413,9 @@ fn micros_of(fraction: &str) -> Result<i64, Flaw> {
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Flaw::Format);
     }
-    let digit = |at: usize| fraction.as_bytes().get(at).map_or(0, |b| (b - b'0') as i64);
-    Ok((0..6).fold(0, |value, at| value * 10 + digit(at)) + i64::from(digit(6) >= 5))
+    // In floating point and to the even neighbour, because that is what Postgres does with a half.
+    let value: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().map_err(|_| Flaw::Format)? };
+    Ok((value * 1e6).round_ties_even() as i64)
 }
 
 /// `+hh`, `+hhmm`, `+hh:mm`, `+hh:mm:ss`, in seconds.
@@ -446,9 +446,8 @@ fn posix(name: &str) -> Option<TimeZone> {
 }
 
 fn month_of(word: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-    ];
+    const MONTHS: [&str; 12] =
+        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
     let at = MONTHS.iter().position(|month| *month == word || &month[..3] == word || (word == "sept" && *month == "september"))?;
     Some(at as i64 + 1)
 }

@@ -41,6 +41,8 @@ pub(super) fn result(operator: Operator, left: &DataType, right: &DataType) -> O
     match (operator, left, right) {
         (Operator::Plus | Operator::Minus, time, Interval(_)) if is_timestamp(time) => Some(time.clone()),
         (Operator::Plus, Interval(_), time) if is_timestamp(time) => Some(time.clone()),
+        (Operator::Plus, time, Time64(_)) if is_timestamp(time) => Some(time.clone()),
+        (Operator::Plus, Time64(_), time) if is_timestamp(time) => Some(time.clone()),
         (Operator::Plus | Operator::Minus, Date32, Interval(_)) | (Operator::Plus, Interval(_), Date32) => Some(TIMESTAMP),
         (Operator::Plus, Date32, Time64(_)) | (Operator::Plus, Time64(_), Date32) => Some(TIMESTAMP),
         (Operator::Plus | Operator::Minus, Date32, days) if integer(days) => Some(Date32),

@@ -23,7 +23,16 @@ pub(super) fn namespace() -> Rows {
 
 pub(super) fn database(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "datname", "datdba", "encoding", "datlocprovider", "datallowconn", "datconnlimit", "dattablespace", "datcollate", "datctype",
+        "oid",
+        "datname",
+        "datdba",
+        "encoding",
+        "datlocprovider",
+        "datallowconn",
+        "datconnlimit",
+        "dattablespace",
+        "datcollate",
+        "datctype",
     ]);
     rows.push(row![facts::DATABASE, facts.database.as_str(), OWNER, UTF8, "c", true, -1, TABLESPACE, LOCALE, LOCALE]);
     rows
@@ -31,7 +40,15 @@ pub(super) fn database(facts: &SessionFacts) -> Rows {
 
 pub(super) fn authid(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication", "rolbypassrls",
+        "oid",
+        "rolname",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolbypassrls",
         "rolconnlimit",
     ]);
     for (oid, name) in facts.roles() {
@@ -42,8 +59,17 @@ pub(super) fn authid(facts: &SessionFacts) -> Rows {
 
 pub(super) fn roles(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication", "rolbypassrls",
-        "rolconnlimit", "rolpassword",
+        "oid",
+        "rolname",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolbypassrls",
+        "rolconnlimit",
+        "rolpassword",
     ]);
     for (oid, name) in facts.roles() {
         rows.push(row![oid, name, true, true, true, true, true, true, true, -1, "********"]);
@@ -68,7 +94,17 @@ pub(super) fn tablespace() -> Rows {
 
 pub(super) fn settings(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "name", "setting", "unit", "category", "short_desc", "context", "vartype", "source", "enumvals", "boot_val", "reset_val",
+        "name",
+        "setting",
+        "unit",
+        "category",
+        "short_desc",
+        "context",
+        "vartype",
+        "source",
+        "enumvals",
+        "boot_val",
+        "reset_val",
         "pending_restart",
     ]);
     for setting in &facts.settings {
@@ -103,8 +139,21 @@ pub(in crate::pg_catalog) const DATABASE_COMMENT: &str = "Weir, a streaming SQL 
 
 pub(super) fn activity(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "datid", "datname", "pid", "usesysid", "usename", "application_name", "client_addr", "client_port", "backend_start", "xact_start",
-        "query_start", "state_change", "state", "backend_type", "query",
+        "datid",
+        "datname",
+        "pid",
+        "usesysid",
+        "usename",
+        "application_name",
+        "client_addr",
+        "client_port",
+        "backend_start",
+        "xact_start",
+        "query_start",
+        "state_change",
+        "state",
+        "backend_type",
+        "query",
     ]);
     let role = facts.roles().iter().find(|(_, name)| *name == facts.user).map(|(oid, _)| *oid);
     let application = facts.setting("application_name").map_or("", |setting| setting.value.as_str());

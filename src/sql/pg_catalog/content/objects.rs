@@ -19,8 +19,20 @@ const BTREE: i64 = 403;
 
 pub(super) fn class(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "relname", "relnamespace", "relowner", "relam", "relfilenode", "reltuples", "relhasindex", "relpersistence", "relkind",
-        "relnatts", "relhasrules", "relispopulated", "relreplident",
+        "oid",
+        "relname",
+        "relnamespace",
+        "relowner",
+        "relam",
+        "relfilenode",
+        "reltuples",
+        "relhasindex",
+        "relpersistence",
+        "relkind",
+        "relnatts",
+        "relhasrules",
+        "relispopulated",
+        "relreplident",
     ]);
     for relation in &facts.catalog.relations {
         let heap = matches!(relation.kind, Kind::Table | Kind::MaterializedView);
@@ -55,26 +67,45 @@ pub(super) fn class(facts: &SessionFacts) -> Rows {
     rows
 }
 
+/// A type's OID and modifier.
+fn typed(ty: &PgType) -> (i64, i32) {
+    (ty.oid() as i64, ty.modifier())
+}
+
 pub(super) fn attribute(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims", "attcacheoff", "atttypmod", "attbyval",
-        "attalign", "attstorage", "attnotnull", "atthasdef", "attislocal", "attcollation",
+        "attrelid",
+        "attname",
+        "atttypid",
+        "attstattarget",
+        "attlen",
+        "attnum",
+        "attndims",
+        "attcacheoff",
+        "atttypmod",
+        "attbyval",
+        "attalign",
+        "attstorage",
+        "attnotnull",
+        "atthasdef",
+        "attislocal",
+        "attcollation",
     ]);
-    let mut push = |relation: i64, number: usize, name: &str, ty: &PgType, not_null: bool, has_default: bool| {
-        let described = types::by_oid(ty.oid() as i64);
+    let mut push = |relation: i64, number: usize, name: &str, (ty, modifier): (i64, i32), not_null: bool, has_default: bool| {
+        let described = types::by_oid(ty);
         let (len, by_value, align, storage, collation) =
             described.map_or((-1, false, "i", "x", 0), |row| (row.len, row.by_value, row.align, row.storage, row.collation));
-        let dimensions = matches!(ty, PgType::Array(_)) as i64;
+        let dimensions = described.is_some_and(|row| row.name.starts_with('_')) as i64;
         rows.push(row![
             relation,
             name,
-            ty.oid(),
+            ty,
             -1,
             len,
             number as i64,
             dimensions,
             -1,
-            ty.modifier(),
+            modifier,
             by_value,
             align,
             storage,
@@ -86,16 +117,16 @@ pub(super) fn attribute(facts: &SessionFacts) -> Rows {
     };
     for relation in &facts.catalog.relations {
         for (at, column) in relation.columns.iter().enumerate() {
-            push(relation.oid as i64, at + 1, &column.name, &column.ty, column.not_null, column.default.is_some());
+            push(relation.oid as i64, at + 1, &column.name, typed(&column.ty), column.not_null, column.default.is_some());
         }
         for (at, column) in relation.primary_key.iter().flat_map(|key| &key.columns).enumerate() {
             let column = &relation.columns[*column];
-            push(index_oid(relation.oid) as i64, at + 1, &column.name, &column.ty, false, false);
+            push(index_oid(relation.oid) as i64, at + 1, &column.name, typed(&column.ty), false, false);
         }
     }
     for system in relations::all() {
         for (at, column) in system.columns.iter().enumerate() {
-            push(system.oid, at + 1, column.name, &column.ty, column.not_null, false);
+            push(system.oid, at + 1, column.name, (column.declared, -1), column.not_null, false);
         }
     }
     rows
@@ -120,8 +151,20 @@ pub(super) fn key_numbers(columns: &[usize]) -> Vec<i64> {
 
 pub(super) fn index(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indisprimary", "indimmediate", "indisvalid", "indisready",
-        "indislive", "indkey", "indcollation", "indclass", "indoption",
+        "indexrelid",
+        "indrelid",
+        "indnatts",
+        "indnkeyatts",
+        "indisunique",
+        "indisprimary",
+        "indimmediate",
+        "indisvalid",
+        "indisready",
+        "indislive",
+        "indkey",
+        "indcollation",
+        "indclass",
+        "indoption",
     ]);
     for relation in &facts.catalog.relations {
         let Some(key) = &relation.primary_key else { continue };
@@ -151,8 +194,19 @@ pub(super) fn index(facts: &SessionFacts) -> Rows {
 
 pub(super) fn constraint(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "conname", "connamespace", "contype", "convalidated", "conrelid", "conindid", "confupdtype", "confdeltype",
-        "confmatchtype", "conislocal", "connoinherit", "conkey",
+        "oid",
+        "conname",
+        "connamespace",
+        "contype",
+        "convalidated",
+        "conrelid",
+        "conindid",
+        "confupdtype",
+        "confdeltype",
+        "confmatchtype",
+        "conislocal",
+        "connoinherit",
+        "conkey",
     ]);
     for relation in &facts.catalog.relations {
         let Some(key) = &relation.primary_key else { continue };

@@ -53,8 +53,21 @@ pub(in crate::pg_catalog) fn procs_named(name: &str) -> impl Iterator<Item = &'s
 
 pub(super) fn procs() -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "proname", "pronamespace", "proowner", "prolang", "procost", "prokind", "proisstrict", "proretset", "provolatile",
-        "proparallel", "pronargs", "prorettype", "proargtypes", "prosrc",
+        "oid",
+        "proname",
+        "pronamespace",
+        "proowner",
+        "prolang",
+        "procost",
+        "prokind",
+        "proisstrict",
+        "proretset",
+        "provolatile",
+        "proparallel",
+        "pronargs",
+        "prorettype",
+        "proargtypes",
+        "prosrc",
     ]);
     for proc in PROCS.iter() {
         rows.push(row![
@@ -80,9 +93,30 @@ pub(super) fn procs() -> Rows {
 
 pub(super) fn types() -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "typname", "typnamespace", "typowner", "typlen", "typbyval", "typtype", "typcategory", "typispreferred", "typisdefined",
-        "typdelim", "typelem", "typarray", "typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout", "typsubscript",
-        "typalign", "typstorage", "typtypmod", "typcollation",
+        "oid",
+        "typname",
+        "typnamespace",
+        "typowner",
+        "typlen",
+        "typbyval",
+        "typtype",
+        "typcategory",
+        "typispreferred",
+        "typisdefined",
+        "typdelim",
+        "typelem",
+        "typarray",
+        "typinput",
+        "typoutput",
+        "typreceive",
+        "typsend",
+        "typmodin",
+        "typmodout",
+        "typsubscript",
+        "typalign",
+        "typstorage",
+        "typtypmod",
+        "typcollation",
     ]);
     for row in types::all() {
         let [input, output, receive, send, modifier_in, modifier_out, subscript] = row.functions;
@@ -133,7 +167,15 @@ pub(super) fn language() -> Rows {
 
 pub(super) fn collation() -> Rows {
     let mut rows = Rows::new(&[
-        "oid", "collname", "collnamespace", "collowner", "collprovider", "collisdeterministic", "collencoding", "collcollate", "collctype",
+        "oid",
+        "collname",
+        "collnamespace",
+        "collowner",
+        "collprovider",
+        "collisdeterministic",
+        "collencoding",
+        "collcollate",
+        "collctype",
     ]);
     rows.push(row![100, "default", PG_CATALOG, OWNER, "d", true, -1, None::<String>, None::<String>]);
     rows.push(row![950, "C", PG_CATALOG, OWNER, "c", true, -1, "C", "C"]);

@@ -1,7 +1,8 @@
 //! The views that say in one row what takes several joins: pg_tables, pg_views, pg_indexes.
 
 use super::row;
-use crate::pg_catalog::facts::{Kind, OWNER_NAME, PrimaryKey, RelationInfo, SessionFacts, index_oid, quote_ident};
+use crate::pg_catalog::facts::{Kind, OWNER_NAME, PrimaryKey, RelationInfo, SessionFacts, index_oid};
+use crate::pg_catalog::identifier::quote_ident;
 use crate::pg_catalog::relations;
 use crate::pg_catalog::rows::Rows;
 
@@ -10,8 +11,7 @@ fn of_kind(facts: &SessionFacts, kind: Kind) -> impl Iterator<Item = &RelationIn
 }
 
 pub(super) fn tables(facts: &SessionFacts) -> Rows {
-    let mut rows =
-        Rows::new(&["schemaname", "tablename", "tableowner", "hasindexes", "hasrules", "hastriggers", "rowsecurity"]);
+    let mut rows = Rows::new(&["schemaname", "tablename", "tableowner", "hasindexes", "hasrules", "hastriggers", "rowsecurity"]);
     for relation in of_kind(facts, Kind::Table) {
         let indexed = relation.primary_key.is_some();
         rows.push(row![relation.schema.as_str(), relation.name.as_str(), OWNER_NAME, indexed, false, false, false]);

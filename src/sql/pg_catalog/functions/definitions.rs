@@ -4,11 +4,11 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
 use super::function;
-use crate::pg_catalog::content::{
-    COMMENTS, DATABASE_COMMENT, index_definition, key_columns, proc_by_oid, procs_named, views_definition,
-};
-use crate::pg_catalog::facts::{self, SessionFacts, constraint_oid, quote_ident};
+use crate::pg_catalog::content::{COMMENTS, DATABASE_COMMENT, index_definition, key_columns, proc_by_oid, procs_named, views_definition};
+use crate::pg_catalog::facts::{self, SessionFacts, constraint_oid};
 use crate::pg_catalog::function::{Function, flag, int, relation, text};
+use crate::pg_catalog::identifier::identifiers;
+use crate::pg_catalog::identifier::quote_ident;
 use crate::pg_catalog::rows::Value;
 use crate::pg_catalog::types;
 
@@ -136,7 +136,7 @@ pub(super) fn regproc(argument: &Value) -> Result<i64> {
     if let Ok(oid) = name.trim().parse::<u32>() {
         return Ok(oid as i64);
     }
-    let parts = facts::identifiers(name)?;
+    let parts = identifiers(name)?;
     let last = match parts.as_slice() {
         [last] => last,
         [schema, last] if schema == "pg_catalog" => last,

@@ -6,8 +6,9 @@ use weir_common::types::PgType;
 use super::definitions::regproc;
 use super::function;
 use crate::pg_catalog::content::proc_by_oid;
-use crate::pg_catalog::facts::{SCHEMAS, SessionFacts, identifiers, quote_ident};
+use crate::pg_catalog::facts::{SCHEMAS, SessionFacts};
 use crate::pg_catalog::function::{Function, int, relation, text};
+use crate::pg_catalog::identifier::{identifiers, quote_ident};
 use crate::pg_catalog::rows::Value;
 use crate::pg_catalog::types;
 
@@ -32,6 +33,10 @@ pub(super) fn add(all: &mut Vec<Function>) {
             let oid = role(facts, &args[0])?;
             let roles = facts.roles();
             Ok(roles.iter().find(|(of, _)| *of == oid).map_or(oid.to_string(), |(_, name)| quote_ident(name)).into())
+        }),
+        function("weir_regtypes", 1..=1, PgType::Array(Box::new(PgType::Text)), |_, args| {
+            let Value::Ints(types) = &args[0] else { return Ok(Value::Texts(Vec::new())) };
+            Ok(types.iter().map(|ty| types::format_type(*ty, None)).collect::<Vec<_>>().into())
         }),
         function("to_regclass", 1..=1, PgType::Oid, |facts, args| Ok(facts.regclass(&text(&args[0]))?.into())),
         function("to_regtype", 1..=1, PgType::Oid, |_, args| Ok(types::regtype(&text(&args[0]))?.into())),

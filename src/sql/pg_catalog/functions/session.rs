@@ -19,8 +19,11 @@ pub(super) fn add(all: &mut Vec<Function>) {
     all.extend([
         function("current_schema", 0..=0, PgType::Name, |facts, _| Ok(facts.effective_path().next().into())),
         function("current_schemas", 1..=1, PgType::Array(Box::new(PgType::Name)), |facts, args| {
-            let names: Vec<String> =
-                if flag(args.first()) { facts.lookup_path().map(str::to_string).collect() } else { facts.effective_path().map(str::to_string).collect() };
+            let names: Vec<String> = if flag(args.first()) {
+                facts.lookup_path().map(str::to_string).collect()
+            } else {
+                facts.effective_path().map(str::to_string).collect()
+            };
             Ok(names.into())
         }),
         function("current_setting", 1..=2, PgType::Text, current_setting),

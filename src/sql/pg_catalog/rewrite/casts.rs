@@ -72,7 +72,12 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Option<Target> {
 fn is_text(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::Char(_) | DataType::Character(_) | DataType::String(_)
+        DataType::Text
+            | DataType::Varchar(_)
+            | DataType::CharacterVarying(_)
+            | DataType::Char(_)
+            | DataType::Character(_)
+            | DataType::String(_)
     )
 }
 
@@ -85,8 +90,8 @@ pub(super) fn cast(expr: Expr, data_type: DataType) -> Result<Expr> {
 fn convert(expr: Expr, target: Target) -> Result<Expr> {
     Ok(match target {
         Target::Reg(name) => call(&format!("{name}_oid"), vec![inner_of(expr)]),
-        // What computes with an OID already need not be converted.
-        Target::Function("weir_oid") if reg_name(&expr).is_some() => expr,
+        // A call of its own even around an OID: `'x'::regclass::oid` is shown as the number.
+        Target::Function("weir_oid") => call("weir_oid", vec![expr]),
         Target::Function(name) => call(name, vec![shown(expr)]),
         Target::Type(data_type) if is_text(&data_type) => match reg_name(&expr) {
             Some(_) => shown(expr),
@@ -102,6 +107,8 @@ fn convert(expr: Expr, target: Target) -> Result<Expr> {
                 let elem = items.collect::<Result<Vec<_>>>()?;
                 Expr::Array(Array { elem, named: true })
             }
+            // The names, not the numbers: nothing but showing is done with an array of types.
+            None if *element == Target::Reg("weir_regtype") => call("weir_regtypes", vec![expr]),
             None => match array_type(&element) {
                 Some(data_type) => plain(expr, data_type),
                 None => return Err(Error::unsupported("casts to arrays of this type are not supported")),
@@ -126,13 +133,7 @@ fn array_type(element: &Target) -> Option<DataType> {
 }
 
 fn plain(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast {
-        kind: datafusion::sql::sqlparser::ast::CastKind::Cast,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
+    Expr::Cast { kind: datafusion::sql::sqlparser::ast::CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 /// The function that shows what this expression computes with: `weir_regclass` for `weir_regclass_oid(x)`.

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::casts;
 use super::syntax::{folded, parts};
-use crate::pg_catalog::{functions, relations, subquery};
+use crate::pg_catalog::{expand, functions, relations, subquery};
 
 /// Whether a query speaks of the system, so that it must be rewritten before it is planned.
 pub fn needs_rewrite(query: &Query) -> bool {
@@ -48,7 +48,8 @@ impl Visitor for Finder {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         stop(match expr {
             Expr::Function(function) => {
-                names_function(&function.name) || matches!(function.args, FunctionArguments::Subquery(_)) && parts(&function.name) == ["array"]
+                names_function(&function.name)
+                    || matches!(function.args, FunctionArguments::Subquery(_)) && parts(&function.name) == ["array"]
             }
             Expr::Cast { data_type, .. } => is_system_type(data_type),
             Expr::TypedString(typed) => is_system_type(&typed.data_type),
@@ -71,7 +72,9 @@ pub(super) fn is_system_schema(name: &str) -> bool {
 
 fn names_function(name: &ObjectName) -> bool {
     match parts(name).as_slice() {
-        [name] => functions::exists(name) || matches!(name.as_str(), "pg_partition_ancestors" | "pg_options_to_table" | "generate_subscripts"),
+        [name] => {
+            functions::exists(name) || matches!(name.as_str(), "pg_partition_ancestors" | "pg_options_to_table" | "generate_subscripts")
+        }
         [schema, _] => is_system_schema(schema),
         _ => false,
     }
@@ -98,7 +101,7 @@ pub(super) fn is_function(name: &str) -> bool {
         names.extend(AGGREGATES.iter().cloned());
         names
     });
-    functions::exists(name) || name == subquery::NAME || BUILT_IN.contains(name)
+    functions::exists(name) || name == subquery::NAME || name == expand::NAME || BUILT_IN.contains(name)
 }
 
 static AGGREGATES: LazyLock<HashSet<String>> = LazyLock::new(|| {

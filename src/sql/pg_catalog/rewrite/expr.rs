@@ -1,19 +1,16 @@
-//! One expression: operators, casts, calls and subqueries.
+//! Expressions at one level, and what subqueries take from the levels around them.
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, FunctionArguments, Ident, ObjectName, Query, Subscript, Value, VisitMut, VisitorMut,
-};
-use weir_common::error::{Error, Result};
-use weir_common::types::PgType;
+use datafusion::sql::sqlparser::ast::{Expr, Query, Value, Visit, VisitMut, Visitor, VisitorMut};
+use weir_common::error::Result;
 
-use super::casts::{self, elements, reg_name};
-use super::detect::{BARE, is_function, is_system_schema, only_system};
-use super::from::{list_of, missing_function, numbers_of};
+use super::casts::{self, reg_name};
+use super::detect::only_system;
 use super::scope;
 use super::select::Rewriter;
-use super::syntax::{call, called, constant, folded, number, parts, string};
+use super::syntax::{call, called, folded, string};
+use super::walk::Walk;
 use crate::pg_catalog::{relations, subquery};
 
 /// What becomes of the value of an expression.
@@ -26,7 +23,7 @@ pub(super) enum Use {
 }
 
 /// Marks what a subquery takes from outside: its level, and the expression there.
-const OUTER: &str = "weir_outer";
+pub(super) const OUTER: &str = "weir_outer";
 
 impl Rewriter<'_> {
     /// Rewrites an expression at the level of the innermost scope.
@@ -63,7 +60,7 @@ impl Rewriter<'_> {
     /// Whether an expression that is not rewritten yet takes something from a level.
     pub fn mentions_level(&self, expr: &Expr, level: usize) -> bool {
         struct Finder<'a>(&'a [scope::Scope], usize);
-        impl datafusion::sql::sqlparser::ast::Visitor for Finder<'_> {
+        impl Visitor for Finder<'_> {
             type Break = ();
 
             fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
@@ -72,7 +69,6 @@ impl Rewriter<'_> {
                 if known && scope::level(self.0, &path) == self.1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
         }
-        use datafusion::sql::sqlparser::ast::Visit;
         expr.visit(&mut Finder(&self.scopes, level)).is_break()
     }
 
@@ -89,13 +85,13 @@ impl Rewriter<'_> {
     }
 
     /// Rewrites a subquery; when it takes something from outside, or DataFusion has no such form, it becomes a call.
-    fn subquery(&mut self, query: &mut Query, form: &str, used: Use) -> Result<Option<Expr>> {
+    pub(super) fn subquery(&mut self, query: &mut Query, form: &str, used: Use) -> Result<Option<Expr>> {
         let level = self.scopes.len();
         let system = only_system(query);
         self.query(query, used == Use::Shown)?;
         let mut collect = Collect { level, arguments: Vec::new() };
         let mut replaced = query.clone();
-        let _ = replaced.visit(&mut collect);
+        let _ = VisitMut::visit(&mut replaced, &mut collect);
         let correlated = collect.arguments.iter().any(|argument| !matches!(argument, Expr::Value(_)));
         if !system || (!correlated && form != "array") {
             self.restore(query, level);
@@ -108,7 +104,7 @@ impl Rewriter<'_> {
 }
 
 /// The names of a column reference, folded; empty for anything else.
-fn path(expr: &Expr) -> Vec<String> {
+pub(super) fn path(expr: &Expr) -> Vec<String> {
     match expr {
         Expr::Identifier(ident) => vec![folded(ident)],
         Expr::CompoundIdentifier(idents) => idents.iter().map(folded).collect(),
@@ -117,7 +113,7 @@ fn path(expr: &Expr) -> Vec<String> {
 }
 
 /// The level and the expression of a mark.
-fn marked(expr: &Expr) -> Option<(usize, &Expr)> {
+pub(super) fn marked(expr: &Expr) -> Option<(usize, &Expr)> {
     let (name, arguments) = called(expr)?;
     let [level, inner] = arguments.as_slice() else { return None };
     match level {
@@ -172,292 +168,5 @@ impl VisitorMut for Collect {
         };
         *expr = Expr::Value(Value::Placeholder(format!("${}", at + 1)).into());
         ControlFlow::Continue(())
-    }
-}
-
-/// Rewrites from the leaves up, without going into subqueries, which have their own scopes.
-struct Walk<'r, 'f> {
-    rewriter: &'r mut Rewriter<'f>,
-    depth: usize,
-    used: Use,
-}
-
-impl VisitorMut for Walk<'_, '_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if self.depth == 0 { flow(self.down(expr)) } else { ControlFlow::Continue(()) }
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if self.depth == 0 { flow(self.up(expr)) } else { ControlFlow::Continue(()) }
-    }
-}
-
-fn flow(result: Result<()>) -> ControlFlow<Error> {
-    match result {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    }
-}
-
-impl Walk<'_, '_> {
-    /// On the way down: subqueries, before their inside is reached.
-    fn down(&mut self, expr: &mut Expr) -> Result<()> {
-        // `x = ANY (SELECT ..)` is `x IN (SELECT ..)`.
-        if let Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } = expr
-            && let Some(query) = as_query(right)
-        {
-            *expr = Expr::InSubquery { expr: left.clone(), subquery: Box::new(query.clone()), negated: false };
-        }
-        let made = match expr {
-            Expr::Subquery(query) => self.rewriter.subquery(query, "scalar", self.used)?,
-            Expr::Exists { subquery, negated } => {
-                let negated = *negated;
-                let made = self.rewriter.subquery(subquery, "exists", Use::Computed)?;
-                made.map(|made| if negated { not(made) } else { made })
-            }
-            Expr::InSubquery { subquery, .. } => {
-                self.rewriter.kept_subquery(subquery)?;
-                None
-            }
-            Expr::Function(function) if parts(&function.name) == ["array"] => match &mut function.args {
-                FunctionArguments::Subquery(query) => self.rewriter.subquery(query, "array", Use::Shown)?,
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some(made) = made {
-            *expr = made;
-        }
-        Ok(())
-    }
-
-    /// On the way up: everything whose parts are rewritten already.
-    fn up(&mut self, expr: &mut Expr) -> Result<()> {
-        match expr {
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.column(expr),
-            Expr::Cast { expr: inner, data_type, .. } => {
-                // A column of type regproc is shown by name wherever it becomes text.
-                if relations::is_regproc(&path(inner).pop().unwrap_or_default()) {
-                    **inner = call("weir_regproc_oid", vec![inner.as_ref().clone()]);
-                }
-                *expr = casts::cast(inner.as_ref().clone(), data_type.clone())?;
-                Ok(())
-            }
-            Expr::TypedString(typed) if casts::target(&typed.data_type).is_some() => {
-                let text = Expr::Value(typed.value.clone());
-                *expr = casts::cast(text, typed.data_type.clone())?;
-                Ok(())
-            }
-            Expr::Collate { expr: inner, .. } => {
-                *expr = inner.as_ref().clone();
-                Ok(())
-            }
-            Expr::Function(_) => self.function(expr),
-            Expr::BinaryOp { left, op, right } => {
-                if let BinaryOperator::PGCustomBinaryOperator(words) = op {
-                    *op = operator(words)?;
-                }
-                if matches!(op, BinaryOperator::StringConcat) {
-                    for side in [left, right] {
-                        **side = casts::shown(side.as_ref().clone());
-                    }
-                } else {
-                    self.align(left, right);
-                    self.align(right, left);
-                }
-                Ok(())
-            }
-            Expr::InList { expr: inner, list, .. } => {
-                for item in list {
-                    self.align(inner, item);
-                }
-                Ok(())
-            }
-            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-                if let Some(mut list) = items(right)? {
-                    for item in &mut list {
-                        self.align(left, item);
-                    }
-                    *expr = Expr::InList { expr: left.clone(), list, negated: false };
-                }
-                Ok(())
-            }
-            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
-                if let Some(mut list) = items(right)? {
-                    for item in &mut list {
-                        self.align(left, item);
-                    }
-                    *expr = Expr::InList { expr: left.clone(), list, negated: true };
-                }
-                Ok(())
-            }
-            Expr::CompoundFieldAccess { root, access_chain } => {
-                if let Some(made) = access(root, access_chain)? {
-                    *expr = made;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// A column: marked when it belongs to a SELECT further out.
-    fn column(&mut self, expr: &mut Expr) -> Result<()> {
-        let path = path(expr);
-        let scopes = &self.rewriter.scopes;
-        if let Expr::Identifier(ident) = expr
-            && ident.quote_style.is_none()
-            && BARE.contains(&path[0].as_str())
-        {
-            *expr = call(&path[0], Vec::new());
-            return Ok(());
-        }
-        let level = scope::level(scopes, &path);
-        if let Expr::CompoundIdentifier(idents) = expr
-            && idents.len() > 2
-            && is_system_schema(&path[path.len() - 3])
-        {
-            *expr = Expr::CompoundIdentifier(idents.split_off(idents.len() - 2));
-        }
-        if level + 1 < scopes.len() {
-            *expr = call(OUTER, vec![number(level), expr.clone()]);
-        }
-        Ok(())
-    }
-
-    fn function(&mut self, expr: &mut Expr) -> Result<()> {
-        // A mark inside a mark: the argument of a call that took the place of a subquery has been marked before.
-        if let Some((_, inner)) = marked(expr) {
-            if marked(inner).is_some() {
-                *expr = inner.clone();
-            }
-            return Ok(());
-        }
-        let Expr::Function(function) = expr else { return Ok(()) };
-        let mut words = parts(&function.name);
-        let name = words.pop().unwrap_or_default();
-        if words.last().is_some_and(|schema| is_system_schema(schema)) {
-            if !is_function(&name) && name != "_pg_expandarray" {
-                return Err(missing_function(&words, &name));
-            }
-            function.name = ObjectName::from(Ident::new(&name));
-        }
-        if name == "generate_subscripts"
-            && let Some((_, arguments)) = called(expr)
-        {
-            let list = list_of(&name, arguments.into_iter().cloned().collect())?;
-            *expr = call("unnest", vec![list]);
-        }
-        Ok(())
-    }
-
-    /// A text constant beside a number is a number, and beside a `regclass` it is a name.
-    fn align(&self, beside: &Expr, expr: &mut Expr) {
-        let Some(text) = constant(expr) else { return };
-        if let Some(shown) = reg_name(beside) {
-            *expr = call(&format!("{shown}_oid"), vec![expr.clone()]);
-            return;
-        }
-        let beside = marked(beside).map_or(beside, |(_, inner)| inner);
-        let ty = scope::column_type(&self.rewriter.scopes, &path(beside));
-        let is_number = matches!(ty, Some(PgType::Oid | PgType::Int2 | PgType::Int4 | PgType::Int8));
-        if is_number && let Ok(value) = text.trim().parse::<i64>() {
-            *expr = number(value);
-        }
-    }
-}
-
-fn as_query(expr: &Expr) -> Option<&Query> {
-    match expr {
-        Expr::Subquery(query) => Some(query),
-        Expr::Nested(inner) => as_query(inner),
-        _ => None,
-    }
-}
-
-fn not(expr: Expr) -> Expr {
-    Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Not, expr: Box::new(expr) }
-}
-
-/// The elements of an array that is written out; `None` for any other.
-fn items(expr: &Expr) -> Result<Option<Vec<Expr>>> {
-    Ok(match expr {
-        Expr::Nested(inner) => items(inner)?,
-        Expr::Array(array) if !array.elem.is_empty() => Some(array.elem.clone()),
-        other => match constant(other) {
-            Some(text) => {
-                let items = elements(text)?.into_iter().flatten().map(string).collect::<Vec<_>>();
-                (!items.is_empty()).then_some(items)
-            }
-            None => None,
-        },
-    })
-}
-
-/// The operator that `OPERATOR(pg_catalog.~)` names.
-fn operator(words: &[String]) -> Result<BinaryOperator> {
-    let symbol = words.last().map(String::as_str).unwrap_or_default();
-    Ok(match symbol {
-        "=" => BinaryOperator::Eq,
-        "<>" | "!=" => BinaryOperator::NotEq,
-        "<" => BinaryOperator::Lt,
-        "<=" => BinaryOperator::LtEq,
-        ">" => BinaryOperator::Gt,
-        ">=" => BinaryOperator::GtEq,
-        "~" => BinaryOperator::PGRegexMatch,
-        "~*" => BinaryOperator::PGRegexIMatch,
-        "!~" => BinaryOperator::PGRegexNotMatch,
-        "!~*" => BinaryOperator::PGRegexNotIMatch,
-        "~~" => BinaryOperator::PGLikeMatch,
-        "~~*" => BinaryOperator::PGILikeMatch,
-        "!~~" => BinaryOperator::PGNotLikeMatch,
-        "!~~*" => BinaryOperator::PGNotILikeMatch,
-        "||" => BinaryOperator::StringConcat,
-        "+" => BinaryOperator::Plus,
-        "-" => BinaryOperator::Minus,
-        "*" => BinaryOperator::Multiply,
-        "/" => BinaryOperator::Divide,
-        "@>" => BinaryOperator::AtArrow,
-        "<@" => BinaryOperator::ArrowAt,
-        _ => return Err(Error::new(weir_common::error::SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {symbol}"))),
-    })
-}
-
-/// Columns whose subscripts begin at 0.
-const VECTORS: [&str; 5] = ["indkey", "indclass", "indcollation", "indoption", "proargtypes"];
-
-/// What a subscript or a field becomes; `None` leaves it.
-fn access(root: &Expr, chain: &mut [AccessExpr]) -> Result<Option<Expr>> {
-    let is_vector = path(root).pop().is_some_and(|column| VECTORS.contains(&column.as_str()));
-    let inner = match root {
-        Expr::Nested(inner) => inner.as_ref(),
-        other => other,
-    };
-    match chain {
-        [AccessExpr::Subscript(Subscript::Index { index })] if is_vector => {
-            *index = Expr::BinaryOp { left: Box::new(index.clone()), op: BinaryOperator::Plus, right: Box::new(number(1)) };
-            Ok(None)
-        }
-        [AccessExpr::Dot(Expr::Identifier(field))] => match called(inner) {
-            // `(information_schema._pg_expandarray(list)).n`: the elements, or their numbers.
-            Some((name, arguments)) if name == "_pg_expandarray" && arguments.len() == 1 => {
-                let list = arguments[0].clone();
-                Ok(Some(call("unnest", vec![if folded(field) == "n" { numbers_of(list) } else { list }])))
-            }
-            _ => Ok(None),
-        },
-        _ => Ok(None),
     }
 }

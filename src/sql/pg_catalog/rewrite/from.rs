@@ -1,7 +1,7 @@
 //! Relations and functions in FROM.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins,
 };
 use weir_common::error::{Error, Result, SqlState};
 
@@ -10,6 +10,7 @@ use super::expr::Use;
 use super::scope::{Item, Scope, user_columns};
 use super::select::{Rewriter, declared};
 use super::syntax::{call, called, derived, derived_query, folded, named, number, parts, quoted, template, unnamed};
+use crate::pg_catalog::identifier::keywords;
 use crate::pg_catalog::{functions, relations};
 
 impl Rewriter<'_> {
@@ -33,7 +34,8 @@ impl Rewriter<'_> {
                 }
             }
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-                let args: Vec<FunctionArg> = array_exprs.iter().cloned().map(FunctionArg::from).collect();
+                let args: Vec<FunctionArg> =
+                    array_exprs.iter().map(|list| FunctionArg::Unnamed(FunctionArgExpr::Expr(list.clone()))).collect();
                 let made = self.function(vec!["unnest".to_string()], &args, alias.as_ref(), *with_ordinality, scope)?;
                 if let Some(made) = made {
                     *factor = made;
@@ -119,7 +121,7 @@ impl Rewriter<'_> {
             scope.items.push(Item { alias: known_as, columns: None, system: None });
             return Ok(None);
         };
-        // Arguments see what stands before them; with that, the table is lateral.
+        // Arguments see what stands before them; that would be a lateral join, which DataFusion has not for functions.
         let level = self.scopes.len();
         self.scopes.push(scope.clone());
         let mut lateral = false;
@@ -128,6 +130,10 @@ impl Rewriter<'_> {
             self.expr(argument, Use::Computed)?;
         }
         self.scopes.pop();
+        if lateral {
+            return Err(Error::unsupported(format!("{name}() in FROM cannot take columns of the tables beside it"))
+                .with_hint("Call it in the SELECT list of a subquery on that table."));
+        }
         let own_name = declared_name(alias, 0).unwrap_or_else(|| known_as.clone());
         let (factor, columns) = match name.as_str() {
             "unnest" | "generate_series" | "generate_subscripts" | "_pg_expandarray" => {
@@ -143,7 +149,7 @@ impl Rewriter<'_> {
                     columns.push(declared_name(alias, 1).unwrap_or_else(|| at.to_string()));
                     items.push(named(call("unnest", vec![numbers_of(list)]), &columns[1]));
                 }
-                (derived(items, &known_as, lateral), columns)
+                (derived(items, &known_as), columns)
             }
             "pg_partition_ancestors" => {
                 let mut columns = vec![declared_name(alias, 0).unwrap_or_else(|| "relid".to_string())];
@@ -152,17 +158,26 @@ impl Rewriter<'_> {
                 }
                 (empty(&columns, &known_as), columns)
             }
+            "pg_get_keywords" => {
+                let query = template(&format!(
+                    "SELECT unnest(string_to_array('{}', ' ')) AS word, 'R' AS catcode, true AS barelabel, 'reserved' AS catdesc, \
+                     'requires AS' AS baredesc",
+                    keywords()
+                ));
+                let columns = ["word", "catcode", "barelabel", "catdesc", "baredesc"];
+                (derived_query(query, &known_as), columns.map(str::to_string).into())
+            }
             "pg_options_to_table" => {
                 let mut inner = template("SELECT weir_option_name(o) AS option_name, weir_option_value(o) AS option_value FROM t");
                 let option = named(call("unnest", arguments), "o");
                 if let SetExpr::Select(select) = inner.body.as_mut() {
-                    select.from[0].relation = derived(vec![option], "weir_options", false);
+                    select.from[0].relation = derived(vec![option], "weir_options");
                 }
-                (derived_query(inner, &known_as, lateral), vec!["option_name".to_string(), "option_value".to_string()])
+                (derived_query(inner, &known_as), vec!["option_name".to_string(), "option_value".to_string()])
             }
             _ if functions::exists(&name) => {
                 let items = vec![named(call(&name, arguments), &own_name)];
-                (derived(items, &known_as, lateral), vec![own_name])
+                (derived(items, &known_as), vec![own_name])
             }
             _ => {
                 if words.first().is_some_and(|schema| is_system_schema(schema)) && !is_function(&name) {
@@ -226,7 +241,7 @@ pub(super) fn numbers_of(list: Expr) -> Expr {
 /// A derived table with these columns and no rows.
 fn empty(columns: &[String], alias: &str) -> TableFactor {
     let items = columns.iter().map(|column| named(call("weir_oid", vec![number(0)]), column)).collect();
-    let mut factor = derived(items, alias, false);
+    let mut factor = derived(items, alias);
     if let TableFactor::Derived { subquery, .. } = &mut factor
         && let SetExpr::Select(select) = subquery.body.as_mut()
     {

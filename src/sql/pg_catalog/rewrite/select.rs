@@ -10,9 +10,9 @@ use datafusion::sql::sqlparser::ast::{
 use weir_common::error::{Error, Result, SqlState};
 
 use super::expr::Use;
-use super::names;
 use super::scope::{Item, Scope};
 use super::syntax::{column, folded, named, parts};
+use crate::names::column_name;
 use crate::pg_catalog::facts::SessionFacts;
 
 /// A query on its way.
@@ -189,41 +189,25 @@ impl<'a> Rewriter<'a> {
         Ok(())
     }
 
-    /// Rewrites the items, and gives those a name that have none or one that is taken.
+    /// Rewrites the items; one that changes keeps its name. Returns the names, unless there is a star.
     fn items(&mut self, select: &mut Select, shown: bool) -> Result<Option<Vec<String>>> {
-        let mut wanted = Some(Vec::with_capacity(select.projection.len()));
-        let mut taken: HashSet<String> = HashSet::new();
+        let mut names = Some(Vec::with_capacity(select.projection.len()));
         for item in &mut select.projection {
-            let Some(name) = names::of_item(item) else {
-                wanted = None;
-                continue;
-            };
-            if let Some(names) = &mut wanted {
-                names.push(name.clone());
+            let name = item_name(item);
+            match (&mut names, &name) {
+                (Some(names), Some(name)) => names.push(name.clone()),
+                _ => names = None,
             }
-            let (mut expr, plain) = match item {
-                SelectItem::UnnamedExpr(expr) => {
-                    let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                    (expr.clone(), plain)
-                }
-                SelectItem::ExprWithAlias { expr, .. } => (expr.clone(), false),
-                _ => continue,
-            };
-            let before = plain.then(|| expr.clone());
-            self.expr(&mut expr, if shown { Use::Shown } else { Use::Computed })?;
-            let mut unique = name.clone();
-            let mut number = 1;
-            while !taken.insert(unique.clone()) {
-                number += 1;
-                unique = format!("{name}:{number}");
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+            let before = expr.clone();
+            self.expr(expr, if shown { Use::Shown } else { Use::Computed })?;
+            if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
+                && *expr != before
+            {
+                *item = named(expr.clone(), &name);
             }
-            *item = if before.is_some_and(|before| before == expr) && unique == name {
-                SelectItem::UnnamedExpr(expr)
-            } else {
-                named(expr, &unique)
-            };
         }
-        Ok(wanted)
+        Ok(names)
     }
 
     /// A condition: an EXISTS or IN that it requires as such is left to the planner, which makes a join of it.
@@ -268,9 +252,19 @@ pub(super) fn declared(alias: &TableAlias) -> Option<Vec<String>> {
     (!alias.columns.is_empty()).then(|| alias.columns.iter().map(|column| folded(&column.name)).collect())
 }
 
+/// The name of a select item; `None` for a star.
+fn item_name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+        SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
+        SelectItem::ExprWithAliases { aliases, .. } => aliases.first().map(folded),
+        SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
+    }
+}
+
 fn output_names(body: &SetExpr) -> Option<Vec<String>> {
     match body {
-        SetExpr::Select(select) => select.projection.iter().map(names::of_item).collect(),
+        SetExpr::Select(select) => select.projection.iter().map(item_name).collect(),
         SetExpr::Query(query) => output_names(&query.body),
         SetExpr::SetOperation { left, .. } => output_names(left),
         _ => None,

@@ -100,21 +100,20 @@ pub(super) fn template(sql: &str) -> Query {
 }
 
 /// A derived table of one SELECT without FROM, with these items.
-pub(super) fn derived(items: Vec<SelectItem>, alias: &str, lateral: bool) -> TableFactor {
+pub(super) fn derived(items: Vec<SelectItem>, alias: &str) -> TableFactor {
     let mut query = template("SELECT 1");
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.projection = items;
     }
-    derived_query(query, alias, lateral)
+    derived_query(query, alias)
 }
 
 /// A query as a derived table.
-pub(super) fn derived_query(query: Query, alias: &str, lateral: bool) -> TableFactor {
+pub(super) fn derived_query(query: Query, alias: &str) -> TableFactor {
     let holder = template("SELECT 1 FROM (SELECT 1) AS t");
     let SetExpr::Select(mut select) = *holder.body else { unreachable!("a template is a SELECT") };
     let mut factor = select.from.swap_remove(0).relation;
-    if let TableFactor::Derived { lateral: is_lateral, subquery, alias: Some(name), .. } = &mut factor {
-        *is_lateral = lateral;
+    if let TableFactor::Derived { subquery, alias: Some(name), .. } = &mut factor {
         **subquery = query;
         name.name = quoted(alias);
     }

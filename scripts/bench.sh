@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Measures a release build, and says on what machine. usage: WEIR_FLIGHTS=path/to/flights.jsonl.gz scripts/bench.sh [rounds]
+#
+# 1. CPU for a row from the JSON file to the view by_hour, on one worker: once over the gzip file, and once over the same
+#    file unpacked, which is the figure "besides the gzip".
+# 2. From sending an INSERT to having read a view on a view in another session; idle views.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-5}
+flights=${WEIR_FLIGHTS:?"set WEIR_FLIGHTS to the file of all flights (flights.jsonl.gz)"}
+
+cargo build --release --bin weir
+weir=${CARGO_TARGET_DIR:-target}/release/weir
+scratch=$(mktemp -d)
+pid=""
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
+
+echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, $(uname -sr)"
+echo "weir:    $("$weir" --version), $(git rev-parse --short HEAD 2>/dev/null || echo 'no commit')"
+
+gzip -dc "$flights" > "$scratch/flights.jsonl"
+ticks=$(getconf CLK_TCK)
+# User and system time of a process, in clock ticks: fields 14 and 15, counted behind the name in parentheses.
+cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
+
+# Prints "CPU-seconds wall-seconds rows windows" for loading one file on a fresh server.
+load() {
+  "$weir" serve --pg 127.0.0.1:0 --http 127.0.0.1:0 --data "$scratch/data" --workers 1 > "$scratch/out" 2> "$scratch/log" &
+  pid=$!
+  until grep -q '^ready: ' "$scratch/out"; do kill -0 "$pid" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }; sleep 0.02; done
+  local url before after start end rows windows
+  url=$(sed -n 's/^ready: //p' "$scratch/out")
+  ask() { psql -X -q -At -v ON_ERROR_STOP=1 "$url" -c "$1"; }
+  ask "CREATE SOURCE flights (sched_dep TIMESTAMP, dep TIMESTAMP, carrier TEXT, flight INT, tailnum TEXT, origin TEXT, dest TEXT,
+         dep_delay DOUBLE PRECISION, arr_delay DOUBLE PRECISION, air_time DOUBLE PRECISION, distance INT,
+         WATERMARK FOR sched_dep AS sched_dep - INTERVAL '1 day')
+       WITH (connector = 'file', path = '$1') FORMAT PLAIN ENCODE JSON"
+  before=$(cpu_ticks "$pid")
+  start=$(date +%s.%N)
+  ask "CREATE MATERIALIZED VIEW by_hour AS
+       SELECT window_start, origin, count(*) AS flights, avg(dep_delay) AS mean_delay, max(dep_delay) AS worst
+       FROM TUMBLE(flights, sched_dep, INTERVAL '1 hour') GROUP BY window_start, origin"
+  until [ "$(ask "SELECT count(*) FROM weir.views WHERE filling")" = 0 ]; do sleep 0.02; done
+  end=$(date +%s.%N)
+  after=$(cpu_ticks "$pid")
+  rows=$(ask "SELECT rows FROM weir.sources")
+  windows=$(ask "SELECT count(*) FROM by_hour")
+  kill "$pid" && wait "$pid" || true
+  pid=""
+  awk -v t="$((after - before))" -v hz="$ticks" -v s="$start" -v e="$end" -v r="$rows" -v w="$windows" \
+    'BEGIN { printf "%.3f %.3f %d %d\n", t / hz, e - s, r, w }'
+}
+
+for file in "$(realpath "$flights")" "$scratch/flights.jsonl"; do
+  # Best of the rounds: other work on the machine only ever adds.
+  for _ in $(seq "$rounds"); do load "$file"; done | sort -n | head -n 1 | while read -r cpu wall rows windows; do
+    awk -v c="$cpu" -v w="$wall" -v r="$rows" -v n="$windows" -v f="$(basename "$file")" -v k="$rounds" \
+      'BEGIN { printf "%-20s %d rows into %d windows: %.2f CPU s, %.2f s, %.2f us of CPU a row (best of %d)\n", f, r, n, c, w, c * 1e6 / r, k }'
+  done
+done
+
+# The same code as the test, optimized; the test prints what it measures.
+cargo test --quiet --release --test it -- --nocapture --test-threads 1 \
+  a_write_is_seen_by_the_next_read_of_anyone idle_views_cost_next_to_nothing 2>&1 | grep -E 'p50|idle views'

@@ -1,0 +1,102 @@
+//! Every metric of the server in one place, in Prometheus text.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+use weir_engine::status::Status;
+use weir_sql::catalog::Catalog;
+
+/// Counters that sessions move.
+#[derive(Default)]
+pub struct Metrics {
+    /// Open connections.
+    pub connections: Gauge,
+    /// Statements executed.
+    pub statements: Counter,
+    /// Statements that ended in an error.
+    pub errors: Counter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RelationLabel {
+    relation: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DeadLetterLabel {
+    relation: String,
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// Everything there is to say now, in the text format of Prometheus.
+    pub fn text(&self, catalog: &Catalog, status: &Status) -> String {
+        let mut registry = Registry::default();
+        registry.register("weir_connections", "Open client connections", self.connections.clone());
+        registry.register("weir_statements", "Statements executed", self.statements.clone());
+        registry.register("weir_statement_errors", "Statements that ended in an error", self.errors.clone());
+        registry.register("weir_epochs", "Epochs committed", ConstCounter::new(status.epochs));
+        registry.register("weir_committed_epoch", "The latest committed epoch", ConstGauge::new(status.committed));
+        registry.register("weir_epochs_in_flight", "Epochs opened and not committed", ConstGauge::new(status.in_flight as u64));
+        if let Some((cpu_seconds, resident_bytes)) = process() {
+            registry.register("process_cpu_seconds", "CPU time used by the process", ConstCounter::new(cpu_seconds));
+            registry.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident_bytes));
+        }
+        let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
+        type Gauges = Family<RelationLabel, Gauge<i64>>;
+        type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
+        let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
+        for view in &status.views {
+            let Some(label) = name(view.view) else { continue };
+            rows.get_or_create(&label).set(view.rows as i64);
+            state.get_or_create(&label).set(view.state_bytes as i64);
+            served.get_or_create(&label).set(view.served_bytes as i64);
+            filling.get_or_create(&label).set(i64::from(view.filling));
+        }
+        for (table, count) in &status.tables {
+            let Some(label) = name(*table) else { continue };
+            rows.get_or_create(&label).set(*count as i64);
+        }
+        registry.register("weir_relation_rows", "Rows of tables and materialized views", rows);
+        registry.register("weir_view_state_bytes", "Operator state of materialized views", state);
+        registry.register("weir_view_served_bytes", "Served rows of materialized views and their index", served);
+        registry.register("weir_view_filling", "1 while a materialized view takes in what was there before it", filling);
+        let (read, bytes) = (Counters::<RelationLabel>::default(), Counters::<RelationLabel>::default());
+        let watermark = Gauges::default();
+        for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
+            let Some(label) = name(reader.source) else { continue };
+            read.get_or_create(&label).inc_by(reader.rows);
+            bytes.get_or_create(&label).inc_by(reader.bytes);
+            if let Some(micros) = reader.watermark.filter(|micros| *micros != i64::MAX) {
+                watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
+            }
+        }
+        registry.register("weir_source_rows", "Rows read from a source", read);
+        registry.register("weir_source_bytes", "Bytes read from a source, decompressed", bytes);
+        registry.register("weir_source_watermark_seconds", "Watermark of a source, seconds since 1970 UTC", watermark);
+        let dead = Counters::<DeadLetterLabel>::default();
+        for ((relation, reason), count) in &status.dead_letter_counts {
+            dead.get_or_create(&DeadLetterLabel { relation: relation.clone(), reason: reason.as_str() }).inc_by(*count);
+        }
+        registry.register("weir_dead_letters", "Rows that could not be used", dead);
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}
+
+/// CPU seconds and resident bytes of this process, from the kernel.
+fn process() -> Option<(f64, u64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    let pages: u64 = fields.get(21)?.parse().ok()?;
+    // Linux reports ticks of 1/100 s and pages of 4 KiB on every platform that Weir runs on.
+    Some((ticks as f64 / 100.0, pages * 4096))
+}

@@ -1,0 +1,97 @@
+//! A running server: an engine, a database, and listeners for Postgres and HTTP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_common::clock::SystemClock;
+use weir_common::error::{Error, Result, SqlState};
+use weir_engine::log::MemoryLog;
+use weir_engine::{Engine, EngineConfig};
+
+use crate::database::Database;
+use crate::session::Sessions;
+use crate::{http, pgwire};
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where Postgres clients connect; port 0 picks one.
+    pub pg: SocketAddr,
+    /// Where HTTP is served; port 0 picks one.
+    pub http: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// A running server; it runs until [`Server::stop`].
+pub struct Server {
+    /// Where Postgres clients connect.
+    pub pg: SocketAddr,
+    /// Where HTTP is served.
+    pub http: SocketAddr,
+    database: Arc<Database>,
+    shutdown: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts it; when this returns, connections are accepted.
+    pub async fn start(config: ServerConfig) -> Result<Server> {
+        for address in [config.pg, config.http] {
+            if !address.ip().is_loopback() {
+                return Err(Error::new(SqlState::INVALID_AUTHORIZATION, format!("{address} is not a loopback address"))
+                    .with_hint("There is no authentication yet, so Weir listens on 127.0.0.1 or [::1] only."));
+            }
+        }
+        let pg = bind(config.pg).await?;
+        let http = bind(config.http).await?;
+        let (pg_address, http_address) = (local(&pg)?, local(&http)?);
+        let clock = Arc::new(SystemClock);
+        let engine = Engine::start(EngineConfig { workers: config.workers, clock: clock.clone(), log: Box::new(MemoryLog::default()) })?;
+        let database = Arc::new(Database::new(engine, clock));
+        let shutdown = CancellationToken::new();
+        let sessions = Arc::new(Sessions { database: database.clone() });
+        let of_pg = shutdown.clone();
+        let pg_task = tokio::spawn(async move {
+            if let Err(error) = pgwire::serve(pg, sessions, of_pg).await {
+                tracing::error!(%error, "the Postgres listener ended");
+            }
+        });
+        let (of_http, stopped) = (database.clone(), shutdown.clone());
+        let http_task = tokio::spawn(async move {
+            if let Err(error) = http::serve(http, of_http, stopped).await {
+                tracing::error!(%error, "the HTTP listener ended");
+            }
+        });
+        Ok(Server { pg: pg_address, http: http_address, database, shutdown, tasks: vec![pg_task, http_task] })
+    }
+
+    /// Resolves when the server cannot go on, with the reason.
+    pub async fn failed(&self) -> String {
+        self.database.engine.failed().await
+    }
+
+    /// Ends connections, listeners and the engine, and waits for them.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+        let engine = self.database.engine.clone();
+        let _ = tokio::task::spawn_blocking(move || engine.stop()).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Error::new(SqlState::IO_ERROR, format!("cannot listen on {address}: {error}"))
+            .with_hint("Is another server running there? Choose another port with --pg or --http; port 0 picks a free one.")
+    })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::internal(format!("a listener without an address: {error}")))
+}

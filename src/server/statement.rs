@@ -1,0 +1,14 @@
+//! Statements, one file for each kind of object: what they do to the session, the catalog and the engine.
+
+pub mod query; // SELECT, VALUES, WITH
+pub mod dml; // INSERT, UPDATE, DELETE
+pub mod copy; // COPY
+pub mod table; // CREATE TABLE
+pub mod source; // CREATE SOURCE
+pub mod view; // CREATE VIEW, CREATE MATERIALIZED VIEW
+pub mod drop; // DROP
+pub mod explain; // EXPLAIN
+pub mod show; // SHOW
+pub mod variable; // SET, RESET, DISCARD
+pub mod transaction; // BEGIN, COMMIT, ROLLBACK, savepoints
+mod define; // what definitions of relations have in common

@@ -1,0 +1,96 @@
+//! CREATE TABLE, and CREATE TABLE AS.
+
+use weir_common::error::{Error, Result, SqlState};
+use weir_sql::catalog::{ColumnDef, Relation, RelationKind, TableDef};
+use weir_sql::statement::{CreateTable, Parsed, TableQuery};
+
+use crate::names;
+use crate::pgwire::backend::Outcome;
+use crate::session::{Session, done};
+use crate::statement::{define, dml, query};
+
+/// CREATE TABLE.
+pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable) -> Result<Outcome> {
+    dml::refuse_if_read_only(session, "CREATE TABLE")?;
+    let name = names::relation(&create.name)?;
+    if let Some(watermark) = &create.watermark {
+        return Err(Error::unsupported("a WATERMARK on a table is not supported yet")
+            .with_position(watermark.position)
+            .with_hint("Declare the watermark on a source; windows over a table never close."));
+    }
+    if let Some(query) = &create.query {
+        return create_as(session, parsed, create, name, query).await;
+    }
+    let mut columns = define::columns(&create.columns)?;
+    let key = create.primary_key.as_ref().map(|key| key_columns(key, &mut columns)).transpose()?;
+    check_defaults(session, parsed, &columns).await?;
+    let database = session.database.clone();
+    let definitions = database.definitions().await;
+    if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
+        return Ok(done("CREATE TABLE"));
+    }
+    let kind = RelationKind::Table(TableDef { key, key_name: None });
+    let id = definitions.catalog().next_id();
+    definitions.add_table(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }).await?;
+    define::note(session, format!("CREATE TABLE {name}"));
+    Ok(done("CREATE TABLE"))
+}
+
+fn key_columns(key: &[weir_sql::ast::Ident], columns: &mut [ColumnDef]) -> Result<Vec<usize>> {
+    let mut found = vec![];
+    for ident in key {
+        let name = names::ident(ident);
+        let at = columns.iter().position(|column| column.name == name).ok_or_else(|| {
+            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"))
+        })?;
+        if columns[at].data_type.is_nested() {
+            return Err(Error::unsupported(format!("column \"{name}\" of type {} cannot be part of a key", columns[at].ty.spelling())));
+        }
+        columns[at].not_null = true;
+        found.push(at);
+    }
+    Ok(found)
+}
+
+/// A default that cannot be computed is refused here and not at the first INSERT.
+async fn check_defaults(session: &mut Session, parsed: &Parsed, columns: &[ColumnDef]) -> Result<()> {
+    let with_default: Vec<ColumnDef> = columns.iter().filter(|column| column.default.is_some()).cloned().collect();
+    if with_default.is_empty() {
+        return Ok(());
+    }
+    let relation = Relation {
+        id: session.catalog().next_id(),
+        name: String::new(),
+        kind: RelationKind::Table(TableDef::default()),
+        columns: with_default,
+        sql: String::new(),
+        depends_on: vec![],
+    };
+    let context = session.context(parsed).await?;
+    (0..relation.columns.len()).try_for_each(|column| context.check_default(&relation, column))
+}
+
+async fn create_as(session: &mut Session, parsed: &Parsed, create: &CreateTable, name: String, from: &TableQuery) -> Result<Outcome> {
+    let context = session.context(parsed).await?;
+    let plan = query::plan(&context, &from.query, &parsed.text, &[])?;
+    let names: Vec<String> = from.columns.iter().map(names::ident).collect();
+    let columns = context.query_columns(&from.query, &parsed.text, &names)?;
+    let snapshots = query::snapshots(session, &plan).await?;
+    let rows = context.execute(&plan, &[], snapshots).await?.collect().await?;
+    let database = session.database.clone();
+    let definitions = database.definitions().await;
+    if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
+        return Ok(done("CREATE TABLE AS"));
+    }
+    let id = definitions.catalog().next_id();
+    let kind = RelationKind::Table(TableDef::default());
+    let relation = Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] };
+    let schema = relation.schema();
+    definitions.add_table(relation).await?;
+    drop(definitions);
+    let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
+    let rows = rows.into_iter().map(|batch| batch.with_schema(schema.clone())).collect::<Result<Vec<_>, _>>()?;
+    dml::write(session, id, vec![], rows).await?;
+    define::note(session, format!("CREATE TABLE {name}"));
+    Ok(done(format!("SELECT {count}")))
+}

@@ -1,0 +1,147 @@
+//! CREATE VIEW and CREATE MATERIALIZED VIEW.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_dataflow::lower::lower;
+use weir_engine::reader::SourceSpec;
+use weir_engine::{Engine, ViewSpec};
+use weir_sql::catalog::{Catalog, MaterializedViewDef, Relation, RelationKind, ViewDef};
+use weir_sql::lower::{ViewPlan, plan_view};
+use weir_sql::statement::{CreateMaterializedView, CreateView, Emit, Parsed};
+
+use crate::names;
+use crate::pgwire::backend::{Notice, Outcome};
+use crate::session::{Session, done};
+use crate::statement::{define, dml};
+
+/// CREATE [OR REPLACE] VIEW.
+pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateView) -> Result<Outcome> {
+    dml::refuse_if_read_only(session, "CREATE VIEW")?;
+    let name = names::relation(&create.name)?;
+    let database = session.database.clone();
+    let definitions = database.definitions().await;
+    let catalog = definitions.catalog();
+    let before = catalog.by_name(&name).filter(|_| create.or_replace).cloned();
+    if before.is_none() && !define::should_create(session, &catalog, &name, create.if_not_exists)? {
+        return Ok(done("CREATE VIEW"));
+    }
+    let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
+    let plan = session.context(parsed).await?.plan_plain_view(&create.query, &parsed.text, &columns)?;
+    let mut id = catalog.next_id();
+    if let Some(before) = before {
+        if !matches!(before.kind, RelationKind::View(_)) {
+            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view")));
+        }
+        if let Some(error) = catalog.dependents_error(before.id) {
+            return Err(error.with_message(format!("cannot replace view {name} because other objects depend on it"))
+                .with_hint("They were planned with its old query: drop and create them anew."));
+        }
+        // A view is younger than all that it names, and keeps its place in that order: so it gets a new number.
+        definitions.publish(catalog.without(before.id));
+        id = definitions.catalog().next_id();
+    }
+    definitions.add(Relation {
+        id,
+        name: name.clone(),
+        kind: RelationKind::View(ViewDef { query: create.query_text.clone() }),
+        columns: plan.columns,
+        sql: parsed.text.clone(),
+        depends_on: plan.depends_on,
+    });
+    define::note(session, format!("CREATE VIEW {name}"));
+    Ok(done("CREATE VIEW"))
+}
+
+/// CREATE MATERIALIZED VIEW: over tables and views it returns when the view is filled, over a source when it reads.
+pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create: &CreateMaterializedView) -> Result<Outcome> {
+    dml::refuse_if_read_only(session, "CREATE MATERIALIZED VIEW")?;
+    let name = names::relation(&create.name)?;
+    let database = session.database.clone();
+    let definitions = database.definitions().await;
+    let catalog = definitions.catalog();
+    if !define::should_create(session, &catalog, &name, create.if_not_exists)? {
+        return Ok(done("CREATE MATERIALIZED VIEW"));
+    }
+    let plan = plan(&catalog, &name, parsed, create)?;
+    let id = catalog.next_id();
+    let spec = ViewSpec {
+        id,
+        name: name.clone(),
+        plan: Arc::new(lower(&plan.root, &name, database.engine.workers())?),
+        sources: sources(&catalog, &plan),
+    };
+    let unfinished = Unfinished { engine: &database.engine, id: Some(id) };
+    database.engine.create_view(spec).await?;
+    unfinished.keep();
+    definitions.add(Relation {
+        id,
+        name: name.clone(),
+        kind: RelationKind::MaterializedView(MaterializedViewDef { query: create.query_text.clone(), facts: plan.root.facts.clone() }),
+        columns: plan.columns,
+        sql: parsed.text.clone(),
+        depends_on: plan.depends_on,
+    });
+    for notice in plan.notices {
+        session.notify(Notice { hint: notice.hint().map(String::from), ..Notice::notice(notice.message()) });
+    }
+    define::note(session, format!("CREATE MATERIALIZED VIEW {name}"));
+    Ok(done("CREATE MATERIALIZED VIEW"))
+}
+
+/// Plans a materialized view, or says which of its clauses has to wait.
+pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMaterializedView) -> Result<ViewPlan> {
+    const LATER: &str = "It comes with late rows and retention; without it windows stay open and no row is late.";
+    if create.or_replace {
+        return Err(Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported yet").with_hint("Drop the view first."));
+    }
+    if create.allow_lateness.is_some() {
+        return Err(Error::unsupported("ALLOW LATENESS is not supported yet").with_hint(LATER));
+    }
+    if let Some(Emit::WindowClose | Emit::Final) = create.emit {
+        let error = Error::unsupported("only EMIT ON UPDATE is supported yet").with_hint(LATER);
+        return Err(match create.emit_position {
+            Some(position) => error.with_position(position),
+            None => error,
+        });
+    }
+    define::refuse_options(&create.options, &[], &[("retention", LATER), ("keep_closed", LATER)])?;
+    let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
+    plan_view(catalog, name, &create.query, &parsed.text, &columns)
+}
+
+/// The sources among the relations that a view reads.
+fn sources(catalog: &Catalog, plan: &ViewPlan) -> BTreeMap<RelationId, SourceSpec> {
+    let imports = plan.root.imports().into_iter().filter_map(|(id, _)| catalog.by_id(id));
+    imports
+        .filter_map(|relation| match &relation.kind {
+            RelationKind::Source(source) => {
+                let watermark = source.event_time.map(|column| (column, source.delay_micros));
+                Some((relation.id, SourceSpec { name: relation.name.clone(), source: source.source.clone(), watermark }))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// A view that the engine is filling: dropped again when nobody waits for it any more (a cancel, a lost client).
+struct Unfinished<'a> {
+    engine: &'a Engine,
+    id: Option<RelationId>,
+}
+
+impl Unfinished<'_> {
+    fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.engine.abandon(vec![id]);
+        }
+    }
+}

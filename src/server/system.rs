@@ -1,0 +1,194 @@
+//! Schema `weir`: what the engine knows about sources, views and dead letters, as relations.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use weir_common::ids::RelationId;
+use weir_common::types::PgType;
+use weir_engine::status::Status;
+use weir_sql::catalog::{Catalog, RelationKind};
+use weir_sql::system::WeirTable;
+
+/// The relations of schema `weir` as a statement sees them; without a status they have columns and no rows.
+pub fn tables_of(catalog: &Catalog, status: Option<Arc<Status>>) -> Vec<WeirTable> {
+    let status = status.unwrap_or_default();
+    let table = |table: &'static Table| {
+        let (catalog, status, schema) = (catalog.clone(), status.clone(), table.schema());
+        let of_rows = schema.clone();
+        let rows = move || Ok(RecordBatch::try_new(of_rows.clone(), (table.rows)(&catalog, &status))?);
+        WeirTable { name: table.name, schema, rows: Arc::new(rows) }
+    };
+    TABLES.iter().map(table).collect()
+}
+
+/// A relation of schema `weir`.
+struct Table {
+    name: &'static str,
+    columns: &'static [(&'static str, PgType)],
+    rows: fn(&Catalog, &Status) -> Vec<ArrayRef>,
+}
+
+impl Table {
+    fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns.iter().map(|(name, ty)| ty.field(*name)).collect::<Vec<_>>()))
+    }
+}
+
+/// Schema `weir`.
+static TABLES: &[Table] = &[
+    Table {
+        name: "sources",
+        columns: &[
+            ("name", PgType::Text),
+            ("reader_of", PgType::Text),
+            ("connector", PgType::Text),
+            ("rows", PgType::Int8),
+            ("bytes", PgType::Int8),
+            ("dead_letters", PgType::Int8),
+            ("position", PgType::Text),
+            ("at_end", PgType::Bool),
+            ("watermark", PgType::Timestamp),
+            ("error", PgType::Text),
+        ],
+        rows: sources,
+    },
+    Table {
+        name: "views",
+        columns: &[
+            ("name", PgType::Text),
+            ("filling", PgType::Bool),
+            ("rows", PgType::Int8),
+            ("served_bytes", PgType::Int8),
+            ("state_bytes", PgType::Int8),
+            ("groups", PgType::Int8),
+            ("watermark", PgType::Timestamp),
+            ("error", PgType::Text),
+        ],
+        rows: views,
+    },
+    Table { name: "tables", columns: &[("name", PgType::Text), ("rows", PgType::Int8)], rows: tables },
+    Table {
+        name: "watermarks",
+        columns: &[("relation", PgType::Text), ("kind", PgType::Text), ("watermark", PgType::Timestamp)],
+        rows: watermarks,
+    },
+    Table {
+        name: "dead_letters",
+        columns: &[
+            ("relation", PgType::Text),
+            ("reason", PgType::Text),
+            ("error", PgType::Text),
+            ("payload", PgType::Text),
+            ("partition", PgType::Text),
+            ("offset", PgType::Int8),
+            ("time", PgType::Timestamptz),
+        ],
+        rows: dead_letters,
+    },
+    Table {
+        name: "dependencies",
+        columns: &[("relation", PgType::Text), ("kind", PgType::Text), ("depends_on", PgType::Text)],
+        rows: dependencies,
+    },
+];
+
+fn name_of(catalog: &Catalog, id: RelationId) -> String {
+    catalog.by_id(id).map_or_else(|| id.to_string(), |relation| relation.name.clone())
+}
+
+fn text<T: Into<Option<String>>>(values: impl Iterator<Item = T>) -> ArrayRef {
+    Arc::new(values.map(Into::into).collect::<StringArray>())
+}
+
+fn ints(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(|value| value as i64)))
+}
+
+fn sources(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    // A source that nothing reads yet is a source all the same.
+    let mut found = vec![];
+    for relation in catalog.relations() {
+        if let RelationKind::Source(source) = &relation.kind {
+            let mut readers = status.sources.iter().filter(|reader| reader.source == relation.id).peekable();
+            if readers.peek().is_none() {
+                found.push((relation.name.clone(), source.connector.clone(), None));
+            }
+            found.extend(readers.map(|reader| (relation.name.clone(), source.connector.clone(), Some(reader))));
+        }
+    }
+    vec![
+        text(found.iter().map(|(name, ..)| name.clone())),
+        text(found.iter().map(|(_, _, reader)| reader.and_then(|reader| reader.view).map(|view| name_of(catalog, view)))),
+        text(found.iter().map(|(_, connector, _)| connector.clone())),
+        ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.rows))),
+        ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.bytes))),
+        ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.dead_letters))),
+        text(found.iter().map(|(.., reader)| reader.map(|reader| reader.position.clone()).filter(|position| !position.is_empty()))),
+        Arc::new(found.iter().map(|(.., reader)| Some(reader.is_some_and(|reader| reader.at_end))).collect::<BooleanArray>()),
+        Arc::new(found.iter().map(|(.., reader)| reader.and_then(|reader| reader.watermark)).collect::<TimestampMicrosecondArray>()),
+        text(found.iter().map(|(.., reader)| reader.and_then(|reader| reader.error.clone()))),
+    ]
+}
+
+fn views(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let views: Vec<_> = status.views.iter().filter(|view| catalog.by_id(view.view).is_some()).collect();
+    vec![
+        text(views.iter().map(|view| name_of(catalog, view.view))),
+        Arc::new(views.iter().map(|view| Some(view.filling)).collect::<BooleanArray>()),
+        ints(views.iter().map(|view| view.rows)),
+        ints(views.iter().map(|view| view.served_bytes)),
+        ints(views.iter().map(|view| view.state_bytes)),
+        ints(views.iter().map(|view| view.groups)),
+        Arc::new(views.iter().map(|view| view.watermark).collect::<TimestampMicrosecondArray>()),
+        text(views.iter().map(|view| view.error.clone())),
+    ]
+}
+
+fn tables(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let tables: Vec<_> = status.tables.iter().filter(|(table, _)| catalog.by_id(*table).is_some()).collect();
+    vec![text(tables.iter().map(|(table, _)| name_of(catalog, *table))), ints(tables.iter().map(|(_, rows)| *rows))]
+}
+
+fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let mut found: Vec<(String, &str, Option<i64>)> = vec![];
+    for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
+        found.push((name_of(catalog, reader.source), "source", reader.watermark));
+    }
+    for view in status.views.iter().filter(|view| catalog.by_id(view.view).is_some()) {
+        found.push((name_of(catalog, view.view), "materialized view", view.watermark));
+    }
+    vec![
+        text(found.iter().map(|(name, ..)| name.clone())),
+        text(found.iter().map(|(_, kind, _)| kind.to_string())),
+        Arc::new(found.iter().map(|(.., watermark)| *watermark).collect::<TimestampMicrosecondArray>()),
+    ]
+}
+
+fn dead_letters(_: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let letters = &status.dead_letters;
+    vec![
+        text(letters.iter().map(|letter| letter.relation.clone())),
+        text(letters.iter().map(|letter| letter.reason.as_str().to_string())),
+        text(letters.iter().map(|letter| letter.error.clone())),
+        text(letters.iter().map(|letter| letter.payload.clone())),
+        text(letters.iter().map(|letter| letter.partition.clone())),
+        Arc::new(letters.iter().map(|letter| letter.offset).collect::<Int64Array>()),
+        Arc::new(letters.iter().map(|letter| Some(letter.time_micros)).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+    ]
+}
+
+fn dependencies(catalog: &Catalog, _: &Status) -> Vec<ArrayRef> {
+    let mut found = vec![];
+    for relation in catalog.relations() {
+        for on in &relation.depends_on {
+            found.push((relation.name.clone(), relation.kind.word().to_string(), name_of(catalog, *on)));
+        }
+    }
+    vec![
+        text(found.iter().map(|(name, ..)| name.clone())),
+        text(found.iter().map(|(_, kind, _)| kind.clone())),
+        text(found.iter().map(|(.., on)| on.clone())),
+    ]
+}

@@ -1,0 +1,221 @@
+//! A session's transaction: one commit to read, writes that nobody else sees yet, and the locks that protect them.
+//!
+//! # Invariants
+//! - All reads of a transaction show one commit, but for tables that it has locked: those show the state they were
+//!   locked in, with its own writes on top.
+//! - Writes leave the session at COMMIT only, all of them in one epoch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weir_common::delta::Delta;
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_common::snapshot::Snapshot;
+use weir_dataflow::consolidate::consolidate;
+use weir_engine::TableWrite;
+
+use crate::database::Database;
+use crate::locks::{TableLock, TransactionId};
+use crate::overlay;
+use crate::variables::Variables;
+
+/// A transaction, explicit or implicit.
+pub struct Transaction {
+    /// Its number, for locks.
+    pub id: TransactionId,
+    /// `false` for the implicit one of a message with several statements.
+    pub block: bool,
+    /// A statement failed; only the end is accepted.
+    pub failed: bool,
+    /// When it began, microseconds since 1970 UTC: its `now()`.
+    pub started_micros: i64,
+    /// What the session variables were before it.
+    pub before: Variables,
+    /// Definitions that took effect inside it, to be named when it is rolled back.
+    pub defined: Vec<String>,
+    snapshot: Option<HashMap<RelationId, Snapshot>>,
+    tables: BTreeMap<RelationId, Changed>,
+    savepoints: Vec<Savepoint>,
+}
+
+/// A table that the transaction has changed or locked.
+#[derive(Default)]
+struct Changed {
+    /// The state that it was locked in.
+    locked: Option<Snapshot>,
+    _lock: Option<TableLock>,
+    writes: Vec<Delta>,
+    /// The base with the writes, until the next write.
+    current: Option<Snapshot>,
+}
+
+struct Savepoint {
+    name: String,
+    writes: BTreeMap<RelationId, usize>,
+    variables: Variables,
+}
+
+impl Transaction {
+    /// A transaction that begins now.
+    pub fn new(database: &Database, block: bool, before: Variables) -> Self {
+        Transaction {
+            id: database.next_transaction(),
+            block,
+            failed: false,
+            started_micros: database.clock.wall_micros(),
+            before,
+            defined: vec![],
+            snapshot: None,
+            tables: BTreeMap::new(),
+            savepoints: vec![],
+        }
+    }
+
+    /// The rows of these relations as the transaction sees them.
+    pub async fn read(&mut self, database: &Database, relations: &[RelationId]) -> Result<HashMap<RelationId, Snapshot>> {
+        let mut found = HashMap::new();
+        for relation in relations {
+            found.insert(*relation, self.read_one(database, *relation).await?);
+        }
+        Ok(found)
+    }
+
+    async fn read_one(&mut self, database: &Database, relation: RelationId) -> Result<Snapshot> {
+        if let Some(current) = self.tables.get(&relation).and_then(|changed| changed.current.clone()) {
+            return Ok(current);
+        }
+        let base = match self.tables.get(&relation).and_then(|changed| changed.locked.clone()) {
+            Some(locked) => locked,
+            None => self.committed(database, relation).await?,
+        };
+        let Some(changed) = self.tables.get_mut(&relation) else { return Ok(base) };
+        let current = overlay::apply(&base, &changed.writes)?;
+        changed.current = Some(current.clone());
+        Ok(current)
+    }
+
+    /// A relation at the transaction's commit, which its first read decides for all relations at once.
+    async fn committed(&mut self, database: &Database, relation: RelationId) -> Result<Snapshot> {
+        let (catalog, _) = database.catalog();
+        if self.snapshot.is_none() {
+            let stored: Vec<_> =
+                catalog.relations().filter(|relation| relation.is_stored()).map(|relation| (relation.id, relation.schema())).collect();
+            let (_, snapshots) = database.engine.snapshot(&stored).await?;
+            self.snapshot = Some(stored.iter().map(|(id, _)| *id).zip(snapshots).collect());
+        }
+        let known = self.snapshot.as_mut().expect("just taken");
+        if let Some(snapshot) = known.get(&relation) {
+            return Ok(snapshot.clone());
+        }
+        // Created after the transaction's first read.
+        let snapshot = latest(database, relation).await?;
+        known.insert(relation, snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// Locks a table for UPDATE, DELETE or SELECT FOR UPDATE; its latest state is what the transaction sees from here on.
+    pub async fn lock(&mut self, database: &Database, table: RelationId, timeout: Option<std::time::Duration>) -> Result<()> {
+        if self.tables.get(&table).is_some_and(|changed| changed.locked.is_some()) {
+            return Ok(());
+        }
+        let lock = database.locks.lock(table, self.id, timeout).await?;
+        let locked = latest(database, table).await?;
+        let changed = self.tables.entry(table).or_default();
+        changed.locked = Some(locked);
+        changed._lock = Some(lock);
+        changed.current = None;
+        Ok(())
+    }
+
+    /// Refuses a change of rows that others have changed after the transaction had read them (40001).
+    pub fn check_unchanged(&self, table: RelationId, old: &[arrow::record_batch::RecordBatch]) -> Result<()> {
+        let Some(before) = self.snapshot.as_ref().and_then(|snapshot| snapshot.get(&table)) else { return Ok(()) };
+        let Some(now) = self.tables.get(&table).and_then(|changed| changed.locked.as_ref()) else { return Ok(()) };
+        if overlay::any_changed(before, now, old)? {
+            return Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+                .with_hint("Another transaction changed a row after this one had read it. Run the transaction again."));
+        }
+        Ok(())
+    }
+
+    /// Adds a statement's changes, after checking its keys against all commits and the transaction's own writes.
+    pub async fn write(&mut self, database: &Database, table: RelationId, delta: Delta) -> Result<()> {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        let changed = self.tables.entry(table).or_default();
+        let mut all = changed.writes.clone();
+        all.push(delta.clone());
+        let delta_of_all = consolidate(&Delta::concat(&delta.rows.schema(), &all)?)?;
+        database.engine.check(vec![TableWrite { table, delta: delta_of_all }]).await?;
+        let changed = self.tables.entry(table).or_default();
+        changed.writes.push(delta);
+        changed.current = None;
+        Ok(())
+    }
+
+    /// All changes, one delta a table.
+    pub fn changes(&self) -> Result<Vec<TableWrite>> {
+        let mut writes = vec![];
+        for (table, changed) in &self.tables {
+            let Some(first) = changed.writes.first() else { continue };
+            let delta = consolidate(&Delta::concat(&first.rows.schema(), &changed.writes)?)?;
+            if !delta.is_empty() {
+                writes.push(TableWrite { table: *table, delta });
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Whether anything would be written.
+    pub fn has_changes(&self) -> bool {
+        self.tables.values().any(|changed| !changed.writes.is_empty())
+    }
+
+    /// SAVEPOINT.
+    pub fn savepoint(&mut self, name: &str, variables: &Variables) {
+        let writes = self.tables.iter().map(|(table, changed)| (*table, changed.writes.len())).collect();
+        self.savepoints.push(Savepoint { name: name.to_string(), writes, variables: variables.clone() });
+    }
+
+    /// RELEASE: forgets the savepoint and those after it.
+    pub fn release(&mut self, name: &str) -> Result<()> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at);
+        Ok(())
+    }
+
+    /// ROLLBACK TO: undoes what came after the savepoint, and ends a failed state. Locks are kept.
+    pub fn rollback_to(&mut self, name: &str) -> Result<Variables> {
+        let at = self.find_savepoint(name)?;
+        self.savepoints.truncate(at + 1);
+        let savepoint = &self.savepoints[at];
+        for (table, changed) in &mut self.tables {
+            let keep = savepoint.writes.get(table).copied().unwrap_or(0);
+            if changed.writes.len() > keep {
+                changed.writes.truncate(keep);
+                changed.current = None;
+            }
+        }
+        self.failed = false;
+        Ok(savepoint.variables.clone())
+    }
+
+    fn find_savepoint(&self, name: &str) -> Result<usize> {
+        self.savepoints
+            .iter()
+            .rposition(|savepoint| savepoint.name == name)
+            .ok_or_else(|| Error::new(SqlState::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+    }
+}
+
+/// A relation at the latest commit.
+pub async fn latest(database: &Database, relation: RelationId) -> Result<Snapshot> {
+    let (catalog, _) = database.catalog();
+    let schema = catalog
+        .by_id(relation)
+        .map(|relation| relation.schema())
+        .ok_or_else(|| Error::new(SqlState::UNDEFINED_TABLE, format!("relation with OID {relation} does not exist")))?;
+    let (_, mut snapshots) = database.engine.snapshot(&[(relation, schema)]).await?;
+    snapshots.pop().ok_or_else(|| Error::internal("a read of one relation gave none"))
+}

@@ -1,0 +1,81 @@
+//! EXPLAIN: the physical plan of a query, the steps of a view.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::physical_plan::displayable;
+use weir_common::error::Result;
+use weir_common::plan::{EventTime, Node, Op, TimeStep};
+
+use crate::context::{Context, SnapshotSource};
+use crate::read::QueryPlan;
+
+impl Context {
+    /// The lines of EXPLAIN for a query.
+    pub async fn explain(&self, query: &QueryPlan, parameters: &[ScalarValue], snapshots: Arc<dyn SnapshotSource>) -> Result<Vec<String>> {
+        let (plan, _) = self.physical(query, parameters, snapshots).await?;
+        Ok(displayable(plan.as_ref()).indent(false).to_string().lines().map(str::to_string).collect())
+    }
+}
+
+/// The lines of EXPLAIN for a view: its steps, each with what is known about it.
+pub fn describe(root: &Node) -> Vec<String> {
+    let mut lines = Vec::new();
+    walk(root, 0, &mut lines);
+    lines
+}
+
+fn walk(node: &Node, depth: usize, lines: &mut Vec<String>) {
+    let known = facts(node);
+    let known = if known.is_empty() { String::new() } else { format!("  [{known}]") };
+    lines.push(format!("{}{}{known}", "  ".repeat(depth), step(node)));
+    for input in &node.inputs {
+        walk(input, depth + 1, lines);
+    }
+}
+
+fn step(node: &Node) -> String {
+    let names = |node: &Node| node.schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let input = |column: usize| node.inputs.first().and_then(|input| input.schema.fields().get(column)).map_or("?", |field| field.name());
+    match &node.op {
+        Op::Import { name, .. } => format!("Import {name} ({})", names(node).join(", ")),
+        Op::Filter { predicate } => format!("Filter {}", predicate.describe()),
+        Op::RequireEventTime { column } => format!("RequireEventTime {}", input(*column)),
+        Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
+        Op::UnionAll => "UnionAll".to_string(),
+        Op::Aggregate { keys, calls } => {
+            let keys: Vec<&str> = (0..*keys).map(input).collect();
+            let calls: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+            format!("Aggregate by ({}): {}", keys.join(", "), calls.join(", "))
+        }
+    }
+}
+
+fn facts(node: &Node) -> String {
+    let name = |column: usize| node.schema.fields().get(column).map_or("?", |field| field.name().as_str());
+    let mut known = Vec::new();
+    if node.facts.append_only {
+        known.push("append-only".to_string());
+    }
+    match node.facts.key.as_deref() {
+        None => {}
+        Some([]) => known.push("one row".to_string()),
+        Some(key) => known.push(format!("key ({})", key.iter().map(|column| name(*column)).collect::<Vec<_>>().join(", "))),
+    }
+    for time in &node.facts.event_times {
+        known.push(format!("{} follows the watermark of {}{}", name(time.column), time.source, steps(time)));
+    }
+    if let Some(closes) = &node.facts.closes {
+        known.push(format!("closes at {} + {} µs", name(closes.column), closes.end_after));
+    }
+    known.join("; ")
+}
+
+fn steps(time: &EventTime) -> String {
+    let step = |step: &TimeStep| match step {
+        TimeStep::Shift(by) => format!(", shift {by} µs"),
+        TimeStep::Floor { size, offset: 0 } => format!(", floor to {size} µs"),
+        TimeStep::Floor { size, offset } => format!(", floor to {size} µs from {offset} µs"),
+    };
+    time.steps.iter().map(step).collect()
+}

@@ -1,0 +1,56 @@
+use super::world;
+
+const BY_MINUTE: &str = "2024-01-01 00:00:00 | 2024-01-01 00:01:00 | 2\n2024-01-01 00:01:00 | 2024-01-01 00:02:00 | 1";
+
+#[test]
+fn every_spelling_gives_the_same_windows() {
+    for from in [
+        "TUMBLE(bids, at, INTERVAL '1 minute')",
+        "tumble(public.bids, bids.at, '60 seconds')",
+        "TUMBLE((SELECT * FROM bids), at, INTERVAL '1' MINUTE)",
+        "TUMBLE(DATA => bids, TIMECOL => at, SIZE => INTERVAL '1 minute')",
+        "TABLE(TUMBLE(bids, DESCRIPTOR(at), INTERVAL '1 minute'))",
+        "TUMBLE(bids, at, INTERVAL '1 minute', INTERVAL '1 hour')",
+    ] {
+        let sql = format!("SELECT window_start, window_end, count(*) FROM {from} GROUP BY window_start, window_end ORDER BY 1");
+        assert_eq!(world().values(&sql), BY_MINUTE, "{sql}");
+    }
+}
+
+#[test]
+fn windows_have_aliases_offsets_and_months() {
+    let world = world();
+    assert_eq!(world.values("SELECT w.window_start, w.auction FROM TUMBLE(bids, at, INTERVAL '1 minute') w WHERE w.price = 50"), "2024-01-01 00:01:00 | 2");
+    assert_eq!(
+        world.values("SELECT DISTINCT window_start FROM TUMBLE(bids, at, INTERVAL '1 minute', INTERVAL '40 seconds') ORDER BY 1"),
+        "2023-12-31 23:59:40\n2024-01-01 00:00:40"
+    );
+    assert_eq!(
+        world.values("SELECT DISTINCT window_start, window_end FROM TUMBLE(bids, at, INTERVAL '1 year')"),
+        "2024-01-01 00:00:00 | 2025-01-01 00:00:00"
+    );
+    assert_eq!(world.header("SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')"),
+        "auction bigint, price bigint, channel text, at timestamp without time zone, window_start timestamp without time zone, window_end timestamp without time zone");
+}
+
+#[test]
+fn what_is_no_window_is_refused() {
+    for (from, sqlstate, message) in [
+        ("TUMBLE(bids, at, INTERVAL '0 seconds')", "22023", "the size of a window must be greater than zero"),
+        ("TUMBLE(bids, at, INTERVAL '-1 minute')", "22023", "the size of a window must be greater than zero"),
+        ("TUMBLE(bids, at, INTERVAL '1 month 1 day')", "0A000", "the size of a window cannot mix months and shorter units"),
+        ("TUMBLE(bids, price, INTERVAL '1 minute')", "42804", "column \"price\" is of type bigint, but a window needs a timestamp"),
+        ("TUMBLE(bids, at, 5)", "42804", "a window needs a constant interval, not 5"),
+        ("TUMBLE(bids, at)", "42601", "TUMBLE takes a relation, a time column and a size"),
+        ("TUMBLE(bids, at, INTERVAL '1 minute', STEP => 1)", "42601", "TUMBLE has no argument \"step\""),
+        ("TUMBLE(nothing, at, INTERVAL '1 minute')", "42P01", "relation \"nothing\" does not exist"),
+        ("HOP(bids, at, INTERVAL '1 minute', INTERVAL '2 minutes')", "0A000", "HOP is not supported yet"),
+        ("SESSION(bids, at, INTERVAL '1 minute')", "0A000", "SESSION is not supported yet"),
+        ("CUMULATE(bids, at, INTERVAL '1 minute', INTERVAL '2 minutes')", "0A000", "CUMULATE is not supported yet"),
+    ] {
+        let error = world().error(&format!("SELECT * FROM {from}"));
+        assert_eq!((error.sqlstate().0, error.message()), (sqlstate, message), "{from}");
+    }
+    let error = world().error("SELECT * FROM TUMBLE((SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')), window_start, INTERVAL '1 hour')");
+    assert_eq!((error.sqlstate().0, error.message()), ("42701", "column \"window_start\" specified more than once"));
+}
