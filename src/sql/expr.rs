@@ -17,7 +17,7 @@ use weir_common::error::Result;
 use weir_common::expr::{BatchExpr, Column, ExprRef};
 
 use crate::error::from_datafusion;
-use crate::names::output_name;
+use crate::names::display_name;
 
 /// Compiles an analyzed expression over rows of `schema`.
 pub(crate) fn compile(expr: &Expr, schema: &DFSchema, state: &SessionState) -> Result<ExprRef, DataFusionError> {
@@ -27,11 +27,11 @@ pub(crate) fn compile(expr: &Expr, schema: &DFSchema, state: &SessionState) -> R
 
 /// Compiles an analyzed expression whose values are wanted as `data_type`.
 pub(crate) fn compile_as(expr: &Expr, schema: &DFSchema, state: &SessionState, data_type: DataType) -> Result<ExprRef, DataFusionError> {
-    let inner = expr.clone().unalias();
+    let inner = expr.clone().unalias_nested().data;
     if let Expr::Column(column) = &inner {
         let index = schema.index_of_column(column)?;
         if *schema.field(index).data_type() == data_type {
-            return Ok(Arc::new(Column { index, name: output_name(&column.name).to_string(), data_type }));
+            return Ok(Arc::new(Column { index, name: display_name(&column.name), data_type }));
         }
     }
     let mut props = ExecutionProps::new();

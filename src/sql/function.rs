@@ -15,6 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 use crate::function::aggregate::{ExactAggregate, Kind};
 use crate::function::window::{HasEventTime, WindowEdge};
+use crate::rules::Operators;
 
 /// Puts Weir's functions into a session state.
 pub(crate) fn register(state: &mut SessionState) {
@@ -22,6 +23,7 @@ pub(crate) fn register(state: &mut SessionState) {
     for aggregate in aggregates {
         state.register_udaf(Arc::new(AggregateUDF::from(aggregate))).expect("a session state takes any aggregate");
     }
+    state.register_expr_planner(Arc::new(Operators)).expect("a session state takes any planner");
     let scalars = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
     for scalar in scalars {
         state.register_udf(Arc::new(scalar)).expect("a session state takes any function");

@@ -26,7 +26,7 @@ use crate::context::table::RelationTable;
 use crate::context::{Context, external};
 use crate::expr::{compile, compile_as};
 use crate::function::window::HasEventTime;
-use crate::names::output_name;
+use crate::names::display_name;
 use crate::parameter;
 use crate::read::{output_schema, relations};
 
@@ -279,6 +279,6 @@ fn project_with(input: Node, exprs: Vec<ExprRef>, schema: SchemaRef, steps: &[fa
 
 /// The Arrow form of a plan's output: all nullable, client's names.
 fn schema_of(schema: &DFSchema) -> SchemaRef {
-    let field = |field: &Arc<Field>| field.as_ref().clone().with_name(output_name(field.name())).with_nullable(true);
+    let field = |field: &Arc<Field>| field.as_ref().clone().with_name(display_name(field.name())).with_nullable(true);
     Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
 }

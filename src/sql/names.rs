@@ -19,6 +19,11 @@ pub(crate) fn output_name(name: &str) -> &str {
     name.split(SUFFIX).next().unwrap_or(name)
 }
 
+/// The name of a step's column, for EXPLAIN: `count(*)` is `count(Int64(1))` inside DataFusion.
+pub(crate) fn display_name(name: &str) -> String {
+    output_name(name).replace("count(Int64(1))", "count(*)")
+}
+
 /// Gives every item of every SELECT list in the query the name that Postgres would, unique within its list.
 pub(crate) fn name_outputs(query: &mut ast::Query) {
     struct Namer;

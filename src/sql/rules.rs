@@ -7,11 +7,13 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{BinaryExpr, InList};
+use datafusion::logical_expr::expr::{BinaryExpr, InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF};
 use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 use weir_common::error::{Error, SqlState};
 use weir_common::types::PgType;
 
@@ -55,6 +57,63 @@ fn rewrite_node(plan: LogicalPlan, narrow: bool) -> Result<Transformed<LogicalPl
         LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
         plan => plan.recompute_schema(),
     })
+}
+
+/// Plans operators as soon as they are read: DataFusion refuses some pairs of types that Postgres knows before the analyzer
+/// has its turn.
+#[derive(Debug)]
+pub(crate) struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let op = match expr.op {
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Multiply => Operator::Multiply,
+            BinaryOperator::Divide => Operator::Divide,
+            BinaryOperator::Modulo => Operator::Modulo,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let RawBinaryExpr { left, right, .. } = &expr;
+        let (left, right) = (like(left.clone(), right, schema), like(right.clone(), left, schema));
+        let (left, right) = (number_literal(left)?, number_literal(right)?);
+        // What is not known here (a column of an outer query) is known to the analyzer.
+        let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(expr));
+        };
+        match arithmetic(op, left, &left_type, right, &right_type)? {
+            Some(planned) => Ok(PlannerResult::Planned(planned)),
+            None => Ok(PlannerResult::Original(expr)),
+        }
+    }
+}
+
+fn number_literal(expr: Expr) -> Result<Expr> {
+    match expr {
+        Expr::Literal(value, None) => Ok(literal(value, true)?.data),
+        other => Ok(other),
+    }
+}
+
+/// A parameter without a type takes that of the other operand.
+fn like(expr: Expr, other: &Expr, schema: &DFSchema) -> Expr {
+    match expr {
+        Expr::Placeholder(placeholder) if placeholder.field.is_none() => {
+            let field = other.to_field(schema).ok().map(|(_, field)| field).filter(|field| !field.data_type().is_null());
+            Expr::Placeholder(Placeholder::new_with_field(placeholder.id, field))
+        }
+        other => other,
+    }
+}
+
+/// The operator's function over its operands; `None` for what is no arithmetic (arrays).
+fn arithmetic(op: Operator, left: Expr, left_type: &DataType, right: Expr, right_type: &DataType) -> Result<Option<Expr>> {
+    if is_list(left_type) || is_list(right_type) {
+        return Ok(None);
+    }
+    let left = meets(left, &partner(op, right_type))?;
+    let right = meets(right, &partner(op, left_type))?;
+    Ok(Some(operator(op).call(vec![left, right])))
 }
 
 /// Applies the rules to one expression, for plans and for what stands outside of plans.
@@ -117,18 +176,16 @@ pub(crate) fn explicit_cast(expr: Expr, to: &Field) -> Expr {
 
 impl Rewriter<'_> {
     fn binary(&self, left: Expr, op: Operator, right: Expr) -> Result<Transformed<Expr>> {
-        let arithmetic = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo);
-        if !arithmetic && op != Operator::StringConcat && !is_comparison(op) {
+        let is_arithmetic = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo);
+        if !is_arithmetic && op != Operator::StringConcat && !is_comparison(op) {
             return Ok(Transformed::no(binary(left, op, right)));
         }
         let (left_type, right_type) = (left.get_type(self.schema)?, right.get_type(self.schema)?);
-        if arithmetic {
-            if is_list(&left_type) || is_list(&right_type) {
-                return Ok(Transformed::no(binary(left, op, right)));
-            }
-            let left = meets(left, &partner(op, &right_type))?;
-            let right = meets(right, &partner(op, &left_type))?;
-            return Ok(Transformed::yes(operator(op).call(vec![left, right])));
+        if is_arithmetic {
+            return Ok(match arithmetic(op, left.clone(), &left_type, right.clone(), &right_type)? {
+                Some(planned) => Transformed::yes(planned),
+                None => Transformed::no(binary(left, op, right)),
+            });
         }
         if op == Operator::StringConcat {
             if is_list(&left_type) || is_list(&right_type) {

@@ -254,7 +254,10 @@ impl Context {
         sql: &str,
         parameter_types: &[Option<PgType>],
     ) -> Result<InsertPlan> {
-        let read = self.plan_query(query, sql, parameter_types)?;
+        let read = match plain_values(query) {
+            Some(rows) => self.plan_query(&rows_as_selects(rows), sql, parameter_types)?,
+            None => self.plan_query(query, sql, parameter_types)?,
+        };
         let width = read.plan.schema().fields().len();
         check_counts(width, columns, insert, self, sql)?;
         let untyped = untyped_columns(&read.plan);
@@ -286,6 +289,23 @@ fn plain_values(query: &ast::Query) -> Option<&[ast::Parens<Vec<ast::Expr>>]> {
         SetExpr::Values(values) if plain => Some(&values.rows),
         _ => None,
     }
+}
+
+/// `VALUES` with subqueries: one SELECT a row, for DataFusion runs no subqueries in `VALUES`.
+fn rows_as_selects(rows: &[ast::Parens<Vec<ast::Expr>>]) -> ast::Query {
+    let one = |row: &ast::Parens<Vec<ast::Expr>>| {
+        super::select(row.content.iter().cloned().map(ast::SelectItem::UnnamedExpr).collect(), Vec::new(), None)
+    };
+    let union = |left: ast::Query, right: ast::Query| {
+        let body = SetExpr::SetOperation {
+            op: ast::SetOperator::Union,
+            set_quantifier: ast::SetQuantifier::All,
+            left: left.body,
+            right: right.body,
+        };
+        ast::Query { body: Box::new(body), ..super::select(Vec::new(), Vec::new(), None) }
+    };
+    rows.iter().map(one).reduce(union).unwrap_or_else(|| super::select(Vec::new(), Vec::new(), None))
 }
 
 fn check_width(rows: &[ast::Parens<Vec<ast::Expr>>], columns: &[usize], insert: &ast::Insert, context: &Context, sql: &str) -> Result<()> {
@@ -424,6 +444,10 @@ pub(super) fn untyped_columns(plan: &LogicalPlan) -> Vec<bool> {
             projection.expr.iter().map(is_open).collect()
         }
         LogicalPlan::SubqueryAlias(alias) => untyped_columns(&alias.input),
+        LogicalPlan::Union(union) => {
+            let inputs: Vec<Vec<bool>> = union.inputs.iter().map(|input| untyped_columns(input)).collect();
+            (0..width).map(|column| inputs.iter().all(|input| input[column])).collect()
+        }
         LogicalPlan::Values(values) => (0..width)
             .map(|column| values.values.iter().all(|row| matches!(row[column], Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, _))))
             .collect(),

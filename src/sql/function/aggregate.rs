@@ -95,8 +95,9 @@ impl AggregateUDFImpl for ExactAggregate {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        // What has no sum is refused by `return_type`: DataFusion would bury an error from here in its own.
         let [argument] = arg_types else {
-            return Err(external(no_such(self.name(), arg_types)));
+            return Ok(arg_types.to_vec());
         };
         let argument = match argument {
             DataType::Dictionary(_, value) => value,
@@ -113,11 +114,16 @@ impl AggregateUDFImpl for ExactAggregate {
             DataType::Decimal256(_, s) => DataType::Decimal128(PRECISION, *s),
             DataType::Null => DataType::Float64,
             DataType::Interval(_) if self.kind == Kind::Sum => PgType::Interval.arrow(),
-            _ => return Err(external(no_such(self.name(), arg_types))),
+            other => other.clone(),
         }])
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        match arg_types {
+            [DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 | DataType::Decimal128(..)] => {}
+            [DataType::Interval(_)] if self.kind == Kind::Sum => {}
+            _ => return Err(external(no_such(self.name(), arg_types))),
+        }
         Ok(self.kind.output(&arg_types[0]))
     }
 

@@ -164,10 +164,8 @@ impl ScalarUDFImpl for Arithmetic {
         let [left, right] = arg_types else {
             return internal_err!("{} takes two arguments", self.name());
         };
-        let (left_to, right_to) = self.operands(left, right).ok_or_else(|| self.undefined(left, right))?;
-        if self.result(&left_to, &right_to).is_none() {
-            return Err(self.undefined(left, right));
-        }
+        // A pair that does not go together is refused by `return_type`: DataFusion would bury an error from here in its own.
+        let (left_to, right_to) = self.operands(left, right).unwrap_or_else(|| (left.clone(), right.clone()));
         Ok(vec![left_to, right_to])
     }
 

@@ -15,6 +15,7 @@ use crate::context::external;
 use crate::expr::{compile, compile_as};
 use crate::function::aggregate::{ExactAggregate, Kind};
 use crate::lower::{Lowering, facts, project_with, schema_of};
+use crate::names::output_name;
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, DataFusionError> {
@@ -47,18 +48,33 @@ impl Lowering<'_> {
                 return Err(external(Error::internal(format!("{expr} has no argument"))));
             }
             let output = aggregate.schema.field(keys + index).data_type().clone();
-            let name = expr.human_display().to_string();
+            let name = text(call);
             calls.push(AggregateCall { function, argument, filter, input, output, name });
         }
         let fields: Vec<Field> = exprs
             .iter()
             .zip(&sources)
-            .map(|(expr, source)| Field::new(source.human_display().to_string(), expr.data_type().clone(), true))
+            .map(|(expr, source)| Field::new(key_name(source), expr.data_type().clone(), true))
             .collect();
         let steps = facts::steps(&sources, schema);
         let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
         let facts = facts::of_aggregate(&input.facts, keys);
         Ok(Node { op: Op::Aggregate { keys, calls }, inputs: vec![input], schema: schema_of(&aggregate.schema), facts })
+    }
+}
+
+/// The call as a user wrote it: `count(*)` is planned as `count(1)`.
+fn text(call: &Call) -> String {
+    let argument = call.params.args.first().filter(|argument| !is_constant(argument));
+    let argument = argument.map_or("*".to_string(), |argument| argument.human_display().to_string());
+    let filter = call.params.filter.as_ref().map_or(String::new(), |filter| format!(" FILTER (WHERE {})", filter.human_display()));
+    format!("{}({argument}){filter}", call.func.name())
+}
+
+fn key_name(source: &Expr) -> String {
+    match source {
+        Expr::Column(column) => output_name(&column.name).to_string(),
+        other => other.human_display().to_string(),
     }
 }
 

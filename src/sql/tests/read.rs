@@ -36,8 +36,9 @@ fn names_that_do_not_exist_are_told() {
 fn parameters_are_inferred_and_bound() {
     let world = world();
     let types = |sql: &str| world.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}")).parameters;
-    assert_eq!(types("SELECT name FROM t WHERE id = $1 AND price > $2"), [PgType::Int8, PgType::Numeric(Some((10, 2)))]);
+    assert_eq!(types("SELECT name FROM t WHERE id = $1 AND price > $2"), [PgType::Int8, PgType::Numeric(None)]);
     assert_eq!(types("SELECT $1"), [PgType::Text]);
+    assert_eq!(types("SELECT n + $1 FROM t WHERE $2 - id > 0"), [PgType::Int4, PgType::Int8]);
     assert_eq!(types("SELECT $1::int, $2"), [PgType::Int4, PgType::Text]);
     assert_eq!(types("SELECT id FROM t LIMIT $1 OFFSET $2"), [PgType::Int8, PgType::Int8]);
     assert_eq!(types("SELECT id FROM t WHERE at > $1 AND name LIKE $2"), [PgType::Timestamp, PgType::Text]);

@@ -37,7 +37,7 @@ pub(super) fn word(data_type: &DataType) -> &'static str {
 pub(super) fn result(operator: Operator, left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Date32, Int32, Interval, Time64};
     let number = |data_type: &DataType| numeric_rank(data_type).is_some();
-    let integer = |data_type: &DataType| numeric_rank(data_type).is_some_and(|rank| rank <= 1);
+    let integer = |data_type: &DataType| numeric_rank(data_type).is_some_and(|rank| rank <= 2);
     match (operator, left, right) {
         (Operator::Plus | Operator::Minus, time, Interval(_)) if is_timestamp(time) => Some(time.clone()),
         (Operator::Plus, Interval(_), time) if is_timestamp(time) => Some(time.clone()),

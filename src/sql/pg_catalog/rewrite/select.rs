@@ -11,7 +11,7 @@ use weir_common::error::{Error, Result, SqlState};
 
 use super::expr::Use;
 use super::scope::{Item, Scope};
-use super::syntax::{column, folded, named, parts};
+use super::syntax::{column, folded, named, parts, repeated};
 use crate::names::column_name;
 use crate::pg_catalog::facts::SessionFacts;
 
@@ -192,18 +192,21 @@ impl<'a> Rewriter<'a> {
     /// Rewrites the items; one that changes keeps its name. Returns the names, unless there is a star.
     fn items(&mut self, select: &mut Select, shown: bool) -> Result<Option<Vec<String>>> {
         let mut names = Some(Vec::with_capacity(select.projection.len()));
-        for item in &mut select.projection {
-            let name = item_name(item);
-            match (&mut names, &name) {
-                (Some(names), Some(name)) => names.push(name.clone()),
-                _ => names = None,
+        let mut taken: HashSet<String> = HashSet::new();
+        for (at, item) in select.projection.iter_mut().enumerate() {
+            let Some(name) = item_name(item) else {
+                names = None;
+                continue;
+            };
+            if let Some(names) = &mut names {
+                names.push(name.clone());
             }
             let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
             let before = expr.clone();
             self.expr(expr, if shown { Use::Shown } else { Use::Computed })?;
-            if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
-                && *expr != before
-            {
+            if !taken.insert(name.clone()) {
+                *item = named(expr.clone(), &repeated(&name, at));
+            } else if *expr != before {
                 *item = named(expr.clone(), &name);
             }
         }

@@ -90,6 +90,11 @@ pub(super) fn named(expr: Expr, alias: &str) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: quoted(alias) }
 }
 
+/// A name that the list has already, with a suffix that no user can type; [`crate::names::output_name`] takes it off again.
+pub(super) fn repeated(name: &str, at: usize) -> String {
+    format!("{name}\u{1}{at}")
+}
+
 /// A query that this crate wrote.
 pub(super) fn template(sql: &str) -> Query {
     let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).expect("a template is SQL");
