@@ -75,6 +75,8 @@ fn main() -> ExitCode {
             Command::Demo(demo) => run_demo(demo).await,
         }
     });
+    // A query that nobody waits for any more may still be computing; the process need not wait for it either.
+    runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::limits::CONNECTIONS_MAX;
 
@@ -120,9 +120,9 @@ async fn connect<B: Backend>(stream: TcpStream, peer: SocketAddr, server: Arc<Se
         Ok(Err(error)) => return end(link, peer, Stop::Fatal(error)).await,
         Err(stop) => return end(link, peer, stop).await,
     };
-    info!(%peer, pid = registration.pid, user = %hello.startup.user, "connected");
+    debug!(%peer, pid = registration.pid, user = %hello.startup.user, "connected");
     let (link, stop) = Connection::new(link, session).run(&hello, &registration).await;
-    info!(%peer, pid = registration.pid, "disconnected");
+    debug!(%peer, pid = registration.pid, "disconnected");
     end(link, peer, stop).await;
 }
 

@@ -22,7 +22,7 @@ use weir_common::snapshot::Snapshot;
 
 use crate::catalog::Catalog;
 pub use crate::context::table::SystemTable;
-use crate::error::from_datafusion;
+use crate::error::{ErrorContext, from_datafusion_in};
 
 /// Relations and functions beside the users' own: schemas `weir`, `pg_catalog` and `information_schema`.
 pub trait System: Send + Sync + fmt::Debug {
@@ -163,11 +163,14 @@ impl Context {
 
     /// DataFusion's errors in Postgres' words, with positions in `sql`.
     pub(crate) fn error(&self, error: DataFusionError, sql: &str) -> Error {
-        from_datafusion(error, sql)
+        let relations: Vec<&str> = self.catalog.relations().map(|relation| relation.name.as_str()).collect();
+        let functions = self.state.scalar_functions().keys().chain(self.state.aggregate_functions().keys()).map(String::as_str);
+        let functions: Vec<&str> = functions.filter(|name| !name.starts_with("weir_")).collect();
+        from_datafusion_in(error, &ErrorContext { sql, relations: &relations, functions: &functions })
     }
 }
 
-/// Carries one of our errors through DataFusion; [`from_datafusion`] takes it out again.
+/// Carries one of our errors through DataFusion; [`from_datafusion_in`] takes it out again.
 pub(crate) fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

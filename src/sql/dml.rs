@@ -47,7 +47,7 @@ enum NewRows {
     /// `VALUES` of constants: no query at all.
     Values(Vec<Vec<Cell>>),
     /// A query that gives the table's columns.
-    Query(QueryPlan),
+    Query(Box<QueryPlan>),
 }
 
 /// An UPDATE that is planned.

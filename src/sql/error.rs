@@ -168,7 +168,9 @@ impl<'a> Scope<'a> {
         let Some(column) = valid.iter().find(|column| column.name == near) else { return error };
         let full = column.relation.as_ref().map_or(near.to_string(), |relation| format!("{}.{near}", relation.table()));
         if near.to_lowercase() == field.name.to_lowercase() {
-            return error.with_hint(format!("Perhaps you meant to reference the column \"{full}\": write \"{near}\" in double quotes to keep its case."));
+            return error.with_hint(format!(
+                "Perhaps you meant to reference the column \"{full}\": write \"{near}\" in double quotes to keep its case."
+            ));
         }
         error.with_hint(format!("Perhaps you meant to reference the column \"{full}\"."))
     }
@@ -187,7 +189,17 @@ impl<'a> Scope<'a> {
     /// A function that is not there under any arguments.
     fn no_function(self, name: &str) -> Error {
         const WINDOW: [&str; 11] = [
-            "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value",
+            "row_number",
+            "rank",
+            "dense_rank",
+            "percent_rank",
+            "cume_dist",
+            "ntile",
+            "lag",
+            "lead",
+            "first_value",
+            "last_value",
+            "nth_value",
         ];
         let position = self.locate.function(name);
         if WINDOW.contains(&name) {

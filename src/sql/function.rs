@@ -6,15 +6,18 @@ pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
 pub(crate) mod parse; // text -> values
 pub(crate) mod text; // values -> text
+pub(crate) mod to_char; // to_char with Postgres' patterns
 pub(crate) mod window; // window_start, window_end, weir_has_event_time
 
 use std::sync::Arc;
 
 use datafusion::execution::{FunctionRegistry, SessionState};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, Operator, ScalarUDF};
 
 use crate::function::aggregate::{ExactAggregate, Kind};
-use crate::function::window::{HasEventTime, WindowEdge};
+use crate::function::arithmetic::Arithmetic;
+use crate::function::to_char::ToChar;
+use crate::function::window::{HasEventTime, OutsideFrom, WindowEdge};
 use crate::rules::Operators;
 
 /// Puts Weir's functions into a session state.
@@ -24,8 +27,11 @@ pub(crate) fn register(state: &mut SessionState) {
         state.register_udaf(Arc::new(AggregateUDF::from(aggregate))).expect("a session state takes any aggregate");
     }
     state.register_expr_planner(Arc::new(Operators)).expect("a session state takes any planner");
-    let scalars = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
-    for scalar in scalars {
+    let windows = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
+    let modulo = ScalarUDF::from(Arithmetic::new(Operator::Modulo)).with_aliases(["mod"]);
+    let sign = state.udf("signum").expect("DataFusion has signum").as_ref().clone().with_aliases(["sign"]);
+    let others = [modulo, sign, ScalarUDF::from(ToChar::default())];
+    for scalar in others.into_iter().chain(windows).chain(OutsideFrom::all().map(ScalarUDF::from)) {
         state.register_udf(Arc::new(scalar)).expect("a session state takes any function");
     }
 }

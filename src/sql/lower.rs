@@ -5,7 +5,6 @@ mod facts; // what is known about each step
 mod refuse; // what cannot be maintained, and what to write instead
 mod rules; // the optimizer's rules that are right for a plan that never ends
 
-
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -97,7 +96,10 @@ impl Context {
 fn refuse_parameters(query: &ast::Query) -> Result<()> {
     match parameter::count(query) {
         0 => Ok(()),
-        _ => Err(Error::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1").with_hint("A view's definition cannot have parameters.")),
+        _ => {
+            Err(Error::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1")
+                .with_hint("A view's definition cannot have parameters."))
+        }
     }
 }
 
@@ -106,7 +108,9 @@ fn without_final_sort(plan: LogicalPlan, name: &str, notices: &mut Vec<Error>) -
     match plan {
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {
             let message = format!("ORDER BY in materialized view \"{name}\" is left out: a relation has no order");
-            notices.push(Error::new(SqlState::SUCCESSFUL_COMPLETION, message).with_hint("Put the ORDER BY into the SELECT that reads the view."));
+            notices.push(
+                Error::new(SqlState::SUCCESSFUL_COMPLETION, message).with_hint("Put the ORDER BY into the SELECT that reads the view."),
+            );
             Arc::unwrap_or_clone(sort.input)
         }
         other => other,
@@ -173,7 +177,8 @@ impl Lowering<'_> {
     fn filter(&self, filter: &Filter) -> Result<Node, DataFusionError> {
         let mut node = self.node(&filter.input)?;
         let schema = filter.input.schema();
-        let (times, rest): (Vec<&Expr>, Vec<&Expr>) = split_conjunction(&filter.predicate).into_iter().partition(|expr| event_time(expr).is_some());
+        let (times, rest): (Vec<&Expr>, Vec<&Expr>) =
+            split_conjunction(&filter.predicate).into_iter().partition(|expr| event_time(expr).is_some());
         if let Some(predicate) = conjunction(rest.into_iter().cloned()) {
             let predicate = compile_as(&predicate, schema, &self.context.state, DataType::Boolean)?;
             let facts = node.facts.clone();
@@ -269,7 +274,8 @@ fn project(input: Node, exprs: Vec<ExprRef>, schema: SchemaRef) -> Node {
 }
 
 fn project_with(input: Node, exprs: Vec<ExprRef>, schema: SchemaRef, steps: &[facts::Step]) -> Node {
-    let identity = exprs.len() == input.schema.fields().len() && exprs.iter().enumerate().all(|(index, expr)| expr.as_column() == Some(index));
+    let identity =
+        exprs.len() == input.schema.fields().len() && exprs.iter().enumerate().all(|(index, expr)| expr.as_column() == Some(index));
     if identity {
         return Node { schema, ..input };
     }

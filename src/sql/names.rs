@@ -39,15 +39,15 @@ pub(crate) fn name_outputs(query: &mut ast::Query) {
 
 fn name_select(select: &mut ast::Select) {
     let wildcard = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
-    let mut taken: HashSet<String> = HashSet::new();
+    let (mut taken, mut seen): (HashSet<String>, HashSet<String>) = Default::default();
     for (index, item) in select.projection.iter_mut().enumerate() {
         match item {
             // A plain column keeps its qualifier, by which DataFusion tells `a.id` from `b.id`.
             SelectItem::UnnamedExpr(expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_))) => {
-                let key = expr.to_string();
                 let name = column_name(expr);
                 let qualified = matches!(expr, Expr::CompoundIdentifier(_));
-                if !wildcard && taken.insert(key) && (qualified || taken.insert(name.clone()) || !taken.contains(&name)) {
+                let (new, free) = (seen.insert(expr.to_string()), taken.insert(name.clone()));
+                if !wildcard && new && (qualified || free) {
                     continue;
                 }
                 *item = aliased(expr.clone(), format!("{name}{SUFFIX}{index}"));
@@ -114,6 +114,7 @@ fn strong_name(expr: &Expr) -> Option<String> {
         Expr::Ceil { .. } => fixed("ceil"),
         Expr::Floor { .. } => fixed("floor"),
         Expr::Position { .. } => fixed("position"),
+        Expr::Substring { shorthand: true, .. } => fixed("substr"),
         Expr::Substring { .. } => fixed("substring"),
         Expr::Overlay { .. } => fixed("overlay"),
         Expr::AtTimeZone { .. } => fixed("timezone"),
@@ -141,9 +142,7 @@ fn strong_name(expr: &Expr) -> Option<String> {
 fn weak_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Nested(inner) => weak_name(inner),
-        Expr::Case { else_result, .. } => {
-            Some(else_result.as_deref().and_then(strong_name).unwrap_or_else(|| "case".to_string()))
-        }
+        Expr::Case { else_result, .. } => Some(else_result.as_deref().and_then(strong_name).unwrap_or_else(|| "case".to_string())),
         Expr::Cast { data_type, .. } => crate::types::pg_type(data_type).ok().map(|ty| ty.typname().trim_start_matches('_').to_string()),
         Expr::TypedString(typed) => crate::types::pg_type(&typed.data_type).ok().map(|ty| ty.typname()),
         Expr::Interval(_) => Some("interval".to_string()),

@@ -32,6 +32,7 @@ mod unsupported; // understood, and not there yet
 #[cfg(test)]
 mod tests;
 
+pub use depth::STACK_BYTES_MIN;
 pub(crate) use split::offsets;
 pub(crate) use syntax::location;
 

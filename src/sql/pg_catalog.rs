@@ -26,7 +26,9 @@ mod rewrite; // catalog SQL to what DataFusion plans
 #[cfg(test)]
 mod tests;
 
-pub use facts::{ColumnInfo, Foreign, Kind, PrimaryKey, RelationInfo, SessionFacts, SetConfig, Setting, SystemCatalog, index_oid};
+pub use facts::{
+    ColumnInfo, Foreign, Kind, PrimaryKey, RelationInfo, SessionFacts, SetConfig, SetConfigFn, Setting, SystemCatalog, index_oid,
+};
 pub use functions::functions;
 pub use provider::{schema, table};
 pub use rewrite::{needs_rewrite, rewrite};

@@ -26,6 +26,7 @@ use crate::catalog::{ColumnDef, RelationKind};
 use crate::context::table::{RelationTable, Snapshots};
 use crate::context::{Context, SnapshotSource};
 use crate::names::output_name;
+use crate::offload::offload;
 use crate::parameter;
 
 /// Rows from which on a query is spread over all cores.
@@ -74,11 +75,7 @@ impl Context {
         Ok(QueryPlan { plan, schema, parameters, relations, sources })
     }
 
-    fn plan_with_parameters(
-        &self,
-        query: &ast::Query,
-        given: &[Option<PgType>],
-    ) -> Result<(LogicalPlan, Vec<PgType>), DataFusionError> {
+    fn plan_with_parameters(&self, query: &ast::Query, given: &[Option<PgType>]) -> Result<(LogicalPlan, Vec<PgType>), DataFusionError> {
         let mut types = parameter::types_from_syntax(query);
         for (index, ty) in given.iter().enumerate() {
             if let Some(ty) = ty {
@@ -116,7 +113,7 @@ impl Context {
             Ok(batch) => conform(&batch, &to),
             Err(error) => Err(crate::error::from_datafusion(error, "")),
         });
-        Ok(Rows { schema, batches: batches.boxed() })
+        Ok(Rows { schema, batches: offload(batches.boxed()) })
     }
 
     pub(crate) async fn physical(
@@ -126,7 +123,8 @@ impl Context {
         snapshots: Arc<dyn SnapshotSource>,
     ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>)> {
         if parameters.len() != query.parameters.len() {
-            let message = format!("bind message supplies {} parameters, but the statement requires {}", parameters.len(), query.parameters.len());
+            let message =
+                format!("bind message supplies {} parameters, but the statement requires {}", parameters.len(), query.parameters.len());
             return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
         }
         let mut state = self.state.clone();

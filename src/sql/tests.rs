@@ -1,7 +1,9 @@
 //! The planner, from SQL text to rows and plans.
 
+mod catalog; // names and dependents
 mod explain; // what EXPLAIN shows
 mod lower; // the plans of views
+mod maintained; // a view computes what its query reads
 mod naming; // names of columns
 mod read; // results of queries
 mod refuse; // what views refuse
@@ -19,14 +21,11 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, Result};
 use weir_common::ids::RelationId;
-use weir_common::plan::Facts;
 use weir_common::snapshot::{Run, Snapshot};
 use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
 use weir_common::types::PgType;
 
-use crate::catalog::{
-    Catalog, ColumnDef, MaterializedViewDef, Relation, RelationKind, SourceDef, TableDef, ViewDef,
-};
+use crate::catalog::{Catalog, ColumnDef, MaterializedViewDef, Relation, RelationKind, SourceDef, TableDef, ViewDef};
 use crate::context::{Context, NoSystem, Settings, SnapshotSource};
 use crate::function::{parse, text};
 use crate::lower::{ViewPlan, plan_view};
@@ -87,7 +86,8 @@ fn columns(spec: &str) -> Vec<ColumnDef> {
 
 /// Rows of text values separated by `|`, one row a line; `-` is NULL.
 fn rows(relation: &Relation, text: &str) -> RecordBatch {
-    let lines: Vec<Vec<&str>> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.split('|').map(str::trim).collect()).collect();
     let arrays = relation.columns.iter().enumerate().map(|(index, column)| -> ArrayRef {
         let values = lines.iter().map(|line| match line[index] {
             "-" => ScalarValue::try_from(&column.data_type).unwrap(),
@@ -114,7 +114,14 @@ impl World {
 
     fn source(mut self, name: &str, spec: &str, event_time: Option<usize>, text: &str) -> World {
         let columns = columns(spec);
-        let shape = Relation { id: RelationId(0), name: String::new(), kind: RelationKind::Table(TableDef::default()), columns: columns.clone(), sql: String::new(), depends_on: Vec::new() };
+        let shape = Relation {
+            id: RelationId(0),
+            name: String::new(),
+            kind: RelationKind::Table(TableDef::default()),
+            columns: columns.clone(),
+            sql: String::new(),
+            depends_on: Vec::new(),
+        };
         let source = Arc::new(FixedSource { rows: rows(&shape, text), finite: name != "endless" });
         let def = SourceDef {
             source,
@@ -239,8 +246,6 @@ fn lines(batches: &[RecordBatch]) -> String {
 
 /// Bids and a few tables, for most tests.
 fn world() -> World {
-    let facts = Facts::default();
-    debug_assert!(!facts.append_only);
     World::default()
         .table("t", "id bigint not null; name text; price numeric(10,2); n integer; x double precision; s smallint; at timestamp without time zone; ok boolean", Some(vec![0]), "
             1 | one | 1.50 | 10 | 1.5 | 1 | 2024-01-01 00:00:30 | t

@@ -33,9 +33,10 @@ impl RelationPlanner for WindowPlanner {
         let (name, args, alias) = match &relation {
             TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args.clone(), alias.clone()),
             // TABLE(TUMBLE(...))
-            TableFactor::TableFunction { expr: ast::Expr::Function(ast::Function { name, args: FunctionArguments::List(list), .. }), alias } => {
-                (name, list.args.clone(), alias.clone())
-            }
+            TableFactor::TableFunction {
+                expr: ast::Expr::Function(ast::Function { name, args: FunctionArguments::List(list), .. }),
+                alias,
+            } => (name, list.args.clone(), alias.clone()),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
         let span = name.span();
@@ -178,19 +179,15 @@ fn time_column(time: ast::Expr, schema: &DFSchema, context: &mut dyn RelationPla
     let field = schema.field_from_column(&column)?;
     if !matches!(field.data_type(), DataType::Timestamp(..)) {
         let ty = PgType::of_field(field).spelling();
-        let error = Error::new(SqlState::DATATYPE_MISMATCH, format!("column \"{}\" is of type {ty}, but a window needs a timestamp", column.name))
-            .with_hint("Cast it in a subquery: TUMBLE((SELECT ..., x::timestamp AS ts FROM t), ts, ...).");
+        let error =
+            Error::new(SqlState::DATATYPE_MISMATCH, format!("column \"{}\" is of type {ty}, but a window needs a timestamp", column.name))
+                .with_hint("Cast it in a subquery: TUMBLE((SELECT ..., x::timestamp AS ts FROM t), ts, ...).");
         return Err(at(error, span));
     }
     Ok(column)
 }
 
-fn window(
-    size: &ast::Expr,
-    offset: Option<&ast::Expr>,
-    span: tokenizer::Span,
-    context: &mut dyn RelationPlannerContext,
-) -> Result<Window> {
+fn window(size: &ast::Expr, offset: Option<&ast::Expr>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<Window> {
     let (months, micros) = interval(size, span, context)?;
     let (offset_months, offset) = offset.map_or(Ok((0, 0)), |offset| interval(offset, span, context))?;
     if offset_months != 0 {
@@ -199,13 +196,11 @@ fn window(
     match (months, micros) {
         (months, 0) if months > 0 => Ok(Window::Months { months, offset }),
         (0, size) if size > 0 => Ok(Window::Micros { size, offset }),
-        (months, micros) if months >= 0 && micros >= 0 && (months, micros) != (0, 0) => {
-            Err(at(
-                Error::unsupported("the size of a window cannot mix months and shorter units")
-                    .with_hint("Use whole months, or days and shorter."),
-                span,
-            ))
-        }
+        (months, micros) if months >= 0 && micros >= 0 && (months, micros) != (0, 0) => Err(at(
+            Error::unsupported("the size of a window cannot mix months and shorter units")
+                .with_hint("Use whole months, or days and shorter."),
+            span,
+        )),
         _ => Err(invalid("the size of a window must be greater than zero", span)),
     }
 }

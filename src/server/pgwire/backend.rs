@@ -48,6 +48,7 @@ pub struct Startup {
 /// The future of an `async` method may be dropped before it is done: by a cancel request, `statement_timeout`, a client
 /// that went away, or shutdown. What it was doing must then have no effect, or its whole effect. After that, after an
 /// error and after a panic, [`Session::fail`] is called before anything else.
+/// A session that is dropped leaves nothing behind of a block or implicit transaction that was open.
 pub trait Session: Send + 'static {
     /// A planned statement, which may be executed many times.
     type Prepared: Send + Sync + 'static;
@@ -223,6 +224,7 @@ pub struct Notice {
 
 impl Notice {
     /// A NOTICE with this sentence.
+    #[expect(clippy::self_named_constructors, reason = "the severity, beside the one of warnings")]
     pub fn notice(message: impl Into<String>) -> Self {
         Notice { severity: Severity::Notice, sqlstate: SqlState::SUCCESSFUL_COMPLETION, message: message.into(), detail: None, hint: None }
     }

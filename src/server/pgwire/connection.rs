@@ -161,8 +161,9 @@ impl<S: Session> Connection<S> {
     /// Opens an implicit transaction unless there is one, or a block.
     pub(crate) async fn begin_implicit(&mut self) -> Result<(), Stop> {
         if !self.implicit && self.session.transaction_status() == TransactionStatus::Idle {
-            self.link.race(self.session.begin_implicit()).await?;
+            // Before it is known to have begun: if it is interrupted, it must be ended all the same.
             self.implicit = true;
+            self.link.race(self.session.begin_implicit()).await?;
         }
         Ok(())
     }

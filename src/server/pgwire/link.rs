@@ -59,6 +59,8 @@ struct Incoming {
     cancel: Option<watch::Receiver<u64>>,
     /// Whether a statement runs, which a request can cancel.
     armed: bool,
+    /// Whether the client was waited for since the last statement: requests until then came too late.
+    waited: bool,
     deadline: Option<Instant>,
 }
 
@@ -66,7 +68,7 @@ impl Link {
     /// Over a socket.
     pub fn new(stream: TcpStream, shutdown: CancellationToken) -> Link {
         let (reader, writer) = stream.into_split();
-        let incoming = Incoming { reader, input: BytesMut::new(), shutdown, cancel: None, armed: false, deadline: None };
+        let incoming = Incoming { reader, input: BytesMut::new(), shutdown, cancel: None, armed: false, waited: false, deadline: None };
         Link { incoming, writer, out: BytesMut::new(), sealed: 0 }
     }
 
@@ -75,9 +77,11 @@ impl Link {
         self.incoming.cancel = Some(cancel);
     }
 
-    /// A statement begins: earlier requests to cancel were for another one.
+    /// A statement begins: requests to cancel from before the client sent it were for another one. Messages that came
+    /// together are cancelled together.
     pub fn arm(&mut self, timeout: Option<Duration>) {
-        if let Some(cancel) = &mut self.incoming.cancel {
+        let waited = std::mem::take(&mut self.incoming.waited);
+        if let (Some(cancel), true) = (&mut self.incoming.cancel, waited) {
             cancel.mark_unchanged();
         }
         self.incoming.armed = true;
@@ -136,6 +140,7 @@ impl Link {
             if let Some(frame) = Frame::take(&mut self.incoming.input).map_err(Stop::Fatal)? {
                 return Ok(frame);
             }
+            self.incoming.waited |= !self.incoming.armed;
             self.incoming.fill().await?;
         }
     }

@@ -72,10 +72,10 @@ fn put_moment(micros: i64, local: i64, offset: Option<i32>, out: &mut BytesMut) 
         out.put_u8(if offset < 0 { b'-' } else { b'+' });
         let seconds = offset.unsigned_abs() as u64;
         put_padded(seconds / 3600, 2, out);
-        if seconds % 3600 != 0 {
+        if !seconds.is_multiple_of(3600) {
             out.put_u8(b':');
             put_padded(seconds / 60 % 60, 2, out);
-            if seconds % 60 != 0 {
+            if !seconds.is_multiple_of(60) {
                 out.put_u8(b':');
                 put_padded(seconds % 60, 2, out);
             }

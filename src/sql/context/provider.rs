@@ -16,7 +16,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::PlannerContext;
 use weir_common::error::{Error, SqlState, nearest};
 
-use crate::catalog::{DATABASE, PUBLIC, SCHEMAS, Relation, RelationKind};
+use crate::catalog::{DATABASE, PUBLIC, Relation, RelationKind, SCHEMAS};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external, parse_query};
 use crate::types::SqlTypes;
@@ -103,9 +103,8 @@ impl ContextProvider for Context {
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name).to_lowercase();
         let function = self.system.table_function(&name).or_else(|| self.state.table_functions().get(&name).cloned());
-        let function = function.ok_or_else(|| {
-            external(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist in FROM")))
-        })?;
+        let function = function
+            .ok_or_else(|| external(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist in FROM"))))?;
         let simplify = SimplifyContext::builder()
             .with_config_options(self.state.config_options().clone())
             .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use arrow::compute::take_record_batch;
 use arrow::array::UInt32Array;
+use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
@@ -51,7 +51,8 @@ impl Context {
         let untyped = untyped_columns(&read.plan);
         let fields: Vec<_> =
             read.plan.schema().iter().map(|(qualifier, field)| (Expr::Column(Column::from((qualifier, field))), field.clone())).collect();
-        let mut exprs: Vec<Expr> = fields[..table.columns.len()].iter().enumerate().map(|(n, (expr, _))| expr.clone().alias(format!("old {n}"))).collect();
+        let mut exprs: Vec<Expr> =
+            fields[..table.columns.len()].iter().enumerate().map(|(n, (expr, _))| expr.clone().alias(format!("old {n}"))).collect();
         for (index, column) in table.columns.iter().enumerate() {
             let expr = match sources[index] {
                 Some(source) => {
@@ -118,7 +119,11 @@ fn old_columns(table: &Relation, qualifier: &Ident) -> Vec<SelectItem> {
 /// The columns that are set, with what to.
 fn assignments(update: &ast::Update) -> Result<Vec<(&Ident, &ast::Expr)>> {
     let ident = |name: &'_ ObjectName| -> Result<Ident> {
-        name.0.last().and_then(|part| part.as_ident()).cloned().ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, format!("{name} is not the name of a column")))
+        name.0
+            .last()
+            .and_then(|part| part.as_ident())
+            .cloned()
+            .ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, format!("{name} is not the name of a column")))
     };
     let mut found = Vec::new();
     for assignment in &update.assignments {
@@ -137,7 +142,9 @@ fn assignments(update: &ast::Update) -> Result<Vec<(&Ident, &ast::Expr)>> {
                 return Err(Error::new(SqlState::SYNTAX_ERROR, "number of columns does not match number of values"));
             }
             (AssignmentTarget::Tuple(_), _) => {
-                return Err(Error::unsupported("UPDATE ... SET (columns) = a query is not supported yet").with_hint("Set each column by itself."));
+                return Err(
+                    Error::unsupported("UPDATE ... SET (columns) = a query is not supported yet").with_hint("Set each column by itself.")
+                );
             }
         }
     }
@@ -165,8 +172,11 @@ fn matches_of(table: &Relation, others: &[TableWithJoins]) -> Result<Matches> {
     match (others.is_empty(), table.key()) {
         (true, _) => Ok(Matches::Once),
         (false, Some(_)) => Ok(Matches::First),
-        (false, None) => Err(Error::unsupported(format!("table \"{}\" has no primary key, so its rows cannot be matched with another relation's", table.name))
-            .with_hint("Use WHERE ... IN (SELECT ...), or declare a PRIMARY KEY.")),
+        (false, None) => Err(Error::unsupported(format!(
+            "table \"{}\" has no primary key, so its rows cannot be matched with another relation's",
+            table.name
+        ))
+        .with_hint("Use WHERE ... IN (SELECT ...), or declare a PRIMARY KEY.")),
     }
 }
 

@@ -144,7 +144,7 @@ impl Context {
         }
         let mut planned = self.constant(expr, &fields)?;
         let inferred = untyped(&planned)?;
-        for (index, field) in inferred {
+        for (index, field) in inferred.into_iter().filter(|(index, _)| types[*index].is_none()).collect::<Vec<_>>() {
             let ty = field.map_or(PgType::Text, |field| parameter::type_of(&field));
             fields[index] = Some(Arc::new(ty.field(format!("${}", index + 1))));
             types[index] = Some(ty);
@@ -254,10 +254,18 @@ impl Context {
         sql: &str,
         parameter_types: &[Option<PgType>],
     ) -> Result<InsertPlan> {
-        let read = match plain_values(query) {
-            Some(rows) => self.plan_query(&rows_as_selects(rows), sql, parameter_types)?,
-            None => self.plan_query(query, sql, parameter_types)?,
-        };
+        let rows = plain_values(query).map(rows_as_selects);
+        let query = rows.as_ref().unwrap_or(query);
+        let mut types = parameter_types.to_vec();
+        lone_parameters(&query.body, &mut |position, index| {
+            if types.len() <= index {
+                types.resize(index + 1, None);
+            }
+            if let Some(column) = columns.get(position) {
+                types[index].get_or_insert_with(|| table.columns[*column].ty.clone());
+            }
+        });
+        let read = self.plan_query(query, sql, &types)?;
         let width = read.plan.schema().fields().len();
         check_counts(width, columns, insert, self, sql)?;
         let untyped = untyped_columns(&read.plan);
@@ -278,7 +286,7 @@ impl Context {
         let plan = plan.map_err(|error| self.error(error, sql))?;
         let query = QueryPlan { plan, schema: table.schema(), ..read };
         let (parameters, relations) = (query.parameters.clone(), query.relations.clone());
-        Ok(InsertPlan { target: table.id, parameters, relations, table, rows: NewRows::Query(query) })
+        Ok(InsertPlan { target: table.id, parameters, relations, table, rows: NewRows::Query(Box::new(query)) })
     }
 }
 
@@ -288,6 +296,28 @@ fn plain_values(query: &ast::Query) -> Option<&[ast::Parens<Vec<ast::Expr>>]> {
     match query.body.as_ref() {
         SetExpr::Values(values) if plain => Some(&values.rows),
         _ => None,
+    }
+}
+
+/// Calls `note` with the position and the number of each item of the SELECT lists that is a parameter alone: it has the type
+/// of the column that it goes to.
+fn lone_parameters(body: &SetExpr, note: &mut impl FnMut(usize, usize)) {
+    match body {
+        SetExpr::Select(select) => {
+            for (position, item) in select.projection.iter().enumerate() {
+                if let ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } = item
+                    && let Some(index) = parameter::index(expr)
+                {
+                    note(position, index);
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            lone_parameters(left, note);
+            lone_parameters(right, note);
+        }
+        SetExpr::Query(query) => lone_parameters(&query.body, note),
+        _ => {}
     }
 }
 
@@ -319,7 +349,10 @@ fn check_width(rows: &[ast::Parens<Vec<ast::Expr>>], columns: &[usize], insert: 
 fn check_counts(width: usize, columns: &[usize], insert: &ast::Insert, context: &Context, sql: &str) -> Result<()> {
     let wrong = |message: &str, span| Err(context.error(at(Error::new(SqlState::SYNTAX_ERROR, message), span), sql));
     if width > columns.len() {
-        return wrong("INSERT has more expressions than target columns", insert.source.as_ref().map_or_else(Span::empty, |source| source.span()));
+        return wrong(
+            "INSERT has more expressions than target columns",
+            insert.source.as_ref().map_or_else(Span::empty, |source| source.span()),
+        );
     }
     if width < columns.len() && !insert.columns.is_empty() {
         return wrong("INSERT has more target columns than expressions", insert.columns[width].span());
@@ -331,7 +364,9 @@ fn check_counts(width: usize, columns: &[usize], insert: &ast::Insert, context: 
 fn literal(expr: &ast::Expr, column: &ColumnDef) -> Result<Option<Cell>> {
     let text = |text: &str| parse::value(text, &column.ty, &column.data_type);
     let value = match expr {
-        ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => return Ok(Some(Cell::Default)),
+        ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+            return Ok(Some(Cell::Default));
+        }
         ast::Expr::Value(value) => match &value.value {
             Value::Null => ScalarValue::try_from(&column.data_type).map_err(|error| Error::internal(error.to_string()))?,
             Value::SingleQuotedString(string) => text(string)?,
@@ -368,9 +403,9 @@ fn number_literal(number: &str, negative: bool, column: &ColumnDef) -> Result<Op
     let whole = number.bytes().all(|byte| byte.is_ascii_digit());
     let signed = if negative { format!("-{number}") } else { number.to_string() };
     match &column.data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 if whole => {
-            parse::value(&signed, &column.ty, &column.data_type).map(Some).map_err(|_| crate::function::arithmetic::out_of_range(&column.data_type))
-        }
+        DataType::Int16 | DataType::Int32 | DataType::Int64 if whole => parse::value(&signed, &column.ty, &column.data_type)
+            .map(Some)
+            .map_err(|_| crate::function::arithmetic::out_of_range(&column.data_type)),
         DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => parse::value(&signed, &column.ty, &column.data_type).map(Some),
         _ => Ok(None),
     }

@@ -76,7 +76,11 @@ fn bad_input(scope: Scope<'_>, value: &str, target: &str) -> Error {
             if numbers && count >= 2 && ty != "interval" {
                 Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{value}\""))
             } else {
-                let ty = if ty.starts_with("timestamp w") { ty.split(" without").next().unwrap_or(&ty) } else { ty.trim_end_matches(" without time zone") };
+                let ty = if ty.starts_with("timestamp w") {
+                    ty.split(" without").next().unwrap_or(&ty)
+                } else {
+                    ty.trim_end_matches(" without time zone")
+                };
                 Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {ty}: \"{value}\""))
             }
         }

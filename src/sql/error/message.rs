@@ -29,7 +29,13 @@ pub(super) fn known(scope: Scope<'_>, text: &str) -> Option<Error> {
 
 /// Without the prefix that DataFusion's kinds of errors put before their sentences.
 fn plain(text: &str) -> &str {
-    let prefixes = ["Error during planning: ", "Execution error: ", "This feature is not implemented: ", "Internal error: ", "type_coercion\ncaused by\n"];
+    let prefixes = [
+        "Error during planning: ",
+        "Execution error: ",
+        "This feature is not implemented: ",
+        "Internal error: ",
+        "type_coercion\ncaused by\n",
+    ];
     prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)).map_or(text, plain)
 }
 
@@ -43,7 +49,9 @@ pub(super) fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'
 pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => format!("{}{}", first.to_lowercase(), chars.as_str()),
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            format!("{}{}", first.to_lowercase(), chars.as_str())
+        }
         _ => text.to_string(),
     }
 }
@@ -86,7 +94,9 @@ fn names(scope: Scope<'_>, text: &str) -> Option<Error> {
         let error = Error::new(SqlState("42712"), format!("WITH query name \"{name}\" specified more than once"));
         return Some(scope.placed(error, scope.locate.last_word(name)));
     }
-    for (before, after) in [("Placeholder '", "' was not provided"), ("Unknown placeholder: ", ""), ("No value found for placeholder with name ", "")] {
+    for (before, after) in
+        [("Placeholder '", "' was not provided"), ("Unknown placeholder: ", ""), ("No value found for placeholder with name ", "")]
+    {
         if let Some(name) = between(text, before, after) {
             return Some(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {}", name.trim_end_matches('.'))));
         }
@@ -99,8 +109,30 @@ fn no_type(scope: Scope<'_>, name: &str) -> Error {
     let position = scope.locate.word(&word);
     // What Postgres has and Weir does not is another matter than what nobody has.
     const POSTGRES: [&str; 24] = [
-        "money", "bit", "bit varying", "varbit", "xml", "inet", "cidr", "macaddr", "macaddr8", "point", "line", "lseg", "box", "path", "polygon",
-        "circle", "tsvector", "tsquery", "hstore", "int4range", "numrange", "tsrange", "time with time zone", "timetz",
+        "money",
+        "bit",
+        "bit varying",
+        "varbit",
+        "xml",
+        "inet",
+        "cidr",
+        "macaddr",
+        "macaddr8",
+        "point",
+        "line",
+        "lseg",
+        "box",
+        "path",
+        "polygon",
+        "circle",
+        "tsvector",
+        "tsquery",
+        "hstore",
+        "int4range",
+        "numrange",
+        "tsrange",
+        "time with time zone",
+        "timetz",
     ];
     if POSTGRES.contains(&word.as_str()) {
         return scope.placed(Error::unsupported(format!("type {word} is not supported yet")), position);
@@ -222,7 +254,9 @@ fn functions(scope: Scope<'_>, text: &str) -> Option<Error> {
         let message = format!("column notation applied to type {}, which is not a composite type", types::spelling(ty));
         return Some(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
     }
-    if let Some(unit) = between(text, "Unsupported date_trunc granularity: '", "'").or_else(|| between(text, "Date part '", "' not supported")) {
+    if let Some(unit) =
+        between(text, "Unsupported date_trunc granularity: '", "'").or_else(|| between(text, "Date part '", "' not supported"))
+    {
         let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unit \"{unit}\" not recognized"))
             .with_hint("Units are microseconds, milliseconds, second, minute, hour, day, week, month, quarter and year.");
         return Some(scope.placed(error, scope.locate.string(unit).or_else(|| scope.locate.word(unit))));
@@ -238,7 +272,8 @@ fn grouping(scope: Scope<'_>, text: &str) -> Option<Error> {
         return Some(not_grouped(scope, column));
     } else if text.starts_with("Aggregate functions are not allowed in the WHERE clause") {
         return Some(
-            Error::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE").with_hint("Write the condition in HAVING."),
+            Error::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE")
+                .with_hint("Write the condition in HAVING."),
         );
     } else if text.starts_with("Aggregate function calls cannot be nested") {
         "aggregate function calls cannot be nested"
@@ -299,10 +334,14 @@ fn shapes(scope: Scope<'_>, text: &str) -> Option<Error> {
         let first = |list: &str| types::spelling(types::split(list, ',').first().unwrap_or(&"Null"));
         return error(SqlState::DATATYPE_MISMATCH, format!("CASE types {} and {} cannot be matched", first(left), first(right)));
     }
-    if text.starts_with("Too many columns! The subquery should only return one column") || text.starts_with("subquery must return exactly one column") {
+    if text.starts_with("Too many columns! The subquery should only return one column")
+        || text.starts_with("subquery must return exactly one column")
+    {
         return error(SqlState::SYNTAX_ERROR, "subquery must return only one column".to_string());
     }
-    if let Some(name) = between(text, "require unique expression names but the expression \"", "\"").and_then(|first| first.rsplit(" AS ").next()) {
+    if let Some(name) =
+        between(text, "require unique expression names but the expression \"", "\"").and_then(|first| first.rsplit(" AS ").next())
+    {
         let name = name.rsplit('.').next().unwrap_or(name);
         return Some(
             Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
@@ -327,7 +366,10 @@ fn shapes(scope: Scope<'_>, text: &str) -> Option<Error> {
             return error(SqlState(sqlstate), format!("{clause} must not be negative"));
         }
         if let Some(ty) = between(text, &format!("Expected {clause} to be an integer or null, but got "), "") {
-            return error(SqlState::DATATYPE_MISMATCH, format!("argument of {clause} must be type bigint, not type {}", types::spelling(ty)));
+            return error(
+                SqlState::DATATYPE_MISMATCH,
+                format!("argument of {clause} must be type bigint, not type {}", types::spelling(ty)),
+            );
         }
     }
     if let Some(rest) = between(text, "Cannot automatically convert ", "")

@@ -215,7 +215,7 @@ impl Arithmetic {
                 }
                 self.kernel(left, right).map_err(failed)
             }
-            _ => time::compute(self.operator, left, right, result).map_err(failed),
+            _ => time::compute(self.operator, left, right).map_err(failed),
         }
     }
 

@@ -85,14 +85,18 @@ impl PgCast {
                 };
                 arrow(&whole, to).map_err(|_| out_of_range(to))
             }
-            (from_type, DataType::Decimal128(precision, scale)) if from_type.is_numeric() => arrow(values, to).map_err(|error| match error {
-                ArrowError::InvalidArgumentError(_) | ArrowError::CastError(_) | ArrowError::ArithmeticOverflow(_) => {
-                    let whole = *precision as i8 - *scale;
-                    let detail = format!("A field with precision {precision}, scale {scale} must round to an absolute value less than 10^{whole}.");
-                    Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").with_detail(detail)
-                }
-                other => Error::from(other),
-            }),
+            (from_type, DataType::Decimal128(precision, scale)) if from_type.is_numeric() => {
+                arrow(values, to).map_err(|error| match error {
+                    ArrowError::InvalidArgumentError(_) | ArrowError::CastError(_) | ArrowError::ArithmeticOverflow(_) => {
+                        let whole = *precision as i8 - *scale;
+                        let detail = format!(
+                            "A field with precision {precision}, scale {scale} must round to an absolute value less than 10^{whole}."
+                        );
+                        Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow").with_detail(detail)
+                    }
+                    other => Error::from(other),
+                })
+            }
             (_, to) => Ok(arrow(values, to)?),
         }
     }
@@ -127,7 +131,8 @@ impl PgCast {
                 None => Ok(text.to_string()),
             }
         };
-        let fitted = texts.as_string::<i32>().iter().map(|text| text.map(fit).transpose()).collect::<weir_common::error::Result<StringArray>>()?;
+        let fitted =
+            texts.as_string::<i32>().iter().map(|text| text.map(fit).transpose()).collect::<weir_common::error::Result<StringArray>>()?;
         Ok(Arc::new(fitted))
     }
 }

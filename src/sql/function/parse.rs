@@ -120,8 +120,8 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
     let places = fraction.len() as i64 - exponent;
     let kept = digits.len() as i64 - (places - scale as i64);
     let mut value: i128 = 0;
-    for index in 0..kept.clamp(0, digits.len() as i64) as usize {
-        value = value.checked_mul(10).and_then(|value| value.checked_add((digits[index] - b'0') as i128)).ok_or_else(overflow)?;
+    for digit in &digits[..kept.clamp(0, digits.len() as i64) as usize] {
+        value = value.checked_mul(10).and_then(|value| value.checked_add((digit - b'0') as i128)).ok_or_else(overflow)?;
     }
     for _ in digits.len() as i64..kept {
         if value == 0 {
@@ -133,7 +133,10 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
         value += 1;
     }
     if value >= 10i128.pow(precision as u32) {
-        let detail = format!("A field with precision {precision}, scale {scale} must round to an absolute value less than 10^{}.", precision as i8 - scale);
+        let detail = format!(
+            "A field with precision {precision}, scale {scale} must round to an absolute value less than 10^{}.",
+            precision as i8 - scale
+        );
         return Err(overflow().with_detail(detail));
     }
     Ok(if negative { -value } else { value })
@@ -161,7 +164,9 @@ fn date_days(text: &str) -> Option<i64> {
     let mut parts = text.splitn(3, '-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let number = |text: &str, most: usize| {
-        (!text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<i64>().ok()).flatten()
+        (!text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| text.parse::<i64>().ok())
+            .flatten()
     };
     let (year, month, day) = (number(year, 6)?, number(month, 2)?, number(day, 2)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -180,7 +185,8 @@ fn time(text: &str) -> Option<i64> {
     let mut parts = text.split(':');
     let (hour, minute) = (parts.next()?, parts.next()?);
     let (second, fraction) = parts.next().map_or(("0", ""), |part| part.split_once('.').unwrap_or((part, "")));
-    let number = |text: &str| (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<i64>().ok()).flatten();
+    let number =
+        |text: &str| (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<i64>().ok()).flatten();
     let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
     if parts.next().is_some() || hour > 24 || minute > 59 || second > 60 || (hour == 24 && minute + second > 0) {
         return None;

@@ -41,11 +41,21 @@ pub(crate) fn to_text(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         }
         DataType::Time64(_) => each(&|row| time(values.as_primitive::<Time64MicrosecondType>().value(row))),
         DataType::Interval(_) => each(&|row| interval(values.as_primitive::<IntervalMonthDayNanoType>().value(row))),
-        DataType::FixedSizeBinary(16) if PgType::of_field(field) == PgType::Uuid => each(&|row| uuid(values.as_fixed_size_binary().value(row))),
+        DataType::FixedSizeBinary(16) if PgType::of_field(field) == PgType::Uuid => {
+            each(&|row| uuid(values.as_fixed_size_binary().value(row)))
+        }
         DataType::FixedSizeBinary(_) => each(&|row| bytea(values.as_fixed_size_binary().value(row))),
         DataType::Binary => each(&|row| bytea(values.as_binary::<i32>().value(row))),
         DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 => {
             cast_with_options(&values, &DataType::Utf8, &CastOptions { safe: false, ..Default::default() })?
+        }
+        DataType::List(element) => {
+            let lists = values.as_list::<i32>();
+            let texts = (0..rows).map(|row| match lists.is_valid(row) {
+                true => array(&lists.value(row), element).map(Some),
+                false => Ok(None),
+            });
+            Arc::new(texts.collect::<Result<StringArray>>()?)
         }
         _ => {
             let ty = PgType::of_field(field).spelling();
@@ -126,6 +136,24 @@ pub(crate) fn interval(value: IntervalMonthDayNano) -> String {
         let _ = write!(text, "{space}{sign}{}", time(micros.abs()));
     }
     text
+}
+
+/// `{1,2,NULL}`, with quotes where an element needs them.
+fn array(values: &ArrayRef, element: &Field) -> Result<String> {
+    let nested = matches!(values.data_type(), DataType::List(_));
+    let texts = to_text(values, element)?;
+    let one = |text: Option<&str>| match text {
+        None => "NULL".to_string(),
+        Some(text) if nested => text.to_string(),
+        Some(text) => {
+            let special = |c: char| c.is_whitespace() || "{},\"\\".contains(c);
+            match text.is_empty() || text.eq_ignore_ascii_case("null") || text.contains(special) {
+                true => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+                false => text.to_string(),
+            }
+        }
+    };
+    Ok(format!("{{{}}}", texts.as_string::<i32>().iter().map(one).collect::<Vec<_>>().join(",")))
 }
 
 fn uuid(bytes: &[u8]) -> String {

@@ -6,9 +6,12 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use weir_common::error::Error;
 use weir_common::plan::window_start;
 
+use crate::context::external;
 use crate::function::calendar::{month_of, month_start};
 
 /// A tumbling window's start or end: `weir_window_start(ts, micros, months, offset)`.
@@ -95,7 +98,8 @@ impl ScalarUDFImpl for WindowEdge {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [time, ColumnarValue::Scalar(micros), ColumnarValue::Scalar(months), ColumnarValue::Scalar(offset)] = args.args.as_slice() else {
+        let [time, ColumnarValue::Scalar(micros), ColumnarValue::Scalar(months), ColumnarValue::Scalar(offset)] = args.args.as_slice()
+        else {
             return internal_err!("{} takes a column and three constants", self.name);
         };
         let Some(window) = Window::of([micros, months, offset]) else {
@@ -150,5 +154,44 @@ impl ScalarUDFImpl for HasEventTime {
                 Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(valid, None))))
             }
         }
+    }
+}
+
+/// `tumble(ts, size)` and its like outside of FROM: refused with what to write instead.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OutsideFrom {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl OutsideFrom {
+    /// One for each window function.
+    pub(crate) fn all() -> [OutsideFrom; 4] {
+        ["tumble", "hop", "session", "cumulate"].map(|name| OutsideFrom { name, signature: Signature::variadic_any(Volatility::Immutable) })
+    }
+
+    fn refused(&self) -> DataFusionError {
+        let name = self.name.to_uppercase();
+        let error = Error::unsupported(format!("{name} is supported in FROM only"))
+            .with_hint("Write SELECT window_start, ... FROM TUMBLE(t, ts, INTERVAL '1 minute') GROUP BY window_start.");
+        external(error)
+    }
+}
+
+impl ScalarUDFImpl for OutsideFrom {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Err(self.refused())
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(self.refused())
     }
 }

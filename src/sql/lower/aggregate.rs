@@ -39,7 +39,8 @@ impl Lowering<'_> {
             let function = function(call)?;
             let argument = call.params.args.first().filter(|argument| !is_constant(argument));
             let input = argument.map_or(Ok(DataType::Null), |argument| argument.get_type(schema))?;
-            let argument = argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, state)?, argument))).transpose()?;
+            let argument =
+                argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, state)?, argument))).transpose()?;
             let filter = match &call.params.filter {
                 Some(filter) => Some(add(compile_as(filter, schema, state, DataType::Boolean)?, filter)),
                 None => None,
@@ -51,11 +52,8 @@ impl Lowering<'_> {
             let name = text(call);
             calls.push(AggregateCall { function, argument, filter, input, output, name });
         }
-        let fields: Vec<Field> = exprs
-            .iter()
-            .zip(&sources)
-            .map(|(expr, source)| Field::new(key_name(source), expr.data_type().clone(), true))
-            .collect();
+        let fields: Vec<Field> =
+            exprs.iter().zip(&sources).map(|(expr, source)| Field::new(key_name(source), expr.data_type().clone(), true)).collect();
         let steps = facts::steps(&sources, schema);
         let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
         let facts = facts::of_aggregate(&input.facts, keys);
@@ -98,8 +96,10 @@ pub(super) fn function(call: &Call) -> Result<AggregateFunction, DataFusionError
         "count" => Ok(AggregateFunction::Count),
         "min" => Ok(AggregateFunction::Min),
         "max" => Ok(AggregateFunction::Max),
-        other => Err(external(Error::unsupported(format!("aggregate {other} cannot be maintained in a view yet"))
-            .with_hint("count, sum, avg, min and max can be, also with FILTER (WHERE ...)."))),
+        other => Err(external(
+            Error::unsupported(format!("aggregate {other} cannot be maintained in a view yet"))
+                .with_hint("count, sum, avg, min and max can be, also with FILTER (WHERE ...)."),
+        )),
     }
 }
 

@@ -32,11 +32,7 @@ fn pick(facts: &Facts, to: &dyn Fn(usize) -> Option<usize>) -> Facts {
     Facts {
         append_only: facts.append_only,
         key: facts.key.as_ref().and_then(|key| key.iter().map(|column| to(*column)).collect()),
-        event_times: facts
-            .event_times
-            .iter()
-            .filter_map(|time| Some(EventTime { column: to(time.column)?, ..time.clone() }))
-            .collect(),
+        event_times: facts.event_times.iter().filter_map(|time| Some(EventTime { column: to(time.column)?, ..time.clone() })).collect(),
         closes: facts.closes.as_ref().and_then(|closes| Some(Closing { column: to(closes.column)?, ..closes.clone() })),
     }
 }
@@ -67,7 +63,13 @@ pub(super) fn of_union(inputs: &[Node]) -> Facts {
     Facts {
         append_only: inputs.iter().all(|input| input.facts.append_only),
         key: None,
-        event_times: first.facts.event_times.iter().filter(|time| rest.iter().all(|input| input.facts.event_times.contains(time))).cloned().collect(),
+        event_times: first
+            .facts
+            .event_times
+            .iter()
+            .filter(|time| rest.iter().all(|input| input.facts.event_times.contains(time)))
+            .cloned()
+            .collect(),
         closes: None,
     }
 }

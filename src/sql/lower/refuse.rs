@@ -31,7 +31,8 @@ pub(super) fn check(plan: &LogicalPlan, query: &ast::Query) -> Result<(), DataFu
         Ok(TreeNodeRecursion::Continue)
     })?;
     if !reads {
-        let error = Error::unsupported("a materialized view must read a table, a source or a view").with_hint("Use CREATE VIEW for a constant query.");
+        let error = Error::unsupported("a materialized view must read a table, a source or a view")
+            .with_hint("Use CREATE VIEW for a constant query.");
         return Err(external(error));
     }
     Ok(())
@@ -52,16 +53,23 @@ fn is_refused(node: &LogicalPlan) -> bool {
 
 /// Why a step is refused.
 pub(super) fn node(node: &LogicalPlan) -> Error {
-    let yet = |what: &str, hint: &str| Error::unsupported(format!("{what} cannot be maintained in a materialized view yet")).with_hint(hint);
+    let yet =
+        |what: &str, hint: &str| Error::unsupported(format!("{what} cannot be maintained in a materialized view yet")).with_hint(hint);
     match node {
         LogicalPlan::Distinct(Distinct::All(input)) if matches!(input.as_ref(), LogicalPlan::Union(_)) => {
             yet("UNION without ALL", "Write UNION ALL, and GROUP BY all columns above it if rows must be distinct.")
         }
         LogicalPlan::Distinct(Distinct::All(_)) => yet("SELECT DISTINCT", "Write GROUP BY with the same columns."),
-        LogicalPlan::Distinct(Distinct::On(_)) => yet("DISTINCT ON", "Use max or min with GROUP BY, or select the rows when reading the view."),
+        LogicalPlan::Distinct(Distinct::On(_)) => {
+            yet("DISTINCT ON", "Use max or min with GROUP BY, or select the rows when reading the view.")
+        }
         LogicalPlan::Join(_) => yet("a join", "Make a view of each side, and join them when reading: SELECT ... FROM a JOIN b ..."),
-        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => yet("LIMIT", "Leave it out of the view, and put ORDER BY and LIMIT into the SELECT that reads it."),
-        LogicalPlan::Window(_) => yet("a window function (OVER)", "Use GROUP BY with TUMBLE, or the window function in the SELECT that reads the view."),
+        LogicalPlan::Limit(_) | LogicalPlan::Sort(_) => {
+            yet("LIMIT", "Leave it out of the view, and put ORDER BY and LIMIT into the SELECT that reads it.")
+        }
+        LogicalPlan::Window(_) => {
+            yet("a window function (OVER)", "Use GROUP BY with TUMBLE, or the window function in the SELECT that reads the view.")
+        }
         LogicalPlan::Aggregate(_) => yet("GROUPING SETS, CUBE or ROLLUP", "Write one GROUP BY for each set, joined by UNION ALL."),
         LogicalPlan::Subquery(_) => yet("a subquery in an expression", "Make it a view of its own, and combine the two when reading."),
         LogicalPlan::Values(_) => yet("VALUES", "Put the rows into a table."),
@@ -81,8 +89,9 @@ fn refused_expr(expr: &Expr) -> Option<(Option<String>, Error)> {
                 Volatility::Immutable => return None,
                 Volatility::Stable => Error::unsupported(format!("{name}() cannot be used in a materialized view yet"))
                     .with_hint("Its value changes without any row changing; use it in the SELECT that reads the view."),
-                Volatility::Volatile => Error::unsupported(format!("{name}() cannot be used in a materialized view"))
-                    .with_hint("It gives another value each time, so a row could not be taken back; compute it before the row is inserted."),
+                Volatility::Volatile => Error::unsupported(format!("{name}() cannot be used in a materialized view")).with_hint(
+                    "It gives another value each time, so a row could not be taken back; compute it before the row is inserted.",
+                ),
             };
             Some((Some(name), error))
         }

@@ -96,7 +96,8 @@ fn no_returning(piece: &Piece<'_>) -> Error {
 }
 
 fn foreign(command: &str, form: &str) -> Error {
-    Error::new(SqlState::SYNTAX_ERROR, format!("{command} has a clause that Postgres does not know")).with_hint(format!("The form is {form}."))
+    Error::new(SqlState::SYNTAX_ERROR, format!("{command} has a clause that Postgres does not know"))
+        .with_hint(format!("The form is {form}."))
 }
 
 /// Refuses a clause, at its first word outside parentheses.

@@ -21,16 +21,20 @@ impl VisitorMut for Check {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         if let Some(lock) = query.locks.first() {
-            return refuse(format!("SELECT FOR {}", lock.lock_type), "Concurrent updates of a row are serialized without it; leave the clause out.");
+            return refuse(
+                format!("SELECT FOR {}", lock.lock_type),
+                "Concurrent updates of a row are serialized without it; leave the clause out.",
+            );
         }
         if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() {
             return refuse("this clause after a query", "Weir follows Postgres here.");
         }
         fetch_as_limit(query)?;
         match &*query.body {
-            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-                refuse("INSERT, UPDATE or DELETE inside WITH", "Write INSERT INTO t WITH ... SELECT ..., or use two statements in a transaction.")
-            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => refuse(
+                "INSERT, UPDATE or DELETE inside WITH",
+                "Write INSERT INTO t WITH ... SELECT ..., or use two statements in a transaction.",
+            ),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -60,7 +60,9 @@ fn table_constraint(cursor: &mut Cursor<'_>, relation: &str, name: Option<Ident>
     let position = cursor.position();
     if cursor.eat("PRIMARY KEY") {
         if cursor.at("USING") {
-            return Err(cursor.unsupported(position, "PRIMARY KEY USING INDEX is not supported yet").with_hint("Name the columns: PRIMARY KEY (id)."));
+            return Err(cursor
+                .unsupported(position, "PRIMARY KEY USING INDEX is not supported yet")
+                .with_hint("Name the columns: PRIMARY KEY (id)."));
         }
         if cursor.peek().token != Token::LParen {
             return Err(cursor.unexpected());
@@ -104,7 +106,10 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
             Some(ColumnOption::Null) => null = true,
             Some(ColumnOption::Default(expr)) => {
                 if column.default.replace(expr).is_some() {
-                    return Err(syntax(format!("multiple default values specified for column \"{folded}\" of table \"{relation}\""), position));
+                    return Err(syntax(
+                        format!("multiple default values specified for column \"{folded}\" of table \"{relation}\""),
+                        position,
+                    ));
                 }
             }
             Some(ColumnOption::PrimaryKey(key)) => {
@@ -117,7 +122,10 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
             Some(_) => return Err(cursor.unsupported(position, format!("column option {word} is not supported yet"))),
         }
         if null && (column.not_null || column.primary_key) {
-            return Err(syntax(format!("conflicting NULL/NOT NULL declarations for column \"{folded}\" of table \"{relation}\""), position));
+            return Err(syntax(
+                format!("conflicting NULL/NOT NULL declarations for column \"{folded}\" of table \"{relation}\""),
+                position,
+            ));
         }
     }
     Ok(column)
@@ -138,7 +146,9 @@ fn characteristics(cursor: &mut Cursor<'_>) -> Result<()> {
 }
 
 fn no_deferrable(cursor: &Cursor<'_>, position: usize) -> Error {
-    cursor.unsupported(position, "DEFERRABLE constraints are not supported yet").with_hint("A key is checked at commit; leave the words out.")
+    cursor
+        .unsupported(position, "DEFERRABLE constraints are not supported yet")
+        .with_hint("A key is checked at commit; leave the words out.")
 }
 
 fn set_primary_key(all: &mut Columns, relation: &str, columns: Vec<Ident>, name: Option<Ident>, position: usize) -> Result<()> {

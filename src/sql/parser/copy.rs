@@ -142,9 +142,9 @@ impl Given {
                     _ => Err(no_freeze(cursor, position)),
                 }
             }
-            "default" | "on_error" | "log_verbosity" | "reject_limit" => {
-                Err(cursor.unsupported(position, format!("COPY option {} is not supported yet", name.to_uppercase())).with_hint("Leave it out."))
-            }
+            "default" | "on_error" | "log_verbosity" | "reject_limit" => Err(cursor
+                .unsupported(position, format!("COPY option {} is not supported yet", name.to_uppercase()))
+                .with_hint("Leave it out.")),
             _ => {
                 let error = syntax(format!("option \"{name}\" not recognized"), position);
                 Err(match nearest(&name, OPTIONS.iter().copied()) {

@@ -157,9 +157,10 @@ impl<'a> Cursor<'a> {
     /// A string literal.
     pub(super) fn string(&mut self) -> Result<String> {
         match &self.peek().token {
-            Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) | Token::UnicodeStringLiteral(_) => {
-                self.run(|parser| parser.parse_literal_string())
-            }
+            Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::UnicodeStringLiteral(_) => self.run(|parser| parser.parse_literal_string()),
             _ => Err(self.unexpected()),
         }
     }
@@ -206,7 +207,10 @@ impl<'a> Cursor<'a> {
 
     /// The token at a location that sqlparser named.
     pub(super) fn token_at(&self, location: Location) -> Option<&TokenWithSpan> {
-        (0..).map(|index| self.parser.token_at(index)).take_while(|token| token.token != Token::EOF).find(|token| token.span.start == location)
+        (0..)
+            .map(|index| self.parser.token_at(index))
+            .take_while(|token| token.token != Token::EOF)
+            .find(|token| token.span.start == location)
     }
 
     /// The words before a token, last first.
@@ -215,10 +219,12 @@ impl<'a> Cursor<'a> {
             let token = self.parser.token_at(*index);
             token.token != Token::EOF && (location.line == 0 || token.span.start < location)
         });
-        index.last().into_iter().flat_map(|last| (0..=last).rev()).map(|index| &self.parser.token_at(index).token).map(|token| match token {
-            Token::Word(word) if word.quote_style.is_none() => word.value.as_str(),
-            _ => "",
-        })
+        index.last().into_iter().flat_map(|last| (0..=last).rev()).map(|index| &self.parser.token_at(index).token).map(
+            |token| match token {
+                Token::Word(word) if word.quote_style.is_none() => word.value.as_str(),
+                _ => "",
+            },
+        )
     }
 
     /// What Weir does not do, at a position.

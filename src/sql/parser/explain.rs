@@ -15,12 +15,20 @@ const OPTIONS: &[&str] =
 pub(super) fn explain(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Statement> {
     cursor.expect("EXPLAIN")?;
     if cursor.at("WATERMARK") {
-        return Ok(unsupported::unsupported("EXPLAIN WATERMARK".to_string(), "SELECT * FROM weir.watermarks shows where it stands.", cursor));
+        return Ok(unsupported::unsupported(
+            "EXPLAIN WATERMARK".to_string(),
+            "SELECT * FROM weir.watermarks shows where it stands.",
+            cursor,
+        ));
     }
     let (mut analyze, mut verbose) = (false, false);
     // A parenthesis may open a query as well as options; no option is called SELECT.
     let query = matches!(cursor.peek_nth(1), Token::LParen) || cursor::is_word(cursor.peek_nth(1), "SELECT");
-    if cursor.peek().token == Token::LParen && !query && !cursor::is_word(cursor.peek_nth(1), "WITH") && !cursor::is_word(cursor.peek_nth(1), "VALUES") {
+    if cursor.peek().token == Token::LParen
+        && !query
+        && !cursor::is_word(cursor.peek_nth(1), "WITH")
+        && !cursor::is_word(cursor.peek_nth(1), "VALUES")
+    {
         cursor.expect_token(&Token::LParen)?;
         cursor.list(|cursor| option(cursor, &mut analyze, &mut verbose))?;
         cursor.expect_token(&Token::RParen)?;

@@ -12,7 +12,16 @@ pub(super) fn misplaced(tokens: &[TokenWithSpan]) -> Option<usize> {
 fn wants_operand(token: &Token) -> bool {
     use Keyword::*;
     match token {
-        Token::Comma | Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq | Token::Plus | Token::Minus | Token::Div => true,
+        Token::Comma
+        | Token::Eq
+        | Token::Neq
+        | Token::Lt
+        | Token::Gt
+        | Token::LtEq
+        | Token::GtEq
+        | Token::Plus
+        | Token::Minus
+        | Token::Div => true,
         Token::Word(word) if word.quote_style.is_none() => matches!(word.keyword, FROM | JOIN | WHERE | AND | OR | ON | BY | HAVING | INTO),
         _ => false,
     }
@@ -25,6 +34,23 @@ fn is_reserved(token: &Token) -> bool {
     word.quote_style.is_none()
         && matches!(
             word.keyword,
-            FROM | WHERE | GROUP | ORDER | HAVING | LIMIT | OFFSET | UNION | EXCEPT | INTERSECT | JOIN | ON | AS | THEN | WHEN | END | AND | OR | INTO
+            FROM | WHERE
+                | GROUP
+                | ORDER
+                | HAVING
+                | LIMIT
+                | OFFSET
+                | UNION
+                | EXCEPT
+                | INTERSECT
+                | JOIN
+                | ON
+                | AS
+                | THEN
+                | WHEN
+                | END
+                | AND
+                | OR
+                | INTO
         )
 }

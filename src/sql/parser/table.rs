@@ -17,22 +17,17 @@ pub(super) fn create(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<State
     if cursor.at_one_of(&["OF", "PARTITION OF"]).is_some() {
         return Err(refuse_tail(cursor).unwrap_or_else(|| cursor.unexpected()));
     }
-    let mut table = CreateTable {
-        name,
-        if_not_exists,
-        columns: Vec::new(),
-        primary_key: None,
-        primary_key_name: None,
-        watermark: None,
-        query: None,
-    };
+    let mut table =
+        CreateTable { name, if_not_exists, columns: Vec::new(), primary_key: None, primary_key_name: None, watermark: None, query: None };
     let mut names = Vec::new();
     let mut declared = false;
     if at_name_list(cursor) {
         names = cursor.optional_idents()?;
     } else if cursor.peek().token == Token::LParen {
         if *cursor.peek_nth(1) == Token::RParen {
-            return Err(cursor.unsupported(cursor.position(), "tables without columns are not supported yet").with_hint("Declare a column."));
+            return Err(cursor
+                .unsupported(cursor.position(), "tables without columns are not supported yet")
+                .with_hint("Declare a column."));
         }
         declared = true;
         let relation = table.name.to_string();
@@ -63,7 +58,9 @@ fn at_name_list(cursor: &Cursor<'_>) -> bool {
         && {
             // `(a, b int)` is a declaration that lacks a type: the column parser says so.
             let mut n = 1;
-            while matches!(cursor.peek_nth(n), Token::Word(_) | Token::Comma) && matches!(cursor.peek_nth(n + 1), Token::Comma | Token::Word(_)) {
+            while matches!(cursor.peek_nth(n), Token::Word(_) | Token::Comma)
+                && matches!(cursor.peek_nth(n + 1), Token::Comma | Token::Word(_))
+            {
                 if matches!((cursor.peek_nth(n), cursor.peek_nth(n + 1)), (Token::Word(_), Token::Word(_))) {
                     return false;
                 }
@@ -76,7 +73,9 @@ fn at_name_list(cursor: &Cursor<'_>) -> bool {
 fn query(cursor: &mut Cursor<'_>, piece: &Piece<'_>, columns: Vec<Ident>) -> Result<TableQuery> {
     cursor.expect("AS")?;
     if cursor.at("EXECUTE") {
-        return Err(cursor.unsupported(cursor.position(), "CREATE TABLE AS EXECUTE is not supported yet").with_hint("Write the query itself."));
+        return Err(cursor
+            .unsupported(cursor.position(), "CREATE TABLE AS EXECUTE is not supported yet")
+            .with_hint("Write the query itself."));
     }
     let first = cursor.index();
     let end = view::data_clause(piece, first)?;

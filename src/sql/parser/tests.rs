@@ -243,9 +243,9 @@ fn changes_of_rows() {
 
 #[test]
 fn create_table() {
-    let Statement::CreateTable(table) =
-        one("CREATE TABLE IF NOT EXISTS public.t (id BIGINT PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x' || 'y', \"Price\" NUMERIC(12,2) DEFAULT 0 NOT NULL)")
-    else {
+    let Statement::CreateTable(table) = one(
+        "CREATE TABLE IF NOT EXISTS public.t (id BIGINT PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x' || 'y', \"Price\" NUMERIC(12,2) DEFAULT 0 NOT NULL)",
+    ) else {
         panic!()
     };
     assert!(table.if_not_exists);
@@ -262,7 +262,8 @@ fn create_table() {
     );
     assert_eq!(table.columns[1].position, 61);
 
-    let Statement::CreateTable(table) = one("CREATE TABLE t (a int, b text, ts timestamp, CONSTRAINT pk PRIMARY KEY (b, a), WATERMARK FOR ts AS ts - INTERVAL '1 day')")
+    let Statement::CreateTable(table) =
+        one("CREATE TABLE t (a int, b text, ts timestamp, CONSTRAINT pk PRIMARY KEY (b, a), WATERMARK FOR ts AS ts - INTERVAL '1 day')")
     else {
         panic!()
     };
@@ -301,11 +302,26 @@ fn create_table_refuses_what_would_not_be_enforced() {
         ("CREATE TABLE t (a int) TABLESPACE x", "0A000", "TABLESPACE is not supported yet", "TABLESPACE"),
         ("CREATE TABLE t AS SELECT 1 WITH NO DATA", "0A000", "WITH NO DATA is not supported yet", "WITH"),
         ("CREATE TABLE t (a int, A text)", "42701", "column \"a\" specified more than once", "A text"),
-        ("CREATE TABLE t (a int PRIMARY KEY, PRIMARY KEY (a))", "42P16", "multiple primary keys for table \"t\" are not allowed", "PRIMARY KEY (a)"),
+        (
+            "CREATE TABLE t (a int PRIMARY KEY, PRIMARY KEY (a))",
+            "42P16",
+            "multiple primary keys for table \"t\" are not allowed",
+            "PRIMARY KEY (a)",
+        ),
         ("CREATE TABLE t (a int, PRIMARY KEY (b))", "42703", "column \"b\" named in key does not exist", "b)"),
         ("CREATE TABLE t (a int, PRIMARY KEY (a, a))", "42701", "column \"a\" appears twice in primary key constraint", "a))"),
-        ("CREATE TABLE t (a int DEFAULT 1 DEFAULT 2)", "42601", "multiple default values specified for column \"a\" of table \"t\"", "DEFAULT 2"),
-        ("CREATE TABLE t (a int NOT NULL NULL)", "42601", "conflicting NULL/NOT NULL declarations for column \"a\" of table \"t\"", "NULL)"),
+        (
+            "CREATE TABLE t (a int DEFAULT 1 DEFAULT 2)",
+            "42601",
+            "multiple default values specified for column \"a\" of table \"t\"",
+            "DEFAULT 2",
+        ),
+        (
+            "CREATE TABLE t (a int NOT NULL NULL)",
+            "42601",
+            "conflicting NULL/NOT NULL declarations for column \"a\" of table \"t\"",
+            "NULL)",
+        ),
         ("CREATE TABLE t (a int, b)", "42601", "syntax error at or near \")\"", ")"),
         ("CREATE TABLE t (a int) garbage", "42601", "syntax error at or near \"garbage\"", "garbage"),
         ("CREATE TABLE t", "42601", "syntax error at end of input", "$"),
@@ -359,7 +375,12 @@ fn create_source_refuses() {
         ("CREATE SOURCE s (a int PRIMARY KEY) WITH (connector = 'file')", "0A000", "PRIMARY KEY of a source is not supported yet", "a int"),
         ("CREATE SOURCE s (a int DEFAULT 1) WITH (connector = 'file')", "0A000", "DEFAULT in a source is not supported yet", "a int"),
         ("CREATE SOURCE s (a int CHECK (a > 0)) WITH (connector = 'file')", "0A000", "CHECK constraints are not supported yet", "CHECK"),
-        ("CREATE SOURCE s (a int, WATERMARK FOR b AS b) WITH (connector = 'file')", "42703", "column \"b\" named in WATERMARK FOR does not exist", "b AS"),
+        (
+            "CREATE SOURCE s (a int, WATERMARK FOR b AS b) WITH (connector = 'file')",
+            "42703",
+            "column \"b\" named in WATERMARK FOR does not exist",
+            "b AS",
+        ),
         (
             "CREATE SOURCE s (a int, WATERMARK FOR a AS a, WATERMARK FOR a AS a) WITH (c = '')",
             "42601",
@@ -407,7 +428,9 @@ fn create_materialized_view() {
         assert_eq!((view.emit, view.query.to_string().as_str()), (emit, "SELECT a FROM t"), "{clause}");
         assert!(view.if_not_exists);
     }
-    let view = materialized("CREATE MATERIALIZED VIEW v AS WITH x AS (SELECT 1 AS a) SELECT a FROM x EMIT FINAL WITH (retention = '1 day') ALLOW LATENESS INTERVAL '1' MINUTE");
+    let view = materialized(
+        "CREATE MATERIALIZED VIEW v AS WITH x AS (SELECT 1 AS a) SELECT a FROM x EMIT FINAL WITH (retention = '1 day') ALLOW LATENESS INTERVAL '1' MINUTE",
+    );
     assert_eq!((view.emit, view.options.len(), view.allow_lateness.is_some()), (Some(Emit::Final), 1, true));
     assert_eq!(materialized("CREATE MATERIALIZED VIEW v AS SELECT 1 WITH DATA").query_text, "SELECT 1");
 }
@@ -447,15 +470,30 @@ fn create_views() {
         ("CREATE VIEW v AS SELECT a FROM t EMIT FINAL", "42601", "syntax error at or near \"FINAL\"", "FINAL"),
         ("CREATE VIEW v AS SELECT a FROM t FOR UPDATE", "0A000", "SELECT FOR UPDATE is not supported yet", ""),
         ("CREATE MATERIALIZED VIEW v AS SELECT 1 WITH NO DATA", "0A000", "WITH NO DATA is not supported yet", "WITH"),
-        ("CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT CHANGES EMIT FINAL", "42601", "WITH, ALLOW LATENESS and EMIT may be given only once", "EMIT FINAL"),
+        (
+            "CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT CHANGES EMIT FINAL",
+            "42601",
+            "WITH, ALLOW LATENESS and EMIT may be given only once",
+            "EMIT FINAL",
+        ),
         ("CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT ON SUNDAY", "42601", "syntax error at or near \"SUNDAY\"", "SUNDAY"),
         ("CREATE MATERIALIZED VIEW v AS SELECT 1 EMIT WINDOW CLOSE", "42601", "syntax error at or near \"WINDOW\"", "WINDOW"),
         ("CREATE MATERIALIZED VIEW v AS SELECT 1 ALLOW LATENESS EMIT FINAL", "42601", "syntax error at or near \"FINAL\"", "FINAL"),
         ("CREATE MATERIALIZED VIEW v AS SELECT a FROM EMIT FINAL", "42601", "syntax error at or near \"EMIT\"", "EMIT"),
         ("CREATE MATERIALIZED VIEW v AS EMIT FINAL", "42601", "syntax error at or near \"EMIT\"", "EMIT"),
         ("CREATE MATERIALIZED VIEW v USING heap AS SELECT 1", "0A000", "USING is not supported yet", "USING"),
-        ("CREATE OR REPLACE MATERIALIZED VIEW IF NOT EXISTS v AS SELECT 1", "42601", "OR REPLACE and IF NOT EXISTS exclude each other", "IF"),
-        ("CREATE MATERIALIZED VIEW v WITH (a = '1') AS SELECT 1 WITH (b = '1')", "42601", "WITH, ALLOW LATENESS and EMIT may be given only once", "WITH (b"),
+        (
+            "CREATE OR REPLACE MATERIALIZED VIEW IF NOT EXISTS v AS SELECT 1",
+            "42601",
+            "OR REPLACE and IF NOT EXISTS exclude each other",
+            "IF",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW v WITH (a = '1') AS SELECT 1 WITH (b = '1')",
+            "42601",
+            "WITH, ALLOW LATENESS and EMIT may be given only once",
+            "WITH (b",
+        ),
     ]);
 }
 
@@ -571,9 +609,13 @@ fn set_show_reset() {
     assert_eq!(one("RESET ALL"), Statement::Reset(Reset::All));
     assert_eq!(one("RESET TIME ZONE"), Statement::Reset(Reset::Variable("timezone".to_string())));
     assert_eq!(one("RESET Search_Path"), Statement::Reset(Reset::Variable("search_path".to_string())));
-    for (word, discard) in
-        [("ALL", Discard::All), ("PLANS", Discard::Plans), ("SEQUENCES", Discard::Sequences), ("TEMP", Discard::Temp), ("TEMPORARY", Discard::Temp)]
-    {
+    for (word, discard) in [
+        ("ALL", Discard::All),
+        ("PLANS", Discard::Plans),
+        ("SEQUENCES", Discard::Sequences),
+        ("TEMP", Discard::Temp),
+        ("TEMPORARY", Discard::Temp),
+    ] {
         assert_eq!(one(&format!("DISCARD {word}")), Statement::Discard(discard));
     }
     refuses(&[
@@ -683,7 +725,9 @@ fn copy_in_both_spellings() {
     assert_eq!(copied("COPY t FROM STDIN USING DELIMITERS ';'").options.delimiter, b';');
     assert_eq!(copied("COPY t TO STDOUT WITH (FORMAT csv, FORCE_QUOTE *)").options.force_quote, ForceColumns::All);
     assert!(matches!(copied("COPY t FROM STDIN CSV FORCE NOT NULL a, b").options.force_not_null, ForceColumns::Columns(c) if c.len() == 2));
-    assert!(matches!(copied("COPY t FROM STDIN (FORMAT csv, FORCE_NULL (a))").options.force_null, ForceColumns::Columns(c) if c.len() == 1));
+    assert!(
+        matches!(copied("COPY t FROM STDIN (FORMAT csv, FORCE_NULL (a))").options.force_null, ForceColumns::Columns(c) if c.len() == 1)
+    );
     let copy = copied("COPY (SELECT a FROM t WHERE b = ')') TO STDOUT (FORMAT binary)");
     assert!(matches!(copy.target, CopyTarget::Query(query) if query.to_string() == "SELECT a FROM t WHERE b = ')'"));
     assert_eq!(copy.direction, CopyDirection::ToStdout);
@@ -705,7 +749,12 @@ fn copy_refuses() {
         ("COPY t FROM STDIN (DELIMITER 'a')", "22023", "COPY delimiter cannot be \"a\"", "DELIMITER"),
         ("COPY t FROM STDIN (DELIMITER E'\\n')", "22023", "COPY delimiter cannot be newline or carriage return", "DELIMITER"),
         ("COPY t FROM STDIN (NULL E'\\n')", "22023", "COPY null representation cannot use newline or carriage return", "NULL"),
-        ("COPY t FROM STDIN (DELIMITER '|', NULL 'a|b')", "0A000", "COPY delimiter character must not appear in the NULL specification", "DELIMITER"),
+        (
+            "COPY t FROM STDIN (DELIMITER '|', NULL 'a|b')",
+            "0A000",
+            "COPY delimiter character must not appear in the NULL specification",
+            "DELIMITER",
+        ),
         ("COPY t FROM STDIN (QUOTE 'x')", "0A000", "COPY quote available only in CSV mode", "QUOTE"),
         ("COPY t FROM STDIN (FORMAT csv, QUOTE ',')", "22023", "COPY delimiter and quote must be different", "QUOTE"),
         ("COPY t FROM STDIN (FORMAT csv, FORCE_QUOTE *)", "0A000", "COPY force quote only available using COPY TO", "FORCE_QUOTE"),

@@ -26,7 +26,9 @@ pub(super) fn create(cursor: &mut Cursor<'_>, piece: &Piece<'_>, or_replace: boo
     let body = body(piece, first..end)?;
     if end < piece.tokens.len() {
         let position = cursor.position_of(piece.tokens[end].span.start).unwrap_or(1);
-        return Err(cursor.unsupported(position, "WITH CHECK OPTION is not supported yet").with_hint("A view cannot be written to; leave it out."));
+        return Err(cursor
+            .unsupported(position, "WITH CHECK OPTION is not supported yet")
+            .with_hint("A view cannot be written to; leave it out."));
     }
     skip(cursor);
     let Body { query, text, offset } = body;
@@ -192,7 +194,21 @@ fn query_end(tokens: &[TokenWithSpan], first: usize) -> usize {
 fn goes_on(tokens: &[TokenWithSpan], index: usize) -> bool {
     let is = |index: usize, word: &str| cursor::is_word(&tokens[index].token, word);
     let words = [
-        "SELECT", "FROM", "JOIN", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "UNION", "EXCEPT", "INTERSECT", "AND", "OR",
+        "SELECT",
+        "FROM",
+        "JOIN",
+        "WHERE",
+        "GROUP",
+        "HAVING",
+        "ORDER",
+        "LIMIT",
+        "OFFSET",
+        "FETCH",
+        "UNION",
+        "EXCEPT",
+        "INTERSECT",
+        "AND",
+        "OR",
         "VALUES",
     ];
     // EMIT ON WINDOW CLOSE is ours.
@@ -206,7 +222,8 @@ fn at_clause(tokens: &[TokenWithSpan]) -> bool {
         // A WITH that begins a query is followed by a name.
         return tokens.get(1).is_some_and(|token| token.token == Token::LParen) || word(1, "DATA") || (word(1, "NO") && word(2, "DATA"));
     }
-    (word(0, "ALLOW") && word(1, "LATENESS")) || (word(0, "EMIT") && one_of(1, &["ON", "CHANGES", "FINAL", "WINDOW", "UPDATE", "CLOSE", "IMMEDIATELY"]))
+    (word(0, "ALLOW") && word(1, "LATENESS"))
+        || (word(0, "EMIT") && one_of(1, &["ON", "CHANGES", "FINAL", "WINDOW", "UPDATE", "CLOSE", "IMMEDIATELY"]))
 }
 
 fn at_check_option(tokens: &[TokenWithSpan]) -> bool {
@@ -222,7 +239,8 @@ pub(super) fn data_clause(piece: &Piece<'_>, first: usize) -> Result<usize> {
         count >= first + back && piece.tokens.get(count - back).is_some_and(|token| cursor::is_word(&token.token, word))
     };
     if word(3, "WITH") && word(2, "NO") && word(1, "DATA") {
-        let error = Error::unsupported("WITH NO DATA is not supported yet").with_hint("Create the table with columns, or add WHERE false to the query.");
+        let error = Error::unsupported("WITH NO DATA is not supported yet")
+            .with_hint("Create the table with columns, or add WHERE false to the query.");
         return Err(match cursor::position(piece.text, piece.tokens[count - 3].span.start) {
             Some(position) => error.with_position(position),
             None => error,

@@ -221,9 +221,12 @@ pub struct Setting {
     pub values: Vec<&'static str>,
 }
 
+/// What [`SetConfig`] calls: name, value and whether the change is for the transaction alone.
+pub type SetConfigFn = dyn Fn(&str, &str, bool) -> Result<String> + Send + Sync;
+
 /// Changes a setting for `set_config(name, value, is_local)` and returns its new value.
 #[derive(Clone)]
-pub struct SetConfig(pub Arc<dyn Fn(&str, &str, bool) -> Result<String> + Send + Sync>);
+pub struct SetConfig(pub Arc<SetConfigFn>);
 
 impl fmt::Debug for SetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -94,7 +94,7 @@ impl ScalarUDFImpl for Bound {
         let constant = !self.function.volatile && args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
-        let columns = columns.iter().map(|column| values(column)).collect::<Result<Vec<_>, _>>()?;
+        let columns = columns.iter().map(values).collect::<Result<Vec<_>, _>>()?;
         let mut arguments = vec![Value::Null; columns.len()];
         let mut results = Vec::with_capacity(rows);
         for row in 0..rows {

@@ -31,6 +31,7 @@ pub(super) use detect::{aggregates, placeholders};
 /// Columns get the names that Postgres gives them. Names may repeat: telling them apart is the planner's, as for any query.
 pub fn rewrite(query: &mut ast::Query, facts: &Arc<SessionFacts>) -> Result<()> {
     if needs_rewrite(query) {
+        operators::join_paths(query);
         select::Rewriter::new(facts).query(query, true)?;
     }
     Ok(())

@@ -176,7 +176,7 @@ fn wrap(shape: Shape, field: &FieldRef) -> FieldRef {
     }
 }
 
-fn constant<'a>(argument: Option<&'a ScalarValue>) -> Result<&'a str> {
+fn constant(argument: Option<&ScalarValue>) -> Result<&str> {
     match argument {
         Some(ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => Ok(text),
         _ => Err(external(Error::internal("weir_subquery() was not called by the rewriter"))),

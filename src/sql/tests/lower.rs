@@ -40,10 +40,7 @@ fn sources_carry_their_time() {
     assert_eq!(facts.key, None);
     assert_eq!(
         facts.event_times,
-        [
-            EventTime { column: 0, source, steps: vec![TimeStep::Shift(60 * MINUTE)] },
-            EventTime { column: 2, source, steps: vec![] }
-        ]
+        [EventTime { column: 0, source, steps: vec![TimeStep::Shift(60 * MINUTE)] }, EventTime { column: 2, source, steps: vec![] }]
     );
 }
 
@@ -60,15 +57,13 @@ fn a_window_is_a_floor_that_closes() {
     assert_eq!(facts.key, Some(vec![0, 1, 2]));
     assert_eq!(
         facts.event_times,
-        [
-            EventTime { column: 0, source, steps: vec![floor] },
-            EventTime { column: 1, source, steps: vec![floor, TimeStep::Shift(MINUTE)] }
-        ]
+        [EventTime { column: 0, source, steps: vec![floor] }, EventTime { column: 1, source, steps: vec![floor, TimeStep::Shift(MINUTE)] }]
     );
     assert_eq!(facts.closes, Some(Closing { source, column: 0, end_after: MINUTE }));
     let Op::Filter { .. } = &plan.root.op else { panic!("HAVING is a filter: {:?}", plan.root.op) };
     let Op::Aggregate { keys: 3, calls } = &plan.root.inputs[0].op else { panic!("{:?}", plan.root.inputs[0].op) };
-    let functions: Vec<_> = calls.iter().map(|call| (call.function, call.argument.is_some(), call.filter.is_some(), call.output.clone())).collect();
+    let functions: Vec<_> =
+        calls.iter().map(|call| (call.function, call.argument.is_some(), call.filter.is_some(), call.output.clone())).collect();
     assert!(functions.contains(&(AggregateFunction::Count, false, false, DataType::Int64)));
     assert!(functions.contains(&(AggregateFunction::Max, true, true, DataType::Int64)));
     assert!(functions.contains(&(AggregateFunction::Sum, true, false, DataType::Decimal128(38, 0))));
@@ -85,7 +80,10 @@ fn aggregates_are_keyed_by_their_groups() {
         "Aggregate by (channel): count(*)  [key (channel)]\n  Import bids (channel)  [append-only]"
     );
     assert_eq!(plan("SELECT sum(price) FROM bids").lines().next().unwrap(), "Aggregate by (): sum(bids.price)  [one row]");
-    assert_eq!(plan("SELECT count(*), channel FROM bids GROUP BY channel").lines().next().unwrap(), "Project count(*), channel  [key (channel)]");
+    assert_eq!(
+        plan("SELECT count(*), channel FROM bids GROUP BY channel").lines().next().unwrap(),
+        "Project count(*), channel  [key (channel)]"
+    );
     assert_eq!(plan("SELECT channel FROM bids GROUP BY channel").lines().next().unwrap(), "Aggregate by (channel):   [key (channel)]");
 }
 
@@ -124,7 +122,8 @@ fn names_types_and_dependencies_of_a_view() {
     assert_eq!(columns, ["id bigint", "sum numeric", "count bigint"]);
     assert_eq!((plan.depends_on, plan.reads), (vec![world.id("cheap")], vec![world.id("t")]));
     assert_eq!(plan.notices.len(), 1);
-    let named = crate::lower::plan_view(&world.catalog, "v", &super::parse_query("SELECT id, name FROM t"), "", &["a".to_string()]).unwrap();
+    let named =
+        crate::lower::plan_view(&world.catalog, "v", &super::parse_query("SELECT id, name FROM t"), "", &["a".to_string()]).unwrap();
     assert_eq!(named.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["a", "name"]);
 }
 

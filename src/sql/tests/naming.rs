@@ -40,5 +40,8 @@ fn names_can_be_used_outside() {
     assert_eq!(world().values("SELECT count FROM (SELECT count(*) FROM t) x"), "3");
     assert_eq!(world().values("SELECT sum(n), sum(n) FROM t"), "30 | 30");
     assert_eq!(world().values("SELECT max(n) FROM t GROUP BY id ORDER BY max DESC NULLS LAST LIMIT 1"), "20");
-    assert_eq!(world().values("SELECT date_trunc('minute', at), count(*) FROM t GROUP BY 1 ORDER BY 1"), "2024-01-01 00:00:00 | 1\n2024-01-01 00:01:00 | 2");
+    assert_eq!(
+        world().values("SELECT date_trunc('minute', at), count(*) FROM t GROUP BY 1 ORDER BY 1"),
+        "2024-01-01 00:00:00 | 1\n2024-01-01 00:01:00 | 2"
+    );
 }

@@ -6,7 +6,10 @@ use super::{parse_query, world};
 #[test]
 fn tables_views_and_sources_are_read() {
     let world = world();
-    assert_eq!(world.query("SELECT id, name, price FROM t ORDER BY id").unwrap(), "id bigint, name text, price numeric(10,2)\n1 | one | 1.50\n2 | two | 2.25\n3 | - | -");
+    assert_eq!(
+        world.query("SELECT id, name, price FROM t ORDER BY id").unwrap(),
+        "id bigint, name text, price numeric(10,2)\n1 | one | 1.50\n2 | two | 2.25\n3 | - | -"
+    );
     assert_eq!(world.query("SELECT * FROM cheap").unwrap(), "id bigint, twice numeric\n1 | 3");
     assert_eq!(world.values("SELECT c.id FROM public.cheap c"), "1");
     assert_eq!(world.values("SELECT auction, count(*) FROM bids GROUP BY auction ORDER BY auction"), "1 | 2\n2 | 2");
@@ -25,7 +28,10 @@ fn relations_are_known_before_data() {
 #[test]
 fn names_that_do_not_exist_are_told() {
     let error = world().error("SELECT * FROM bidz");
-    assert_eq!((error.sqlstate().0, error.message(), error.hint()), ("42P01", "relation \"bidz\" does not exist", Some("Perhaps you meant \"bids\".")));
+    assert_eq!(
+        (error.sqlstate().0, error.message(), error.hint()),
+        ("42P01", "relation \"bidz\" does not exist", Some("Perhaps you meant \"bids\"."))
+    );
     let error = world().error("SELECT * FROM weir.nothing");
     assert_eq!((error.sqlstate().0, error.message()), ("42P01", "relation \"weir.nothing\" does not exist"));
     let error = world().error("SELECT * FROM other.public.t");
@@ -54,11 +60,80 @@ fn parameters_are_inferred_and_bound() {
 #[test]
 fn everything_of_datafusion_is_there() {
     let world = world();
-    assert_eq!(world.values("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r ORDER BY n"), "1\n2\n3");
+    assert_eq!(
+        world.values("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r ORDER BY n"),
+        "1\n2\n3"
+    );
     assert_eq!(world.values("SELECT DISTINCT ok FROM t ORDER BY ok NULLS FIRST"), "-\nfalse\ntrue");
     assert_eq!(world.values("SELECT id FROM t EXCEPT SELECT 1 ORDER BY id"), "2\n3");
-    assert_eq!(world.values("SELECT a.id, b.price FROM t a LEFT JOIN bids b ON a.id = b.auction ORDER BY 1, 2"), "1 | 100\n1 | 300\n2 | 50\n2 | 70\n3 | -");
+    assert_eq!(
+        world.values("SELECT a.id, b.price FROM t a LEFT JOIN bids b ON a.id = b.auction ORDER BY 1, 2"),
+        "1 | 100\n1 | 300\n2 | 50\n2 | 70\n3 | -"
+    );
     assert_eq!(world.values("SELECT id FROM t WHERE n = (SELECT max(n) FROM t)"), "2");
-    assert_eq!(world.values("SELECT abs(-1), round(2.567, 2), to_char(at, '%Y') FROM t WHERE id = 1"), "1 | 2.57 | 2024");
+    assert_eq!(world.values("SELECT abs(-1), round(2.567, 2), to_char(at, 'YYYY') FROM t WHERE id = 1"), "1 | 2.57 | 2024");
     assert_eq!(world.values("SELECT * FROM generate_series(1, 3)"), "1\n2\n3");
+}
+
+/// More rows than one core is given: partial aggregates are merged, and dead rows stay dead.
+#[test]
+fn large_snapshots_are_read_in_parallel() {
+    use arrow::array::{Decimal128Array, Float64Array, Int32Array, Int64Array};
+    use arrow::buffer::BooleanBuffer;
+    use arrow::record_batch::RecordBatch;
+    use std::sync::Arc;
+    use weir_common::snapshot::{Run, Snapshot};
+
+    let mut world = super::World::default().table("big", "k bigint; v integer; d numeric(10,2); x double precision", None, "");
+    let relation = world.catalog.require("big").unwrap().clone();
+    let (runs, rows) = (10i64, 60_000i64);
+    let run = |number: i64| {
+        let ids = || number * rows..(number + 1) * rows;
+        let columns: Vec<arrow::array::ArrayRef> = vec![
+            Arc::new(ids().map(|id| id % 100).collect::<Int64Array>()),
+            Arc::new(ids().map(|id| (id % 7 != 0).then_some(1)).collect::<Int32Array>()),
+            Arc::new(ids().map(|_| Some(150)).collect::<Decimal128Array>().with_precision_and_scale(10, 2).unwrap()),
+            Arc::new(ids().map(|_| Some(0.5)).collect::<Float64Array>()),
+        ];
+        let batch = RecordBatch::try_new(relation.schema(), columns).unwrap();
+        // The last run has only its first half alive.
+        let live = (number == runs - 1).then(|| BooleanBuffer::collect_bool(rows as usize, |row| (row as i64) < rows / 2));
+        Run { rows: Arc::new(batch), live }
+    };
+    let snapshot = Snapshot { schema: relation.schema(), epoch: 1, runs: (0..runs).map(run).collect() };
+    world.rows.insert(relation.id, snapshot);
+    assert_eq!(world.values("SELECT count(*) FROM big"), "570000");
+    assert_eq!(
+        world.values("SELECT count(v), sum(v), sum(k), sum(d), sum(x), avg(d), avg(x) FROM big"),
+        "488571 | 488571 | 28215000 | 855000 | 285000 | 1.5 | 0.5"
+    );
+    assert_eq!(world.values("SELECT count(*), min(n), max(n), sum(s) FROM (SELECT k, count(*) AS n, sum(k) AS s, avg(d) AS a, sum(x) AS f FROM big GROUP BY k) g"), "100 | 5700 | 5700 | 28215000");
+    assert_eq!(world.values("SELECT sum(DISTINCT k), avg(DISTINCT d), count(DISTINCT v) FROM big"), "4950 | 1.5 | 1");
+    assert_eq!(world.values("SELECT k FROM big ORDER BY k DESC, v LIMIT 2"), "99\n99");
+}
+
+/// What the parser lets through is planned and run on a thread with the stack of the server's (16 MiB).
+#[test]
+fn deep_expressions_do_not_overflow() {
+    let mut ran = 0;
+    for size in [60] {
+        for sql in [
+            format!("SELECT {} FROM t WHERE id = 1", vec!["id"; size].join(" + ")),
+            format!("SELECT id FROM t WHERE {}", vec!["n = 1"; size].join(" OR ")),
+            format!("SELECT {}id{} FROM t", "abs(".repeat(size), ")".repeat(size)),
+            vec!["SELECT id FROM t WHERE id = 1"; size].join(" UNION ALL "),
+        ] {
+            if crate::parser::parse(&sql).is_err() {
+                continue;
+            }
+            ran += 1;
+            let run = std::thread::Builder::new().stack_size(16 << 20).spawn(move || {
+                let world = world();
+                world.plan(&sql).unwrap();
+                world.query(&sql).unwrap();
+            });
+            run.unwrap().join().expect("no overflow");
+        }
+    }
+    assert_eq!(ran, 4);
 }

@@ -9,9 +9,18 @@ fn what_cannot_be_maintained_says_so() {
         ("SELECT id FROM t LIMIT 3", "LIMIT cannot be maintained in a materialized view yet"),
         ("SELECT id FROM t ORDER BY id LIMIT 3", "LIMIT cannot be maintained in a materialized view yet"),
         ("SELECT row_number() OVER (ORDER BY id) FROM t", "a window function (OVER) cannot be maintained in a materialized view yet"),
-        ("SELECT id FROM t WHERE n = (SELECT max(n) FROM t)", "a subquery in an expression cannot be maintained in a materialized view yet"),
-        ("SELECT id FROM t WHERE id IN (SELECT auction FROM bids)", "a subquery in an expression cannot be maintained in a materialized view yet"),
-        ("SELECT name, count(*) FROM t GROUP BY ROLLUP (name)", "GROUPING SETS, CUBE or ROLLUP cannot be maintained in a materialized view yet"),
+        (
+            "SELECT id FROM t WHERE n = (SELECT max(n) FROM t)",
+            "a subquery in an expression cannot be maintained in a materialized view yet",
+        ),
+        (
+            "SELECT id FROM t WHERE id IN (SELECT auction FROM bids)",
+            "a subquery in an expression cannot be maintained in a materialized view yet",
+        ),
+        (
+            "SELECT name, count(*) FROM t GROUP BY ROLLUP (name)",
+            "GROUPING SETS, CUBE or ROLLUP cannot be maintained in a materialized view yet",
+        ),
         ("SELECT count(DISTINCT name) FROM t", "count(DISTINCT ...) cannot be maintained in a materialized view yet"),
         ("SELECT array_agg(name) FROM t", "aggregate array_agg cannot be maintained in a view yet"),
         ("SELECT id, now() FROM t", "now() cannot be used in a materialized view yet"),
@@ -29,11 +38,9 @@ fn what_cannot_be_maintained_says_so() {
 
 #[test]
 fn other_mistakes_keep_their_own_codes() {
-    for (sql, sqlstate) in [
-        ("SELECT id FROM t WHERE id = $1", "42P02"),
-        ("SELECT id, id FROM t", "42701"),
-        ("SELECT id FROM nothing", "42P01"),
-    ] {
+    for (sql, sqlstate) in
+        [("SELECT id FROM t WHERE id = $1", "42P02"), ("SELECT id, id FROM t", "42701"), ("SELECT id FROM nothing", "42P01")]
+    {
         assert_eq!(world().plan(sql).map(drop).expect_err(sql).sqlstate().0, sqlstate, "{sql}");
     }
 }

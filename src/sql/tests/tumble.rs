@@ -20,7 +20,10 @@ fn every_spelling_gives_the_same_windows() {
 #[test]
 fn windows_have_aliases_offsets_and_months() {
     let world = world();
-    assert_eq!(world.values("SELECT w.window_start, w.auction FROM TUMBLE(bids, at, INTERVAL '1 minute') w WHERE w.price = 50"), "2024-01-01 00:01:00 | 2");
+    assert_eq!(
+        world.values("SELECT w.window_start, w.auction FROM TUMBLE(bids, at, INTERVAL '1 minute') w WHERE w.price = 50"),
+        "2024-01-01 00:01:00 | 2"
+    );
     assert_eq!(
         world.values("SELECT DISTINCT window_start FROM TUMBLE(bids, at, INTERVAL '1 minute', INTERVAL '40 seconds') ORDER BY 1"),
         "2023-12-31 23:59:40\n2024-01-01 00:00:40"
@@ -29,8 +32,10 @@ fn windows_have_aliases_offsets_and_months() {
         world.values("SELECT DISTINCT window_start, window_end FROM TUMBLE(bids, at, INTERVAL '1 year')"),
         "2024-01-01 00:00:00 | 2025-01-01 00:00:00"
     );
-    assert_eq!(world.header("SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')"),
-        "auction bigint, price bigint, channel text, at timestamp without time zone, window_start timestamp without time zone, window_end timestamp without time zone");
+    assert_eq!(
+        world.header("SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')"),
+        "auction bigint, price bigint, channel text, at timestamp without time zone, window_start timestamp without time zone, window_end timestamp without time zone"
+    );
 }
 
 #[test]
@@ -51,6 +56,14 @@ fn what_is_no_window_is_refused() {
         let error = world().error(&format!("SELECT * FROM {from}"));
         assert_eq!((error.sqlstate().0, error.message()), (sqlstate, message), "{from}");
     }
-    let error = world().error("SELECT * FROM TUMBLE((SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')), window_start, INTERVAL '1 hour')");
+    let error =
+        world().error("SELECT * FROM TUMBLE((SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')), window_start, INTERVAL '1 hour')");
     assert_eq!((error.sqlstate().0, error.message()), ("42701", "column \"window_start\" specified more than once"));
+}
+
+#[test]
+fn windows_outside_from_are_refused_with_a_hint() {
+    let error = world().error("SELECT count(*) FROM bids GROUP BY TUMBLE(at, INTERVAL '1 minute')");
+    assert_eq!((error.sqlstate().0, error.message()), ("0A000", "TUMBLE is supported in FROM only"));
+    assert!(error.hint().is_some());
 }

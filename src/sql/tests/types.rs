@@ -109,7 +109,9 @@ fn comparisons_take_untyped_literals() {
 #[test]
 fn aggregates_have_postgres_types() {
     assert_eq!(
-        world().header("SELECT count(*), sum(id), sum(n), sum(s), sum(price), sum(x), avg(id), avg(s), avg(price), avg(x), min(n), max(name) FROM t"),
+        world().header(
+            "SELECT count(*), sum(id), sum(n), sum(s), sum(price), sum(x), avg(id), avg(s), avg(price), avg(x), min(n), max(name) FROM t"
+        ),
         "count bigint, sum numeric, sum bigint, sum bigint, sum numeric, sum double precision, avg numeric, avg numeric, avg numeric, \
          avg double precision, min integer, max text"
     );

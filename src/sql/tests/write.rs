@@ -47,7 +47,10 @@ fn written(sql: &str) -> String {
 fn rows_are_inserted_in_the_tables_types() {
     for (sql, expected) in [
         ("INSERT INTO p VALUES (3, 'x', 1, NULL, '2024-02-01 10:00+01')", "+ 3 | x | 1.00 | - | 2024-02-01 09:00:00+00"),
-        ("INSERT INTO p (name, id) VALUES ('a', 3), ('b', 4)", "+ 3 | a | 9.99 | none | 2024-01-01 12:00:00+00\n+ 4 | b | 9.99 | none | 2024-01-01 12:00:00+00"),
+        (
+            "INSERT INTO p (name, id) VALUES ('a', 3), ('b', 4)",
+            "+ 3 | a | 9.99 | none | 2024-01-01 12:00:00+00\n+ 4 | b | 9.99 | none | 2024-01-01 12:00:00+00",
+        ),
         ("INSERT INTO p (id, name, price) VALUES (1 + 2, 'a' || 'b', DEFAULT)", "+ 3 | ab | 9.99 | none | 2024-01-01 12:00:00+00"),
         ("INSERT INTO p (id, name, price) VALUES ('3', 7, 1.005)", "+ 3 | 7 | 1.01 | none | 2024-01-01 12:00:00+00"),
         ("INSERT INTO p (id, name) VALUES (-3, 'abc     ')", "+ -3 | abc   | 9.99 | none | 2024-01-01 12:00:00+00"),
@@ -63,7 +66,10 @@ fn rows_are_inserted_in_the_tables_types() {
 fn rows_that_do_not_fit_are_refused() {
     for (sql, expected) in [
         ("INSERT INTO p (id) VALUES (3)", "[23502] null value in column \"name\" of relation \"p\" violates not-null constraint"),
-        ("INSERT INTO p (id, name) VALUES (NULL, 'x')", "[23502] null value in column \"id\" of relation \"p\" violates not-null constraint"),
+        (
+            "INSERT INTO p (id, name) VALUES (NULL, 'x')",
+            "[23502] null value in column \"id\" of relation \"p\" violates not-null constraint",
+        ),
         ("INSERT INTO p (id, name) VALUES (3, 'abcdef')", "[22001] value too long for type character varying(5)"),
         ("INSERT INTO p (id, name, price) VALUES (3, 'x', 1000)", "[22003] numeric field overflow"),
         ("INSERT INTO p (id, name) VALUES (99999999999999999999, 'x')", "[22003] bigint out of range"),
@@ -118,11 +124,17 @@ fn parameters_take_the_columns_types() {
         Statement::Update(update) => world.context().plan_update(&update, sql, &[]).unwrap().parameters,
         _ => panic!("{sql}"),
     };
-    assert_eq!(insert("INSERT INTO p (id, name, price) VALUES ($1, $2, $3)"), [PgType::Int8, PgType::Varchar(Some(5)), PgType::Numeric(Some((5, 2)))]);
+    assert_eq!(
+        insert("INSERT INTO p (id, name, price) VALUES ($1, $2, $3)"),
+        [PgType::Int8, PgType::Varchar(Some(5)), PgType::Numeric(Some((5, 2)))]
+    );
     assert_eq!(insert("INSERT INTO p (id, name) VALUES ($1::int + 1, $2)"), [PgType::Int4, PgType::Varchar(Some(5))]);
     assert_eq!(insert("UPDATE p SET price = $1, note = $2 WHERE id = $3"), [PgType::Numeric(Some((5, 2))), PgType::Text, PgType::Int8]);
     let parameters = [ScalarValue::Int64(Some(5)), ScalarValue::Utf8(Some("five".into()))];
-    assert_eq!(write("INSERT INTO p (id, name) VALUES ($1, $2)", &parameters).unwrap(), "+ 5 | five | 9.99 | none | 2024-01-01 12:00:00+00");
+    assert_eq!(
+        write("INSERT INTO p (id, name) VALUES ($1, $2)", &parameters).unwrap(),
+        "+ 5 | five | 9.99 | none | 2024-01-01 12:00:00+00"
+    );
     let parameters = [ScalarValue::Int64(Some(5)), ScalarValue::Utf8(Some("too long".into()))];
     assert_eq!(write("INSERT INTO p (id, name) VALUES ($1, $2)", &parameters).unwrap_err().sqlstate().0, "22001");
 }

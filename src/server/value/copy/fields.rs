@@ -43,7 +43,7 @@ impl Fields {
     }
 
     fn close(&mut self, start: usize, null: bool) {
-        self.ranges.push((!null).then(|| start..self.bytes.len()));
+        self.ranges.push((!null).then_some(start..self.bytes.len()));
     }
 
     /// Takes a line of the text format apart.

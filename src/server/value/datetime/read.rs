@@ -422,14 +422,14 @@ fn micros_of(fraction: &str) -> Result<i64, Flaw> {
 fn offset(word: &str) -> Result<i32, Flaw> {
     let (sign, digits) = word.split_at(1);
     let parts: Vec<&str> = digits.split(':').collect();
-    let (hours, minutes, seconds) = match parts.as_slice() {
-        &[packed] if packed.len() > 2 => {
+    let (hours, minutes, seconds) = match *parts.as_slice() {
+        [packed] if packed.len() > 2 => {
             let (hours, minutes) = packed.split_at(packed.len() - 2);
             (number(hours)?, number(minutes)?, 0)
         }
-        &[hours] => (number(hours)?, 0, 0),
-        &[hours, minutes] => (number(hours)?, number(minutes)?, 0),
-        &[hours, minutes, seconds] => (number(hours)?, number(minutes)?, number(seconds)?),
+        [hours] => (number(hours)?, 0, 0),
+        [hours, minutes] => (number(hours)?, number(minutes)?, 0),
+        [hours, minutes, seconds] => (number(hours)?, number(minutes)?, number(seconds)?),
         _ => return Err(Flaw::Format),
     };
     if hours > 15 || minutes > 59 || seconds > 59 {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Datum, Int32Array, IntervalMonthDayNanoArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Datum, Int32Array, IntervalMonthDayNanoArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{
-    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-    TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Float64Type, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use datafusion::logical_expr::Operator;
@@ -48,7 +47,9 @@ pub(super) fn result(operator: Operator, left: &DataType, right: &DataType) -> O
         (Operator::Plus | Operator::Minus, Date32, days) if integer(days) => Some(Date32),
         (Operator::Plus, days, Date32) if integer(days) => Some(Date32),
         (Operator::Minus, Date32, Date32) => Some(Int32),
-        (Operator::Minus, left, right) if (is_timestamp(left) || *left == Date32) && (is_timestamp(right) || *right == Date32) => Some(interval()),
+        (Operator::Minus, left, right) if (is_timestamp(left) || *left == Date32) && (is_timestamp(right) || *right == Date32) => {
+            Some(interval())
+        }
         (Operator::Plus | Operator::Minus, Time64(unit), Interval(_)) | (Operator::Plus, Interval(_), Time64(unit)) => Some(Time64(*unit)),
         (Operator::Minus, Time64(_), Time64(_)) => Some(interval()),
         (Operator::Plus | Operator::Minus, Interval(_), Interval(_)) => Some(interval()),
@@ -78,7 +79,7 @@ pub(super) fn operands(left: &DataType, right: &DataType) -> (DataType, DataType
 }
 
 /// The result, for operands that are cast already.
-pub(super) fn compute(operator: Operator, left: &dyn Datum, right: &dyn Datum, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn compute(operator: Operator, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
     let (left_type, right_type) = (left.get().0.data_type().clone(), right.get().0.data_type().clone());
     match (&left_type, &right_type) {
         (DataType::Timestamp(..), DataType::Timestamp(..)) => Ok(Arc::new(between(left, right)?)),
@@ -96,7 +97,7 @@ pub(super) fn compute(operator: Operator, left: &dyn Datum, right: &dyn Datum, t
             let days = binary::<Date32Type, Int32Type, _>(left, right, |a, b| a.checked_add(b.checked_mul(sign)?))?;
             Ok(Arc::new(days.into_iter().collect::<Date32Array>()))
         }
-        (DataType::Int32, DataType::Date32) => compute(operator, right, left, to),
+        (DataType::Int32, DataType::Date32) => compute(operator, right, left),
         (DataType::Time64(_), DataType::Time64(_)) => {
             let spans = binary::<Time64MicrosecondType, Time64MicrosecondType, _>(left, right, |a, b| {
                 Some(IntervalMonthDayNano::new(0, 0, (a - b).checked_mul(1000)?))
@@ -110,7 +111,7 @@ pub(super) fn compute(operator: Operator, left: &dyn Datum, right: &dyn Datum, t
             })?;
             Ok(Arc::new(times.into_iter().collect::<Time64MicrosecondArray>()))
         }
-        (DataType::Interval(_), DataType::Time64(_)) => compute(operator, right, left, to),
+        (DataType::Interval(_), DataType::Time64(_)) => compute(operator, right, left),
         (DataType::Interval(_), DataType::Float64) => {
             if operator == Operator::Divide {
                 let values = right.get().0.as_primitive::<Float64Type>();
@@ -124,13 +125,13 @@ pub(super) fn compute(operator: Operator, left: &dyn Datum, right: &dyn Datum, t
             })?;
             Ok(Arc::new(spans.into_iter().collect::<IntervalMonthDayNanoArray>()))
         }
-        (DataType::Float64, DataType::Interval(_)) => compute(operator, right, left, to),
+        (DataType::Float64, DataType::Interval(_)) => compute(operator, right, left),
         // A date, cast to its midnight, and a time of day.
         (DataType::Timestamp(..), DataType::Time64(_)) => {
             let times = binary::<TimestampMicrosecondType, Time64MicrosecondType, _>(left, right, |date, time| date.checked_add(time))?;
             Ok(Arc::new(times.into_iter().collect::<TimestampMicrosecondArray>()))
         }
-        (DataType::Time64(_), DataType::Timestamp(..)) => compute(operator, right, left, to),
+        (DataType::Time64(_), DataType::Timestamp(..)) => compute(operator, right, left),
         _ => Err(ArrowError::NotYetImplemented(format!("{left_type} {operator} {right_type}"))),
     }
 }

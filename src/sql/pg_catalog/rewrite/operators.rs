@@ -1,6 +1,8 @@
 //! Operators, patterns, arrays written out, subscripts and fields.
 
-use datafusion::sql::sqlparser::ast::{AccessExpr, BinaryOperator, Expr, Subscript, Value, ValueWithSpan};
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{AccessExpr, BinaryOperator, Expr, Query, Subscript, Value, ValueWithSpan, VisitMut, VisitorMut};
 use weir_common::error::{Error, Result, SqlState};
 
 use super::casts::elements;
@@ -8,6 +10,37 @@ use super::expr::path;
 use super::from::numbers_of;
 use super::syntax::{call, called, constant, folded, number, string};
 use crate::pg_catalog::expand;
+
+/// Makes `i.indkey[0]` a subscript of the column `i.indkey`: the parser takes it for one of `i`, with a field between.
+pub(super) fn join_paths(query: &mut Query) {
+    struct Joiner;
+    impl VisitorMut for Joiner {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            let Expr::CompoundFieldAccess { root, access_chain } = expr else { return ControlFlow::Continue(()) };
+            let mut path = match root.as_ref() {
+                Expr::Identifier(ident) => vec![ident.clone()],
+                Expr::CompoundIdentifier(idents) => idents.clone(),
+                _ => return ControlFlow::Continue(()),
+            };
+            let fields = access_chain.iter().map_while(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(ident)) => Some(ident.clone()),
+                _ => None,
+            });
+            path.extend(fields);
+            let rest = access_chain.split_off((path.len() - path_length(root)).min(access_chain.len()));
+            let column = if path.len() == 1 { Expr::Identifier(path.swap_remove(0)) } else { Expr::CompoundIdentifier(path) };
+            *expr = if rest.is_empty() { column } else { Expr::CompoundFieldAccess { root: Box::new(column), access_chain: rest } };
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = query.visit(&mut Joiner);
+}
+
+fn path_length(expr: &Expr) -> usize {
+    if let Expr::CompoundIdentifier(idents) = expr { idents.len() } else { 1 }
+}
 
 /// `LIKE 'a/_b' ESCAPE '/'` with the backslash as the escape, the only one that DataFusion has.
 pub(super) fn escape(pattern: &mut Expr, escape_char: &mut Option<ValueWithSpan>) -> Result<()> {

@@ -1,0 +1,32 @@
+use super::{World, world};
+use crate::catalog::Catalog;
+
+fn names(catalog: &Catalog, ids: &[weir_common::ids::RelationId]) -> Vec<String> {
+    ids.iter().map(|id| catalog.by_id(*id).unwrap().name.clone()).collect()
+}
+
+#[test]
+fn versions_do_not_change_and_numbers_are_not_used_twice() {
+    let world = World::default().table("a", "x bigint", None, "").table("b", "x bigint", None, "");
+    let (before, b) = (world.catalog.clone(), world.id("b"));
+    let after = before.without(b);
+    assert!(before.by_name("b").is_some() && after.by_name("b").is_none());
+    assert_eq!(after.next_id(), before.next_id());
+    assert_eq!(after.check_free("a").unwrap_err().sqlstate().0, "42P07");
+    assert_eq!(after.require("aa").unwrap_err().hint(), Some("Perhaps you meant \"a\"."));
+}
+
+#[test]
+fn dependents_are_found_through_views() {
+    let world =
+        world().materialized("totals", "SELECT id, count(*) AS n FROM cheap GROUP BY id", "").view("top", "SELECT max(n) FROM totals");
+    let catalog = &world.catalog;
+    assert_eq!(names(catalog, &catalog.dependents(world.id("t"))), ["cheap", "totals", "top"]);
+    let error = catalog.dependents_error(world.id("t")).unwrap();
+    assert_eq!((error.sqlstate().0, error.message()), ("2BP01", "cannot drop table t because other objects depend on it"));
+    assert_eq!(
+        error.detail(),
+        Some("view cheap depends on table t\nmaterialized view totals depends on view cheap\nview top depends on materialized view totals")
+    );
+    assert!(catalog.dependents_error(world.id("top")).is_none());
+}

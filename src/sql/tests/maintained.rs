@@ -1,0 +1,184 @@
+//! The plan of a view, interpreted over whole relations, gives the rows and types of the same query read ad hoc. (That the
+//! operators maintain what a plan says is shown elsewhere; here it is that the plan says what the query means.)
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_empty_array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Schema};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::ScalarValue;
+use weir_common::numeric::average;
+use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
+
+use super::{World, header, lines, world};
+use crate::catalog::RelationKind;
+
+/// All rows of a step, with its types.
+fn run(world: &World, node: &Node) -> RecordBatch {
+    let inputs: Vec<RecordBatch> = node.inputs.iter().map(|input| run(world, input)).collect();
+    let rows = match &node.op {
+        Op::Import { relation, columns, .. } => {
+            let all = match &world.catalog.by_id(*relation).unwrap().kind {
+                RelationKind::Source(source) => match source.source.open().unwrap().next().unwrap() {
+                    weir_common::source::Read::Batch(batch) => batch.rows,
+                    weir_common::source::Read::End => panic!("a source without rows"),
+                },
+                _ => world.rows[relation].batches().unwrap().remove(0),
+            };
+            all.project(columns).unwrap()
+        }
+        Op::Filter { predicate } => {
+            let mask = predicate.evaluate(&inputs[0]).unwrap();
+            filter_record_batch(&inputs[0], mask.as_boolean()).unwrap()
+        }
+        Op::RequireEventTime { column } => {
+            let times = inputs[0].column(*column);
+            let mask: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
+            filter_record_batch(&inputs[0], &mask).unwrap()
+        }
+        Op::Project { exprs } => {
+            let columns: Vec<ArrayRef> = exprs.iter().map(|expr| expr.evaluate(&inputs[0]).unwrap()).collect();
+            for (column, expr) in columns.iter().zip(exprs) {
+                assert_eq!(column.data_type(), expr.data_type(), "{}", expr.describe());
+            }
+            return typed(node, columns, inputs[0].num_rows());
+        }
+        Op::UnionAll => {
+            let same: Vec<RecordBatch> = inputs.iter().map(|input| typed(node, input.columns().to_vec(), input.num_rows())).collect();
+            concat_batches(&node.schema, &same).unwrap()
+        }
+        Op::Aggregate { keys, calls } => return aggregate(node, *keys, calls, &inputs[0]),
+    };
+    typed(node, rows.columns().to_vec(), rows.num_rows())
+}
+
+/// Checks the step's declared types on the way.
+fn typed(node: &Node, columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+    RecordBatch::try_new_with_options(node.schema.clone(), columns, &RecordBatchOptions::new().with_row_count(Some(rows))).unwrap()
+}
+
+fn aggregate(node: &Node, keys: usize, calls: &[AggregateCall], input: &RecordBatch) -> RecordBatch {
+    let value = |column: usize, row: usize| ScalarValue::try_from_array(input.column(column), row).unwrap();
+    let mut groups: HashMap<Vec<ScalarValue>, Vec<usize>> = HashMap::new();
+    if keys == 0 {
+        groups.insert(Vec::new(), Vec::new());
+    }
+    for row in 0..input.num_rows() {
+        groups.entry((0..keys).map(|key| value(key, row)).collect()).or_default().push(row);
+    }
+    let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::new(); keys + calls.len()];
+    for (key, rows) in &groups {
+        for (column, value) in key.iter().enumerate() {
+            columns[column].push(value.clone());
+        }
+        for (index, call) in calls.iter().enumerate() {
+            let counted =
+                rows.iter().filter(|row| call.filter.is_none_or(|filter| value(filter, **row) == ScalarValue::Boolean(Some(true))));
+            let values: Vec<ScalarValue> = match call.argument {
+                Some(argument) => counted.map(|row| value(argument, *row)).filter(|value| !value.is_null()).collect(),
+                None => counted.map(|_| ScalarValue::Null).collect(),
+            };
+            columns[keys + index].push(result(call, values));
+        }
+    }
+    let arrays = columns.into_iter().zip(node.schema.fields()).map(|(values, field)| match values.is_empty() {
+        true => new_empty_array(field.data_type()),
+        false => ScalarValue::iter_to_array(values).unwrap(),
+    });
+    typed(node, arrays.collect(), groups.len())
+}
+
+fn result(call: &AggregateCall, values: Vec<ScalarValue>) -> ScalarValue {
+    let null = ScalarValue::try_from(&call.output).unwrap();
+    let count = values.len() as i64;
+    match call.function {
+        AggregateFunction::Count => ScalarValue::Int64(Some(count)),
+        _ if values.is_empty() => null,
+        AggregateFunction::Min => values.into_iter().reduce(|a, b| if b < a { b } else { a }).unwrap(),
+        AggregateFunction::Max => values.into_iter().reduce(|a, b| if b > a { b } else { a }).unwrap(),
+        AggregateFunction::Sum | AggregateFunction::Avg => match (&call.output, sum(&values)) {
+            (DataType::Float64, Sum::Float(sum)) if call.function == AggregateFunction::Avg => {
+                ScalarValue::Float64(Some(sum / count as f64))
+            }
+            (DataType::Float64, Sum::Float(sum)) => ScalarValue::Float64(Some(sum)),
+            (DataType::Int64, Sum::Exact(sum, _)) => ScalarValue::Int64(Some(sum as i64)),
+            (DataType::Decimal128(p, s), Sum::Exact(sum, scale)) if call.function == AggregateFunction::Avg => {
+                ScalarValue::Decimal128(average(sum, scale, count, *s), *p, *s)
+            }
+            (DataType::Decimal128(p, s), Sum::Exact(sum, _)) => ScalarValue::Decimal128(Some(sum), *p, *s),
+            (other, _) => panic!("no sum is {other}"),
+        },
+    }
+}
+
+enum Sum {
+    Exact(i128, i8),
+    Float(f64),
+}
+
+fn sum(values: &[ScalarValue]) -> Sum {
+    values.iter().fold(Sum::Exact(0, 0), |sum, value| match (sum, value) {
+        (Sum::Exact(sum, _), ScalarValue::Int16(Some(value))) => Sum::Exact(sum + *value as i128, 0),
+        (Sum::Exact(sum, _), ScalarValue::Int32(Some(value))) => Sum::Exact(sum + *value as i128, 0),
+        (Sum::Exact(sum, _), ScalarValue::Int64(Some(value))) => Sum::Exact(sum + *value as i128, 0),
+        (Sum::Exact(sum, _), ScalarValue::Decimal128(Some(value), _, scale)) => Sum::Exact(sum + value, *scale),
+        (Sum::Exact(0, _), ScalarValue::Float64(Some(value))) => Sum::Float(*value),
+        (Sum::Float(sum), ScalarValue::Float64(Some(value))) => Sum::Float(sum + value),
+        (_, other) => panic!("cannot add {other:?}"),
+    })
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_view_computes_what_its_query_reads() {
+    let world = world().materialized(
+        "totals",
+        "SELECT name, sum(price) AS total, count(*) AS n FROM t GROUP BY name",
+        "one | 1.50 | 1\ntwo | 2.25 | 1\n- | - | 1",
+    );
+    for sql in [
+        "SELECT * FROM t",
+        "SELECT id + n AS a, price * 2, x / 2, name || '!', at - INTERVAL '1 day' FROM t",
+        "SELECT id FROM t WHERE n > 5 AND (ok OR price > 2)",
+        "SELECT name, count(*) FROM t GROUP BY name",
+        "SELECT count(*) FROM t",
+        "SELECT count(*), count(n), sum(n), sum(id), sum(s), sum(price), sum(x), avg(n), avg(id), avg(price), avg(x), min(name), max(at) FROM t",
+        "SELECT count(*), sum(n), avg(n), min(n) FROM t WHERE false",
+        "SELECT ok, sum(n) FILTER (WHERE price > 2) AS a, count(*) FILTER (WHERE x IS NULL) AS b FROM t GROUP BY ok",
+        "SELECT n % 3, max(id) FROM t GROUP BY n % 3 HAVING max(id) > 1",
+        "SELECT avg(price) + 1, sum(id) / count(*) FROM t",
+        "SELECT CASE WHEN n > 10 THEN 'big' ELSE 'small' END AS size, count(*) FROM t GROUP BY 1",
+        "SELECT auction, channel, count(*), sum(price), avg(price) FROM bids GROUP BY auction, channel",
+        "SELECT window_start, window_end, count(*) FROM TUMBLE(bids, at, INTERVAL '1 minute') WHERE price > 40 GROUP BY window_start, window_end",
+        "SELECT window_start, channel, max(price) FROM TUMBLE((SELECT price, channel, at + INTERVAL '1 hour' AS later FROM bids), later, INTERVAL '1 hour') GROUP BY 1, 2",
+        "SELECT window_start FROM TUMBLE(bids, at, INTERVAL '1 month') GROUP BY window_start",
+        "SELECT n, name FROM t WHERE id = 1 UNION ALL SELECT price, channel FROM bids UNION ALL SELECT id, 'x' FROM cheap",
+        "SELECT k, sum(v) FROM (SELECT ok AS k, n AS v FROM t UNION ALL SELECT price > 60, price FROM bids) u GROUP BY k",
+        "SELECT max(total), sum(n) FROM totals",
+        "SELECT most FROM (SELECT name, max(id) AS most FROM t GROUP BY name) x WHERE name = 'one'",
+        "WITH w AS (SELECT id, n FROM t WHERE n IS NOT NULL) SELECT sum(n) AS total FROM w",
+        "SELECT upper(name), length(name), coalesce(n, 0), round(x), date_trunc('minute', at), extract(hour FROM at) FROM t",
+        "SELECT n::text, price::int, x::numeric(10,1), at::date, id::varchar(1) FROM t WHERE id = '2' OR name ILIKE 'O%'",
+    ] {
+        // Columns need names of their own in a view.
+        let names: Vec<String> = (0..world.prepare(sql).unwrap().schema.fields().len()).map(|column| format!("c{column}")).collect();
+        let plan = crate::lower::plan_view(&world.catalog, "v", &super::parse_query(sql), sql, &names)
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let read = world.prepare(sql).unwrap();
+        let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        assert_eq!(types(&plan.schema), types(&read.schema), "{sql}");
+        let renamed = Schema::new(
+            read.schema.fields().iter().zip(&names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect::<Vec<_>>(),
+        );
+        assert_eq!(header(&plan.schema), header(&Arc::new(renamed)), "{sql}");
+        let rows = run(&world, &plan.root);
+        assert_eq!(sorted(&lines(&[rows])), sorted(&world.values(sql)), "{sql}");
+    }
+}
