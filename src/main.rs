@@ -15,6 +15,10 @@ mod demo;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Planning a deeply nested statement needs a deep stack; the parser refuses what this does not hold.
+const STACK_BYTES: usize = 16 << 20;
+const _: () = assert!(STACK_BYTES >= weir_sql::parser::STACK_BYTES_MIN);
+
 /// A SQL-first streaming database: Postgres on the wire, incremental materialized views inside.
 #[derive(Parser)]
 #[command(version, about)]
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
     let quiet = matches!(command, Command::Demo(_));
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: no threads: {error}");

@@ -8,6 +8,7 @@ pub mod ids; // names for numbers that could be swapped
 pub mod types; // Postgres types and the Arrow types that carry them
 pub mod delta; // rows with weights, what flows through a dataflow
 pub mod hash; // the stable hash that decides which worker owns a row
+pub mod interval; // months, days and microseconds, and their text
 pub mod numeric; // decimals as Postgres does them
 pub mod expr; // expressions over batches, whoever compiles them
 pub mod plan; // what a view computes, and what is known about it

@@ -15,7 +15,6 @@
 mod binary;
 pub(crate) mod column; // values into Arrow arrays
 mod cursor; // the grammar
-mod interval; // intervals from text
 pub(crate) mod number; // integers, floats and decimals from text
 pub(crate) mod time; // dates and timestamps from text // bytea and UUIDs from text
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -17,7 +17,7 @@ use weir_sql::catalog::{Catalog, DATABASE};
 use weir_sql::context::{Context, Settings};
 use weir_sql::dml::{DeletePlan, InsertPlan, UpdatePlan};
 use weir_sql::parser;
-use weir_sql::pg_catalog::SessionFacts;
+use weir_sql::pg_catalog::{SessionFacts, SetConfig};
 use weir_sql::read::QueryPlan;
 use weir_sql::statement::{Parsed, Statement, Transaction as Control};
 use weir_sql::system::SessionSystem;
@@ -62,6 +62,7 @@ impl Backend for Sessions {
             variables,
             transaction: None,
             copy: None,
+            asked: Arc::default(),
             notices: vec![],
             deallocated: vec![],
         })
@@ -83,6 +84,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// The COPY FROM STDIN that is going on.
     pub copy: Option<CopyIn>,
+    /// What `set_config()` has asked for in the statement that is running.
+    asked: Arc<Mutex<Vec<(String, String, bool)>>>,
     notices: Vec<Notice>,
     /// Prepared statements that SQL dropped.
     pub deallocated: Vec<Deallocated>,
@@ -134,8 +137,17 @@ impl Session {
     /// What the session's functions and `pg_catalog` show, the catalog left out.
     fn facts(&self) -> impl Fn() -> SessionFacts + Send + Sync + 'static {
         let (user, pid, peer, session_started, now) = (self.user.clone(), self.pid, self.peer, self.started_micros, self.now_micros());
-        let (variables, database) = (self.variables.clone(), self.database.clone());
+        let (variables, database, asked) = (self.variables.clone(), self.database.clone(), self.asked.clone());
+        let of_set_config = variables.clone();
+        let set_config = SetConfig(Arc::new(move |name, value, local| {
+            // Checked now, done when the statement ends: what it shows of the session does not change under it.
+            let mut changed = of_set_config.clone();
+            changed.set(name, value, local)?;
+            asked.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_string(), value.to_string(), local));
+            changed.get(name)
+        }));
         move || SessionFacts {
+            set_config: Some(set_config.clone()),
             user: user.clone(),
             database: DATABASE.to_string(),
             pid,
@@ -373,6 +385,7 @@ impl backend::Session for Session {
 
     fn fail(&mut self) {
         self.copy = None;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
         match &mut self.transaction {
             Some(transaction) if transaction.block => transaction.failed = true,
             // What an implicit transaction has gathered goes with it.
@@ -420,6 +433,15 @@ impl backend::Session for Session {
     }
 
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, value, local) in asked {
+            // Outside a transaction a local setting is over with its statement.
+            if (!local || self.transaction.is_some())
+                && let Err(error) = self.variables.set(&name, &value, local)
+            {
+                tracing::debug!(%error, name, "a setting that was valid is no longer");
+            }
+        }
         self.variables.take_changes()
     }
 

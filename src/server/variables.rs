@@ -128,7 +128,8 @@ impl Variables {
             return Ok(value.clone());
         }
         let variable = find(name)?;
-        Ok(self.value(variable.name).to_string())
+        let value = self.value(variable.name);
+        Ok(if matches!(variable.kind, Kind::Millis) { with_unit(value) } else { value.to_string() })
     }
 
     fn value(&self, name: &'static str) -> &str {
@@ -355,6 +356,16 @@ fn millis(value: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor).filter(|millis| *millis <= i32::MAX as u64)
+}
+
+/// Milliseconds in the largest unit that they are a whole number of, as SHOW writes them.
+fn with_unit(millis: &str) -> String {
+    let number: u64 = millis.parse().unwrap_or(0);
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")];
+    match units.iter().find(|(factor, _)| number != 0 && number % factor == 0) {
+        Some((factor, unit)) => format!("{}{unit}", number / factor),
+        None => "0".to_string(),
+    }
 }
 
 fn off(value: &str) -> Option<String> {

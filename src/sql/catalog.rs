@@ -249,7 +249,7 @@ impl Catalog {
     pub fn missing(&self, name: &str) -> Error {
         let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
         match nearest(name, self.0.names.keys().map(String::as_str)) {
-            Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+            Some(near) => error.with_hint(format!("Perhaps you meant to reference the relation \"{near}\".")),
             None => error,
         }
     }

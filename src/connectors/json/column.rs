@@ -16,7 +16,7 @@ use weir_common::error::{Error, Result};
 use weir_common::types::PgType;
 
 use crate::json::cursor::{Cursor, Syntax};
-use crate::json::{binary, interval, number, time};
+use crate::json::{binary, number, time};
 
 /// A value that is JSON but not one of the column's type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -289,7 +289,7 @@ impl Values {
             Values::Numeric(values, precision, scale) => values.push(number::numeric(text, *precision, *scale)?),
             Values::Bool(values) => values.append(boolean(text)?),
             Values::Uuid(values) => values.extend(binary::uuid(text)?),
-            Values::Interval(values) => values.push(interval::interval(text)?),
+            Values::Interval(values) => values.push(interval(text)?),
             Values::Bytea(bytes) => {
                 binary::bytea(text, &mut bytes.data)?;
                 bytes.offsets.push(bytes.data.len());
@@ -398,4 +398,10 @@ fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<N
 fn renew<T>(values: &mut Vec<T>) -> Vec<T> {
     let room = Vec::with_capacity(values.len());
     mem::replace(values, room)
+}
+
+fn interval(text: &[u8]) -> Result<IntervalMonthDayNano, Misfit> {
+    let text = std::str::from_utf8(text).map_err(|_| Misfit::Kind)?;
+    let parsed = weir_common::interval::parse(text).map_err(|_| Misfit::Kind)?;
+    parsed.to_arrow().ok_or(Misfit::Range)
 }

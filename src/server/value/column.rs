@@ -10,13 +10,13 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::interval::{self, Interval};
 use weir_common::types::PgType;
 
 use crate::value::calendar::{
     DATE_INFINITY, DATE_MINUS_INFINITY, DAY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS,
 };
 use crate::value::datetime::read;
-use crate::value::interval::{self, Interval};
 use crate::value::parse::{fit, invalid_binary, invalid_datetime, invalid_syntax, parse_bool, text_of};
 use crate::value::settings::TextSettings;
 use crate::value::{bytea, json, list, number, numeric};

@@ -1,151 +1,126 @@
-//! Intervals: months, days and microseconds, which do not add up to one number; as text and from it.
+//! Intervals as text, in the styles that Postgres has.
 
-use arrow::datatypes::IntervalMonthDayNano;
 use bytes::{BufMut, BytesMut};
-use weir_common::error::{Error, Result, SqlState};
+use weir_common::interval::Interval;
 
-use crate::value::calendar::{DAY, HOUR, MINUTE, SECOND, round_div};
+use crate::value::calendar::{HOUR, MINUTE, SECOND};
 use crate::value::datetime::put_seconds;
 use crate::value::number::{put_int, put_padded};
-use crate::value::parse::invalid_datetime;
 use crate::value::settings::IntervalStyle;
 
-/// An interval as Postgres keeps it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interval {
-    /// Months; a year is twelve.
-    pub months: i32,
-    /// Days, however long.
-    pub days: i32,
-    /// Microseconds, which may be more than a day.
-    pub micros: i64,
+/// Writes an interval in a style.
+pub fn put(interval: Interval, style: IntervalStyle, out: &mut BytesMut) {
+    match style {
+        IntervalStyle::Postgres => put_postgres(interval, out),
+        IntervalStyle::PostgresVerbose => put_verbose(interval, out),
+        IntervalStyle::Iso8601 => put_iso(interval, out),
+    }
 }
 
-impl Interval {
-    /// Of Arrow's, nanoseconds rounded.
-    pub fn of_arrow(value: IntervalMonthDayNano) -> Interval {
-        Interval { months: value.months, days: value.days, micros: round_div(value.nanoseconds, 1000) }
-    }
-
-    /// As Arrow's; `None` where the time does not fit its nanoseconds (292 years).
-    pub fn to_arrow(self) -> Option<IntervalMonthDayNano> {
-        Some(IntervalMonthDayNano::new(self.months, self.days, self.micros.checked_mul(1000)?))
-    }
-
-    /// Writes it in a style.
-    pub fn put(self, style: IntervalStyle, out: &mut BytesMut) {
-        match style {
-            IntervalStyle::Postgres => self.put_postgres(out),
-            IntervalStyle::PostgresVerbose => self.put_verbose(out),
-            IntervalStyle::Iso8601 => self.put_iso(out),
+/// `1 year 2 mons -3 days +04:05:06`: a sign is shown where it is not the one before.
+fn put_postgres(interval: Interval, out: &mut BytesMut) {
+    let start = out.len();
+    let mut negative_before = false;
+    for (value, unit) in [(interval.months / 12, "year"), (interval.months % 12, "mon"), (interval.days, "day")] {
+        if value == 0 {
+            continue;
         }
-    }
-
-    /// `1 year 2 mons -3 days +04:05:06`: a sign is shown where it is not the one before.
-    fn put_postgres(self, out: &mut BytesMut) {
-        let start = out.len();
-        let mut negative_before = false;
-        for (value, unit) in [(self.months / 12, "year"), (self.months % 12, "mon"), (self.days, "day")] {
-            if value == 0 {
-                continue;
-            }
-            if out.len() > start {
-                out.put_u8(b' ');
-            }
-            if negative_before && value > 0 {
-                out.put_u8(b'+');
-            }
-            put_count(value as i64, unit, value != 1, out);
-            negative_before = value < 0;
-        }
-        if self.micros != 0 || out.len() == start {
-            if out.len() > start {
-                out.put_u8(b' ');
-            }
-            if self.micros < 0 {
-                out.put_u8(b'-');
-            } else if negative_before {
-                out.put_u8(b'+');
-            }
-            let micros = self.micros.unsigned_abs();
-            put_padded(micros / HOUR as u64, 2, out);
-            out.put_u8(b':');
-            put_padded(micros / MINUTE as u64 % 60, 2, out);
-            out.put_u8(b':');
-            put_seconds((micros % MINUTE as u64) as i64, 2, out);
-        }
-    }
-
-    /// `@ 1 year 2 mons ago`: all signs turned where the first is negative.
-    fn put_verbose(self, out: &mut BytesMut) {
-        out.put_u8(b'@');
-        let (hours, minutes, seconds) = (self.micros / HOUR, self.micros / MINUTE % 60, self.micros % MINUTE);
-        let parts = [
-            (self.months as i64 / 12, "year"),
-            (self.months as i64 % 12, "mon"),
-            (self.days as i64, "day"),
-            (hours, "hour"),
-            (minutes, "min"),
-        ];
-        let first = parts.iter().map(|part| part.0).chain([seconds]).find(|value| *value != 0).unwrap_or(0);
-        let sign = if first < 0 { -1 } else { 1 };
-        for (value, unit) in parts {
-            if value != 0 {
-                out.put_u8(b' ');
-                put_count(value * sign, unit, value * sign != 1, out);
-            }
-        }
-        if seconds != 0 {
+        if out.len() > start {
             out.put_u8(b' ');
-            if seconds * sign < 0 {
-                out.put_u8(b'-');
-            }
-            put_seconds(seconds.abs(), 1, out);
-            out.put_slice(if seconds.abs() == SECOND { b" sec" } else { b" secs" });
         }
-        if first == 0 {
-            out.put_slice(b" 0");
+        if negative_before && value > 0 {
+            out.put_u8(b'+');
         }
-        if first < 0 {
-            out.put_slice(b" ago");
+        put_count(value as i64, unit, value != 1, out);
+        negative_before = value < 0;
+    }
+    if interval.micros != 0 || out.len() == start {
+        if out.len() > start {
+            out.put_u8(b' ');
+        }
+        if interval.micros < 0 {
+            out.put_u8(b'-');
+        } else if negative_before {
+            out.put_u8(b'+');
+        }
+        let micros = interval.micros.unsigned_abs();
+        put_padded(micros / HOUR as u64, 2, out);
+        out.put_u8(b':');
+        put_padded(micros / MINUTE as u64 % 60, 2, out);
+        out.put_u8(b':');
+        put_seconds((micros % MINUTE as u64) as i64, 2, out);
+    }
+}
+
+/// `@ 1 year 2 mons ago`: all signs turned where the first is negative.
+fn put_verbose(interval: Interval, out: &mut BytesMut) {
+    out.put_u8(b'@');
+    let (hours, minutes, seconds) = (interval.micros / HOUR, interval.micros / MINUTE % 60, interval.micros % MINUTE);
+    let parts = [
+        (interval.months as i64 / 12, "year"),
+        (interval.months as i64 % 12, "mon"),
+        (interval.days as i64, "day"),
+        (hours, "hour"),
+        (minutes, "min"),
+    ];
+    let first = parts.iter().map(|part| part.0).chain([seconds]).find(|value| *value != 0).unwrap_or(0);
+    let sign = if first < 0 { -1 } else { 1 };
+    for (value, unit) in parts {
+        if value != 0 {
+            out.put_u8(b' ');
+            put_count(value * sign, unit, value * sign != 1, out);
         }
     }
+    if seconds != 0 {
+        out.put_u8(b' ');
+        if seconds * sign < 0 {
+            out.put_u8(b'-');
+        }
+        put_seconds(seconds.abs(), 1, out);
+        out.put_slice(if seconds.abs() == SECOND { b" sec" } else { b" secs" });
+    }
+    if first == 0 {
+        out.put_slice(b" 0");
+    }
+    if first < 0 {
+        out.put_slice(b" ago");
+    }
+}
 
-    /// `P1Y2M3DT4H5M6S`
-    fn put_iso(self, out: &mut BytesMut) {
-        if self == Interval::default() {
-            return out.put_slice(b"PT0S");
+/// `P1Y2M3DT4H5M6S`
+fn put_iso(interval: Interval, out: &mut BytesMut) {
+    if interval == Interval::default() {
+        return out.put_slice(b"PT0S");
+    }
+    out.put_u8(b'P');
+    let mut part = |value: i64, unit: u8| {
+        if value != 0 {
+            put_int(value, out);
+            out.put_u8(unit);
         }
-        out.put_u8(b'P');
-        let mut part = |value: i64, unit: u8| {
-            if value != 0 {
-                put_int(value, out);
-                out.put_u8(unit);
-            }
-        };
-        part(self.months as i64 / 12, b'Y');
-        part(self.months as i64 % 12, b'M');
-        part(self.days as i64, b'D');
-        if self.micros == 0 {
-            return;
+    };
+    part(interval.months as i64 / 12, b'Y');
+    part(interval.months as i64 % 12, b'M');
+    part(interval.days as i64, b'D');
+    if interval.micros == 0 {
+        return;
+    }
+    out.put_u8(b'T');
+    let mut part = |value: i64, unit: u8| {
+        if value != 0 {
+            put_int(value, out);
+            out.put_u8(unit);
         }
-        out.put_u8(b'T');
-        let mut part = |value: i64, unit: u8| {
-            if value != 0 {
-                put_int(value, out);
-                out.put_u8(unit);
-            }
-        };
-        part(self.micros / HOUR, b'H');
-        part(self.micros / MINUTE % 60, b'M');
-        let seconds = self.micros % MINUTE;
-        if seconds != 0 {
-            if seconds < 0 {
-                out.put_u8(b'-');
-            }
-            put_seconds(seconds.abs(), 1, out);
-            out.put_u8(b'S');
+    };
+    part(interval.micros / HOUR, b'H');
+    part(interval.micros / MINUTE % 60, b'M');
+    let seconds = interval.micros % MINUTE;
+    if seconds != 0 {
+        if seconds < 0 {
+            out.put_u8(b'-');
         }
+        put_seconds(seconds.abs(), 1, out);
+        out.put_u8(b'S');
     }
 }
 
@@ -156,270 +131,4 @@ fn put_count(value: i64, unit: &str, plural: bool, out: &mut BytesMut) {
     if plural {
         out.put_u8(b's');
     }
-}
-
-/// Reads `1 day 02:03:04`, `-1 year 2 mons ago`, `1h30m`, `1-2 3 4:05`, `@ 1 min`, `P1Y2M3DT4H5M6.7S`.
-pub fn parse(text: &str) -> Result<Interval> {
-    let trimmed = text.trim();
-    let sum = match trimmed.strip_prefix('P') {
-        Some(iso) => parse_iso(iso),
-        None => parse_words(trimmed),
-    };
-    sum.ok_or_else(|| invalid_datetime("interval", text))?
-        .into_interval()
-        .ok_or_else(|| Error::new(SqlState("22015"), format!("interval field value out of range: \"{text}\"")))
-}
-
-/// Wide enough that nothing overflows while parts are added up.
-#[derive(Default)]
-struct Sum {
-    months: i128,
-    days: i128,
-    micros: i128,
-}
-
-/// A number as digits before and after its point.
-#[derive(Clone, Copy)]
-struct Number {
-    negative: bool,
-    whole: i64,
-    /// In millionths of a millionth: exact for all that microseconds need.
-    fraction: i64,
-}
-
-const FRACTION: i128 = 1_000_000_000_000;
-
-impl Number {
-    fn parse(text: &str) -> Option<Number> {
-        let (negative, digits) = match text.as_bytes().first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
-            _ => (false, text),
-        };
-        let (whole, fraction) = digits.split_once(['.', ',']).unwrap_or((digits, ""));
-        let all_digits = whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit());
-        if !all_digits || whole.len() + fraction.len() == 0 {
-            return None;
-        }
-        let whole = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let kept = &fraction[..fraction.len().min(12)];
-        let fraction = kept.bytes().fold(0, |value, b| value * 10 + (b - b'0') as i64) * 10i64.pow(12 - kept.len() as u32);
-        Some(Number { negative, whole, fraction })
-    }
-
-    /// Times an amount of microseconds, rounded.
-    fn micros(self, unit: i64) -> i128 {
-        // A half is not rounded up here, as in Postgres.
-        let fraction = (self.fraction as i128 * unit as i128 + FRACTION / 2 - 1) / FRACTION;
-        self.signed(self.whole as i128 * unit as i128 + fraction)
-    }
-
-    fn signed(self, value: i128) -> i128 {
-        if self.negative { -value } else { value }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Unit {
-    Microsecond,
-    Millisecond,
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Year,
-    Decade,
-    Century,
-    Millennium,
-}
-
-impl Unit {
-    fn parse(word: &str) -> Option<Unit> {
-        Some(match word {
-            "microsecond" | "microseconds" | "us" | "usec" | "usecs" | "usecond" | "useconds" => Unit::Microsecond,
-            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" => Unit::Millisecond,
-            "second" | "seconds" | "s" | "sec" | "secs" => Unit::Second,
-            "minute" | "minutes" | "m" | "min" | "mins" => Unit::Minute,
-            "hour" | "hours" | "h" | "hr" | "hrs" => Unit::Hour,
-            "day" | "days" | "d" => Unit::Day,
-            "week" | "weeks" | "w" => Unit::Week,
-            "month" | "months" | "mon" | "mons" => Unit::Month,
-            "year" | "years" | "y" | "yr" | "yrs" => Unit::Year,
-            "decade" | "decades" | "dec" | "decs" => Unit::Decade,
-            "century" | "centuries" | "c" | "cent" => Unit::Century,
-            "millennium" | "millennia" | "mil" | "mils" => Unit::Millennium,
-            _ => return None,
-        })
-    }
-}
-
-impl Sum {
-    /// Adds `number` of a unit, and returns which; what a fraction of a larger unit is worth goes to the next smaller ones.
-    fn add(&mut self, number: Number, unit: &str) -> Option<Unit> {
-        let unit = Unit::parse(unit)?;
-        match unit {
-            Unit::Microsecond => self.micros += number.micros(1),
-            Unit::Millisecond => self.micros += number.micros(1000),
-            Unit::Second => self.micros += number.micros(SECOND),
-            Unit::Minute => self.micros += number.micros(MINUTE),
-            Unit::Hour => self.micros += number.micros(HOUR),
-            Unit::Day => self.add_days(number, 1),
-            Unit::Week => self.add_days(number, 7),
-            Unit::Month => {
-                self.months += number.signed(number.whole as i128);
-                self.add_days(Number { whole: 0, ..number }, 30);
-            }
-            Unit::Year => self.add_years(number, 12),
-            Unit::Decade => self.add_years(number, 120),
-            Unit::Century => self.add_years(number, 1200),
-            Unit::Millennium => self.add_years(number, 12_000),
-        }
-        Some(unit)
-    }
-
-    fn add_years(&mut self, number: Number, months: i128) {
-        let fraction = (number.fraction as i128 * months + FRACTION / 2) / FRACTION;
-        self.months += number.signed(number.whole as i128 * months + fraction);
-    }
-
-    fn add_days(&mut self, number: Number, days: i128) {
-        let fraction = number.fraction as i128 * days;
-        self.days += number.signed(number.whole as i128 * days + fraction / FRACTION);
-        let rest = Number { whole: 0, fraction: (fraction % FRACTION) as i64, ..number };
-        self.micros += rest.micros(DAY);
-    }
-
-    fn into_interval(self) -> Option<Interval> {
-        let interval =
-            Interval { months: self.months.try_into().ok()?, days: self.days.try_into().ok()?, micros: self.micros.try_into().ok()? };
-        // What Arrow cannot carry is out of range here already.
-        interval.to_arrow().map(|_| interval)
-    }
-}
-
-/// After the P: `1Y2M3W4DT5H6M7.5S`, or `2W`.
-fn parse_iso(text: &str) -> Option<Sum> {
-    let mut sum = Sum::default();
-    let (date, time) = match text.split_once('T') {
-        Some((date, time)) => (date, time),
-        None => (text, ""),
-    };
-    // The other form: `0001-02-03T04:05:06`.
-    if let &[years, months, days] = date.split('-').collect::<Vec<_>>().as_slice()
-        && let (Some(years), Some(months), Some(days)) = (Number::parse(years), Number::parse(months), Number::parse(days))
-    {
-        sum.add(years, "year")?;
-        sum.add(months, "month")?;
-        sum.add(days, "day")?;
-        sum.micros = if time.is_empty() { 0 } else { parse_clock(time)? };
-        return Some(sum);
-    }
-    let mut any = text.contains('T');
-    for (part, in_time) in [(date, false), (time, true)] {
-        let mut rest = part;
-        while !rest.is_empty() {
-            let end = rest.find(|c: char| c.is_ascii_alphabetic())?;
-            let number = Number::parse(&rest[..end])?;
-            let unit = match (&rest[end..=end], in_time) {
-                ("Y", false) => "year",
-                ("M", false) => "month",
-                ("W", false) => "week",
-                ("D", false) => "day",
-                ("H", true) => "hour",
-                ("M", true) => "minute",
-                ("S", true) => "second",
-                _ => return None,
-            };
-            sum.add(number, unit)?;
-            any = true;
-            rest = &rest[end + 1..];
-        }
-    }
-    any.then_some(sum)
-}
-
-/// Postgres' own form: numbers with units, years-months, a time, a number alone for seconds, `ago` at the end.
-fn parse_words(text: &str) -> Option<Sum> {
-    let mut sum = Sum::default();
-    let lower = text.to_ascii_lowercase();
-    let mut words = tokens(lower.strip_prefix('@').unwrap_or(&lower)).into_iter().peekable();
-    words.peek()?;
-    let mut units: Vec<Unit> = Vec::new();
-    let mut add = |sum: &mut Sum, number: &str, unit: &str| -> Option<()> {
-        let unit = sum.add(Number::parse(number)?, unit)?;
-        // `1 day 1 day` is more likely a mistake than a sum.
-        (!units.contains(&unit)).then(|| units.push(unit))
-    };
-    while let Some(word) = words.next() {
-        if word == "ago" {
-            if words.peek().is_some() {
-                return None;
-            }
-            return Some(Sum { months: -sum.months, days: -sum.days, micros: -sum.micros });
-        }
-        if let Some(unit) = words.next_if(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()) && *next != "ago") {
-            add(&mut sum, word, unit)?;
-        } else if word.contains(':') {
-            sum.micros += parse_clock(word)?;
-        } else if let Some((years, months)) =
-            word.get(1..).and_then(|tail| tail.split_once('-')).map(|(_, months)| (&word[..word.len() - months.len() - 1], months))
-        {
-            let (years, months) = (Number::parse(years)?, Number::parse(months)?);
-            if months.whole > 11 || months.fraction + years.fraction != 0 {
-                return None;
-            }
-            sum.months += years.signed(years.whole as i128 * 12 + months.whole as i128);
-        } else if words.peek().is_some_and(|next| next.contains(':')) {
-            // `3 4:05:06` is days and a time.
-            add(&mut sum, word, "day")?;
-        } else {
-            add(&mut sum, word, "second")?;
-        }
-    }
-    Some(sum)
-}
-
-/// Numbers (with sign, point, `:` and `-` inside) and words, blanks between them or not.
-fn tokens(text: &str) -> Vec<&str> {
-    let mut tokens = Vec::new();
-    for chunk in text.split_ascii_whitespace() {
-        let mut start = 0;
-        let mut in_word = chunk.starts_with(|c: char| c.is_ascii_alphabetic());
-        for (at, c) in chunk.char_indices() {
-            if c.is_ascii_alphabetic() != in_word {
-                tokens.push(&chunk[start..at]);
-                start = at;
-                in_word = !in_word;
-            }
-        }
-        tokens.push(&chunk[start..]);
-    }
-    tokens
-}
-
-/// `hh:mm`, `hh:mm:ss.ffffff` or `mm:ss.f`, with a sign for all of it.
-fn parse_clock(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let parts: Vec<&str> = digits.split(':').collect();
-    if parts.iter().any(|part| part.starts_with(['+', '-'])) {
-        return None;
-    }
-    let whole = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<i64>().ok()).flatten();
-    let (hours, minutes, seconds) = match parts.as_slice() {
-        [minutes, seconds] if seconds.contains('.') => (0, whole(minutes)?, Number::parse(seconds)?),
-        [hours, minutes] => (whole(hours)?, whole(minutes)?, Number { negative: false, whole: 0, fraction: 0 }),
-        [hours, minutes, seconds] => (whole(hours)?, whole(minutes)?, Number::parse(seconds)?),
-        _ => return None,
-    };
-    if minutes > 59 || seconds.whole > 60 {
-        return None;
-    }
-    let micros = hours as i128 * HOUR as i128 + minutes as i128 * MINUTE as i128 + seconds.micros(SECOND);
-    Some(if negative { -micros } else { micros })
 }

@@ -12,6 +12,7 @@ use bytes::{BufMut, BytesMut};
 use weir_common::error::Result;
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
+use crate::value::interval::put as put_interval;
 use crate::value::numeric::Digits;
 use crate::value::rows::{Column, Put};
 use crate::value::settings::TextSettings;
@@ -113,7 +114,7 @@ fn put(field: &Field, array: &ArrayRef, settings: &TextSettings) -> Result<Put> 
         DataType::Interval(_) | DataType::Duration(_) => {
             let (interval, style) = (times::intervals(array)?, settings.interval_style);
             Box::new(move |row, out| {
-                interval(row)?.put(style, out);
+                put_interval(interval(row)?, style, out);
                 Ok(())
             })
         }

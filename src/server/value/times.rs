@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Int64Type, IntervalDayTimeType, IntervalMonthDa
 use weir_common::error::{Error, Result, SqlState};
 
 use crate::value::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, round_div};
-use crate::value::interval::Interval;
+use weir_common::interval::Interval;
 
 const DAY_MILLIS: i64 = 86_400_000;
 

@@ -1,6 +1,5 @@
 //! Text to values, as Postgres reads them: an error names the type and shows the text.
 
-use arrow::compute::kernels::cast_utils::{IntervalParseConfig, IntervalUnit as Unit, parse_interval_month_day_nano_config};
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 use weir_common::error::{Error, Result, SqlState};
@@ -226,7 +225,7 @@ fn zone(text: &str) -> Option<i64> {
 
 /// `1 day`, `01:02:03`, `2 hours 3 minutes` ...; a bare number is seconds.
 pub(crate) fn interval(text: &str) -> Result<IntervalMonthDayNano> {
-    parse_interval_month_day_nano_config(text.trim(), IntervalParseConfig::new(Unit::Second)).map_err(|_| invalid_time("interval", text))
+    weir_common::interval::parse(text)?.to_arrow().ok_or_else(|| invalid_time("interval", text))
 }
 
 fn uuid(text: &str) -> Option<Vec<u8>> {
