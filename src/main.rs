@@ -19,6 +19,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const STACK_BYTES: usize = 16 << 20;
 const _: () = assert!(STACK_BYTES >= weir_sql::parser::STACK_BYTES_MIN);
 
+/// Queries that compute at once, each on a thread: a client may hold a few half-read results.
+const QUERIES_MAX: usize = 4 * weir_common::limits::CONNECTIONS_MAX;
+
 /// A SQL-first streaming database: Postgres on the wire, incremental materialized views inside.
 #[derive(Parser)]
 #[command(version, about)]
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
     let quiet = matches!(command, Command::Demo(_));
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).max_blocking_threads(QUERIES_MAX).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: no threads: {error}");

@@ -132,7 +132,14 @@ impl Engine {
         let lane = Lane::new(inboxes.into_iter().zip(threads.into_iter().flatten()).collect());
         let (died, fatal) = watch::channel(None);
         let to_self = to_leader.clone();
-        let leader = spawn("leader", move || leader::run(config, lane, from_all, to_self, stats, failures, died))?;
+        let lead = move || {
+            let of_panic = died.clone();
+            let run = move || leader::run(config, lane, from_all, to_self, stats, failures, died);
+            if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+                let _ = of_panic.send(Some(format!("the leader panicked: {}", panic_text(panic.as_ref()))));
+            }
+        };
+        let leader = spawn("leader", lead)?;
         Ok(Engine {
             leader: to_leader,
             permits: Arc::new(Semaphore::new(LANE_REQUESTS_MAX)),
@@ -183,7 +190,7 @@ impl Engine {
     /// The relations as they are at one commit: all writes that have returned are in it.
     pub async fn snapshot(&self, relations: &[(RelationId, SchemaRef)]) -> Result<(Epoch, Vec<Snapshot>)> {
         let _permit = self.permits.acquire().await.map_err(|_| stopped())?;
-        let (reply, mut replies) = mpsc::unbounded_channel::<PeekReply>();
+        let (reply, mut replies) = mpsc::unbounded_channel::<Result<PeekReply>>();
         let streams = relations.iter().map(|(id, _)| (*id).into()).collect();
         self.leader.send(Message::Peek(streams, reply)).map_err(|_| stopped())?;
         let mut epoch = None;
@@ -192,6 +199,7 @@ impl Engine {
             let part = replies.recv().await.ok_or_else(|| {
                 Error::new(SqlState::UNDEFINED_TABLE, "a relation was dropped while it was being read").with_hint("Run the statement again.")
             })?;
+            let part = part?;
             assert!(epoch.is_none_or(|epoch| epoch == part.epoch), "all workers answer a read for one commit");
             epoch = Some(part.epoch);
             for (all, some) in runs.iter_mut().zip(part.runs) {
@@ -205,6 +213,8 @@ impl Engine {
 
     /// What there is to say about sources, views and dead letters.
     pub async fn status(&self) -> Result<Status> {
+        // A read of nothing, behind every commit that was answered: after it, the workers have counted those.
+        self.snapshot(&[]).await?;
         self.request(Message::Status).await
     }
 

@@ -10,6 +10,7 @@ use std::thread::Thread;
 use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
+use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::snapshot::Run;
 use weir_dataflow::lower::DataflowPlan;
@@ -54,7 +55,7 @@ pub enum LaneMessage {
         /// What to read.
         streams: Arc<[StreamId]>,
         /// Where the answer goes.
-        reply: UnboundedSender<PeekReply>,
+        reply: UnboundedSender<Result<PeekReply>>,
     },
     /// End the worker.
     Shutdown,

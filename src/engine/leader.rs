@@ -38,7 +38,7 @@ pub enum Message {
     /// A change of what exists; carried out while no epoch is in flight.
     Ddl(Ddl),
     /// A read, passed on in the lane.
-    Peek(Arc<[StreamId]>, mpsc::UnboundedSender<PeekReply>),
+    Peek(Arc<[StreamId]>, mpsc::UnboundedSender<Result<PeekReply>>),
     /// A question.
     Status(oneshot::Sender<Status>),
     /// The end.
@@ -78,6 +78,8 @@ struct Leader {
     /// Whether a `Ready` is on its way, so that readers send no second one.
     ready: Arc<AtomicBool>,
     ddl: VecDeque<Ddl>,
+    /// Writes that came after a definition that still waits: they are looked at when it is done.
+    deferred: VecDeque<Message>,
     writes: Vec<(Vec<TableWrite>, oneshot::Sender<Result<Epoch>>)>,
     /// Views that every worker has filled; the next epoch includes them and makes them live.
     filled: BTreeSet<RelationId>,
@@ -128,7 +130,7 @@ struct InFlight {
     epoch: Epoch,
     waiting: usize,
     writes: Vec<oneshot::Sender<Result<Epoch>>>,
-    lives: Vec<oneshot::Sender<Result<()>>>,
+    lives: Vec<(RelationId, oneshot::Sender<Result<()>>)>,
     dead: Vec<DeadLetter>,
     source_rows: usize,
 }
@@ -158,6 +160,7 @@ pub fn run(
         first_reader: 0,
         ready: Arc::default(),
         ddl: VecDeque::new(),
+        deferred: VecDeque::new(),
         writes: vec![],
         filled: BTreeSet::new(),
         open: VecDeque::new(),
@@ -209,6 +212,7 @@ impl Leader {
             Message::Report(_, Report::CaughtUp(view)) => self.caught_up(view),
             Message::Report(worker, Report::Died(reason)) => return Next::Fail(format!("worker {worker} panicked: {reason}")),
             Message::Ready => self.ready.store(false, Ordering::SeqCst),
+            Message::Write(..) | Message::Check(..) if !self.ddl.is_empty() => self.deferred.push_back(message),
             Message::Write(writes, reply) => match self.check_keys(&writes) {
                 Ok(changes) => {
                     self.apply_keys(changes);
@@ -223,7 +227,10 @@ impl Leader {
             Message::Ddl(ddl) => self.ddl.push_back(ddl),
             Message::Peek(streams, reply) => {
                 // A relation that has just been dropped: the reply channel closes, and the reader says so.
-                if streams.iter().all(|stream| self.exists(*stream)) {
+                if let Some(error) = streams.iter().find_map(|stream| self.failure(*stream)) {
+                    // A reader that has gone away does not want its answer.
+                    let _ = reply.send(Err(error));
+                } else if streams.iter().all(|stream| self.exists(*stream)) {
                     self.lane.send(LaneMessage::Peek { streams, reply });
                 }
             }
@@ -235,6 +242,24 @@ impl Leader {
 
     fn exists(&self, stream: StreamId) -> bool {
         u32::try_from(stream.0).is_ok_and(|id| self.tables.contains_key(&RelationId(id)) || self.views.contains_key(&RelationId(id)))
+    }
+
+    /// Why a view cannot be read: it, or one that it reads, has stopped computing.
+    fn failure(&self, stream: StreamId) -> Option<Error> {
+        let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if failures.is_empty() {
+            return None;
+        }
+        let mut waiting = vec![stream];
+        while let Some(stream) = waiting.pop() {
+            let id = RelationId(u32::try_from(stream.0).ok()?);
+            if let Some(error) = failures.get(&id) {
+                let message = format!("a materialized view has stopped computing: {}", error.message());
+                return Some(Error::new(error.sqlstate(), message).with_hint("See weir.views.error; drop the view and create it anew."));
+            }
+            waiting.extend(self.views.get(&id).into_iter().flat_map(|view| view.inputs.iter().copied()).filter(|input| input.0 < OWN_READERS_FROM));
+        }
+        None
     }
 
     /// Checks a transaction's keys against all writes before it.
@@ -267,8 +292,15 @@ impl Leader {
                 if !self.open.is_empty() {
                     return Ok(());
                 }
+                // What was written before the definition comes before it: a table is not dropped under its rows.
+                if !self.writes.is_empty() {
+                    return self.open_epoch();
+                }
                 while let Some(ddl) = self.ddl.pop_front() {
                     self.define(ddl);
+                }
+                for message in std::mem::take(&mut self.deferred) {
+                    self.handle(message);
                 }
             }
             if !self.should_open() {
@@ -311,7 +343,7 @@ impl Leader {
         for view in std::mem::take(&mut self.filled) {
             if let Some(filling) = self.views.get_mut(&view).and_then(|view| view.filling.take()) {
                 self.lane.send(LaneMessage::ViewLive(view));
-                flight.lives.push(filling.reply);
+                flight.lives.push((view, filling.reply));
                 inputs.entry(view.into()).or_default();
             }
         }
@@ -407,8 +439,8 @@ impl Leader {
         for reply in flight.writes {
             answer(reply, Ok(flight.epoch));
         }
-        for reply in flight.lives {
-            answer(reply, Ok(()));
+        for (view, reply) in flight.lives {
+            answer(reply, self.failure(view.into()).map_or(Ok(()), Err));
         }
         let joinable = self.readers.iter().filter(|(stream, _)| self.joins(**stream).is_some()).map(|(stream, _)| *stream);
         let joins: Vec<Ddl> = joinable.filter(|stream| !self.ddl.iter().any(|ddl| matches!(ddl, Ddl::Join(other) if other == stream))).map(Ddl::Join).collect();

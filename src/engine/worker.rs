@@ -124,7 +124,7 @@ impl WorkerState {
                     .map(|stream| self.hub.get(*stream).borrow().shard.as_ref().map(Shard::runs).unwrap_or_default())
                     .collect();
                 // A reader that has gone away does not want its answer.
-                let _ = reply.send(PeekReply { epoch: self.committed, runs });
+                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs }));
             }
             LaneMessage::Shutdown => unreachable!("handled by the loop"),
         }
@@ -202,7 +202,8 @@ impl WorkerState {
     fn report(&mut self) {
         for view in &self.filling {
             let frontier = self.hub.get((*view).into()).borrow().frontier.as_ref().map_or(0, |frontier| frontier.get());
-            if frontier >= self.hub.opened.get() && !self.caught_up.contains(view) {
+            // Not all that has been opened: the epoch that makes it live waits for the rest.
+            if frontier > self.committed && !self.caught_up.contains(view) {
                 self.caught_up.insert(*view);
                 self.send(Report::CaughtUp(*view));
             }

@@ -1,12 +1,15 @@
 //! What all sessions share: the engine, the catalog and its one writer, the table locks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
 use weir_common::clock::Clock;
+use weir_common::delta::Delta;
 use weir_common::error::Result;
 use weir_common::ids::RelationId;
-use weir_engine::{Engine, TableSpec};
+use weir_engine::{Engine, TableSpec, TableWrite};
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
 
 use crate::locks::{TableLocks, TransactionId};
@@ -28,6 +31,8 @@ pub struct Database {
     /// Held by whoever changes the catalog: definitions come one after the other.
     definitions: tokio::sync::Mutex<()>,
     next_transaction: AtomicU64,
+    /// Numbers below it were given to relations, also to those that came to nothing.
+    next_relation: AtomicU32,
 }
 
 #[derive(Clone, Default)]
@@ -54,6 +59,7 @@ impl Database {
             catalog: RwLock::default(),
             definitions: tokio::sync::Mutex::default(),
             next_transaction: AtomicU64::new(1),
+            next_relation: AtomicU32::new(RelationId::FIRST_USER.0),
         }
     }
 
@@ -80,6 +86,11 @@ impl Definitions<'_> {
         self.database.catalog().0
     }
 
+    /// A number for a new relation, never given before.
+    pub fn next_id(&self) -> RelationId {
+        RelationId(self.database.next_relation.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Makes a change visible to everybody.
     pub fn publish(&self, catalog: Catalog) {
         let mut versioned = self.database.catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -92,11 +103,18 @@ impl Definitions<'_> {
         self.publish(self.catalog().with(relation));
     }
 
-    /// Creates a table in the engine and the catalog.
-    pub async fn add_table(&self, relation: Relation) -> Result<()> {
+    /// Creates a table with these rows in the engine and the catalog; if it is not waited for to the end, nothing is left.
+    pub async fn add_table(&self, relation: Relation, rows: Vec<RecordBatch>) -> Result<()> {
         let key = relation.key().map(<[usize]>::to_vec);
-        let spec = TableSpec { id: relation.id, name: relation.name.clone(), schema: relation.schema(), key };
+        let schema = relation.schema();
+        let spec = TableSpec { id: relation.id, name: relation.name.clone(), schema: schema.clone(), key };
+        let unfinished = Unfinished::new(&self.database.engine, relation.id);
         self.database.engine.create_table(spec).await?;
+        let delta = Delta::insert(concat_batches(&schema, &rows)?);
+        if !delta.is_empty() {
+            self.database.engine.write(vec![TableWrite { table: relation.id, delta }]).await?;
+        }
+        unfinished.keep();
         self.add(relation);
         Ok(())
     }
@@ -115,5 +133,31 @@ impl Definitions<'_> {
         }
         self.publish(catalog);
         self.database.engine.drop_relations(stored).await
+    }
+}
+
+/// A relation that the engine is making: dropped again when nobody waits for it any more (a cancel, a lost client).
+pub struct Unfinished<'a> {
+    engine: &'a Engine,
+    id: Option<RelationId>,
+}
+
+impl<'a> Unfinished<'a> {
+    /// For a relation that the engine is about to be told of.
+    pub fn new(engine: &'a Engine, id: RelationId) -> Self {
+        Unfinished { engine, id: Some(id) }
+    }
+
+    /// It is there to stay.
+    pub fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.engine.abandon(vec![id]);
+        }
     }
 }

@@ -129,7 +129,7 @@ impl Session {
     /// A context for one statement, with the system relations as they are now where the statement names them.
     pub async fn context(&self, parsed: &Parsed) -> Result<Context> {
         let (catalog, _) = self.database.catalog();
-        let status = if statement::query::names_weir(parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
+        let status = if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
         let system = Arc::new(SessionSystem::new(catalog.clone(), system::tables_of(&catalog, status), self.facts()));
         Ok(Context::new(catalog, system, &self.settings()))
     }
@@ -207,22 +207,28 @@ impl Session {
     /// Ends the transaction: its writes become visible, or nothing does.
     pub async fn commit(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        let before = transaction.before.clone();
+        self.variables.end();
         let written = match transaction.changes() {
-            Ok(changes) if changes.is_empty() => Ok(()),
-            Ok(changes) => self.database.engine.write(changes).await.map(|_| ()),
+            Ok(changes) if changes.is_empty() => return Ok(()),
+            Ok(changes) => {
+                let engine = self.database.engine.clone();
+                // A task of its own: whatever happens to this future, the locks are held until the write is visible.
+                let write = tokio::spawn(async move {
+                    let written = engine.write(changes).await;
+                    drop(transaction);
+                    written
+                });
+                write.await.unwrap_or_else(|_| Err(Error::internal("the commit panicked")))
+            }
             Err(error) => Err(error),
         };
-        match written {
-            Ok(()) => {
-                self.variables.end();
-                Ok(())
-            }
-            Err(error) => {
-                self.variables.restore(transaction.before.clone());
-                self.variables.end();
-                Err(error)
-            }
+        if let Err(error) = written {
+            self.variables.restore(before);
+            self.variables.end();
+            return Err(error);
         }
+        Ok(())
     }
 
     /// Ends the transaction without a trace.
@@ -359,8 +365,9 @@ impl backend::Session for Session {
             });
         }
         // The catalog has changed since the statement was planned, or the system itself is what it shows: plan again.
-        let (_, version) = self.database.catalog();
-        let outcome = if prepared.version != version || statement::query::names_system(&prepared.parsed) {
+        let (catalog, version) = self.database.catalog();
+        let shows_system = || matches!(prepared.plan, Plan::Query(_)) && statement::query::names_system(&catalog, &prepared.parsed);
+        let outcome = if prepared.version != version || shows_system() {
             let again = self.plan(prepared.parsed.clone(), &prepared.given).await?;
             if again.fields != prepared.fields {
                 return Err(Error::unsupported("cached plan must not change result type").with_hint("Prepare the statement again."));

@@ -6,6 +6,7 @@
 //! - Writes leave the session at COMMIT only, all of them in one epoch.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result, SqlState};
@@ -33,7 +34,8 @@ pub struct Transaction {
     pub before: Variables,
     /// Definitions that took effect inside it, to be named when it is rolled back.
     pub defined: Vec<String>,
-    snapshot: Option<HashMap<RelationId, Snapshot>>,
+    /// What it has looked at.
+    snapshot: HashMap<RelationId, Snapshot>,
     tables: BTreeMap<RelationId, Changed>,
     savepoints: Vec<Savepoint>,
 }
@@ -65,7 +67,7 @@ impl Transaction {
             started_micros: database.clock.wall_micros(),
             before,
             defined: vec![],
-            snapshot: None,
+            snapshot: HashMap::new(),
             tables: BTreeMap::new(),
             savepoints: vec![],
         }
@@ -73,53 +75,75 @@ impl Transaction {
 
     /// The rows of these relations as the transaction sees them.
     pub async fn read(&mut self, database: &Database, relations: &[RelationId]) -> Result<HashMap<RelationId, Snapshot>> {
+        self.fix(database, relations).await?;
         let mut found = HashMap::new();
         for relation in relations {
-            found.insert(*relation, self.read_one(database, *relation).await?);
+            found.insert(*relation, self.read_one(*relation)?);
         }
         Ok(found)
     }
 
-    async fn read_one(&mut self, database: &Database, relation: RelationId) -> Result<Snapshot> {
-        if let Some(current) = self.tables.get(&relation).and_then(|changed| changed.current.clone()) {
-            return Ok(current);
-        }
-        let base = match self.tables.get(&relation).and_then(|changed| changed.locked.clone()) {
-            Some(locked) => locked,
-            None => self.committed(database, relation).await?,
+    fn read_one(&mut self, relation: RelationId) -> Result<Snapshot> {
+        let committed = || {
+            let known = self.snapshot.get(&relation).cloned();
+            known.ok_or_else(|| Error::internal(format!("relation {relation} was not looked at")))
         };
-        let Some(changed) = self.tables.get_mut(&relation) else { return Ok(base) };
+        let Some(changed) = self.tables.get(&relation) else { return committed() };
+        if let Some(current) = &changed.current {
+            return Ok(current.clone());
+        }
+        let base = changed.locked.clone().map_or_else(committed, Ok)?;
         let current = overlay::apply(&base, &changed.writes)?;
-        changed.current = Some(current.clone());
+        self.tables.entry(relation).or_default().current = Some(current.clone());
         Ok(current)
     }
 
-    /// A relation at the transaction's commit, which its first read decides for all relations at once.
-    async fn committed(&mut self, database: &Database, relation: RelationId) -> Result<Snapshot> {
-        let (catalog, _) = database.catalog();
-        if self.snapshot.is_none() {
-            let stored: Vec<_> =
-                catalog.relations().filter(|relation| relation.is_stored()).map(|relation| (relation.id, relation.schema())).collect();
-            let (_, snapshots) = database.engine.snapshot(&stored).await?;
-            self.snapshot = Some(stored.iter().map(|(id, _)| *id).zip(snapshots).collect());
+    /// Looks at relations that the transaction has not seen yet, in one read. A block looks at everything at once, so that
+    /// all its reads show the commit of its first one; an implicit transaction looks at what its statements name.
+    async fn fix(&mut self, database: &Database, relations: &[RelationId]) -> Result<()> {
+        for attempt in 0.. {
+            let (catalog, _) = database.catalog();
+            let all = self.block && self.snapshot.is_empty();
+            let wanted: Vec<_> = catalog
+                .relations()
+                .filter(|relation| relation.is_stored() && !self.snapshot.contains_key(&relation.id))
+                .filter(|relation| all || relations.contains(&relation.id))
+                .map(|relation| (relation.id, relation.schema()))
+                .collect();
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            match database.engine.snapshot(&wanted).await {
+                Ok((_, snapshots)) => {
+                    self.snapshot.extend(wanted.into_iter().map(|(id, _)| id).zip(snapshots));
+                    return Ok(());
+                }
+                // Another relation was dropped between the look at the catalog and the read.
+                Err(error) if error.sqlstate() == SqlState::UNDEFINED_TABLE && attempt < 3 => {}
+                Err(error) => return Err(error),
+            }
         }
-        let known = self.snapshot.as_mut().expect("just taken");
-        if let Some(snapshot) = known.get(&relation) {
-            return Ok(snapshot.clone());
-        }
-        // Created after the transaction's first read.
-        let snapshot = latest(database, relation).await?;
-        known.insert(relation, snapshot.clone());
-        Ok(snapshot)
+        Ok(())
     }
 
     /// Locks a table for UPDATE, DELETE or SELECT FOR UPDATE; its latest state is what the transaction sees from here on.
-    pub async fn lock(&mut self, database: &Database, table: RelationId, timeout: Option<std::time::Duration>) -> Result<()> {
+    /// `beside` is what the statement reads besides: where nothing has been looked at yet, it is of the same commit.
+    pub async fn lock(&mut self, database: &Database, table: RelationId, beside: &[RelationId], timeout: Option<Duration>) -> Result<()> {
         if self.tables.get(&table).is_some_and(|changed| changed.locked.is_some()) {
             return Ok(());
         }
         let lock = database.locks.lock(table, self.id, timeout).await?;
-        let locked = latest(database, table).await?;
+        let locked = if self.snapshot.is_empty() {
+            let relations: Vec<RelationId> = beside.iter().copied().chain([table]).collect();
+            self.fix(database, &relations).await?;
+            self.snapshot.get(&table).cloned()
+        } else {
+            None
+        };
+        let locked = match locked {
+            Some(locked) => locked,
+            None => latest(database, table).await?,
+        };
         let changed = self.tables.entry(table).or_default();
         changed.locked = Some(locked);
         changed._lock = Some(lock);
@@ -129,7 +153,7 @@ impl Transaction {
 
     /// Refuses a change of rows that others have changed after the transaction had read them (40001).
     pub fn check_unchanged(&self, table: RelationId, old: &[arrow::record_batch::RecordBatch]) -> Result<()> {
-        let Some(before) = self.snapshot.as_ref().and_then(|snapshot| snapshot.get(&table)) else { return Ok(()) };
+        let Some(before) = self.snapshot.get(&table) else { return Ok(()) };
         let Some(now) = self.tables.get(&table).and_then(|changed| changed.locked.as_ref()) else { return Ok(()) };
         if overlay::any_changed(before, now, old)? {
             return Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")

@@ -79,7 +79,7 @@ const VARIABLES: &[Variable] = &[
     var("max_index_keys", "32", Kind::Fixed, "Shows the maximum number of index keys."),
     var("role", "none", Kind::Only, "Sets the current role."),
     var("row_security", "on", Kind::Bool, "Row security; there are no policies."),
-    var("search_path", "\"$user\", public", Kind::Text, "Sets the schema search order for names that are not schema-qualified."),
+    var("search_path", "\"$user\", public", Kind::Checked(search_path), "Sets the schema search order for names that are not schema-qualified."),
     told("server_encoding", "UTF8", Kind::Fixed, "Shows the server (database) character set encoding."),
     told("server_version", SERVER_VERSION, Kind::Fixed, "Shows the server version."),
     var("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "Shows the server version as an integer."),
@@ -103,6 +103,8 @@ pub struct Variables {
     initial: BTreeMap<&'static str, String>,
     /// What SET LOCAL replaced, to be put back when the transaction ends.
     local: BTreeMap<&'static str, String>,
+    /// The same for names of extensions and applications.
+    local_custom: BTreeMap<String, Option<String>>,
     changes: Vec<(String, String)>,
 }
 
@@ -111,7 +113,7 @@ impl Variables {
     pub fn new(user: &str) -> Self {
         let mut values: BTreeMap<&'static str, String> = VARIABLES.iter().map(|variable| (variable.name, variable.default.to_string())).collect();
         values.insert("session_authorization", user.to_string());
-        Variables { initial: values.clone(), values, custom: BTreeMap::new(), local: BTreeMap::new(), changes: vec![] }
+        Variables { initial: values.clone(), values, custom: BTreeMap::new(), local: BTreeMap::new(), local_custom: BTreeMap::new(), changes: vec![] }
     }
 
     /// Sets what the client asked for at startup; unknown names are errors as in Postgres.
@@ -139,7 +141,12 @@ impl Variables {
     /// SET, and SET LOCAL.
     pub fn set(&mut self, name: &str, value: &str, local: bool) -> Result<()> {
         if name.contains('.') {
-            self.custom.insert(name.to_lowercase(), value.to_string());
+            let before = self.custom.insert(name.to_lowercase(), value.to_string());
+            if local {
+                self.local_custom.entry(name.to_lowercase()).or_insert(before);
+            } else {
+                self.local_custom.remove(&name.to_lowercase());
+            }
             return Ok(());
         }
         let variable = find(name)?;
@@ -200,6 +207,12 @@ impl Variables {
                 self.assign(variable, before, false);
             }
         }
+        for (name, before) in std::mem::take(&mut self.local_custom) {
+            match before {
+                Some(value) => self.custom.insert(name, value),
+                None => self.custom.remove(&name),
+            };
+        }
         self.begin();
     }
 
@@ -211,6 +224,7 @@ impl Variables {
         }
         self.custom = before.custom;
         self.local = before.local;
+        self.local_custom = before.local_custom;
     }
 
     /// Reported variables that changed since the last call.
@@ -366,6 +380,11 @@ fn with_unit(millis: &str) -> String {
         Some((factor, unit)) => format!("{}{unit}", number / factor),
         None => "0".to_string(),
     }
+}
+
+/// Names are looked up in `public` first, whatever else is listed; a path without it would not be followed.
+fn search_path(value: &str) -> Option<String> {
+    value.split(',').any(|schema| schema.trim().trim_matches('"').eq_ignore_ascii_case("public")).then(|| value.to_string())
 }
 
 fn off(value: &str) -> Option<String> {

@@ -150,6 +150,7 @@ impl Context {
     pub(crate) fn bind(&self, query: ast::Query, parameters: PlannerContext) -> Result<LogicalPlan, DataFusionError> {
         let mut query = query;
         self.system.rewrite(&mut query).map_err(external)?;
+        crate::interval::spell_out(&mut query);
         crate::names::name_outputs(&mut query);
         let mut parameters = parameters;
         let planner = SqlToRel::new(self);

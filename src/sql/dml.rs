@@ -164,7 +164,9 @@ impl Context {
     fn constant(&self, expr: &ast::Expr, parameters: &[Option<FieldRef>]) -> Result<Expr, DataFusionError> {
         let schema = datafusion::common::DFSchema::empty();
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
-        let expr = SqlToRel::new(self).sql_to_expr(expr.clone(), &schema, &mut context)?;
+        let mut expr = expr.clone();
+        crate::interval::spell_out(&mut expr);
+        let expr = SqlToRel::new(self).sql_to_expr(expr, &schema, &mut context)?;
         crate::rules::rewrite(expr, &schema)
     }
 }

@@ -7,6 +7,8 @@ pub mod catalog; // names -> objects
 pub mod context; // a DataFusion session over a catalog and snapshots
 pub mod types; // SQL type names -> Postgres types
 pub mod read; // ad-hoc queries: planned, then run at one commit
+mod interval; // spellings of interval literals
+mod interrupt; // joins that notice that nobody waits for them
 mod offload; // queries on threads of their own
 pub mod scalar; // single values
 mod parameter; // $1: how many, of which types

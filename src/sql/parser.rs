@@ -15,6 +15,7 @@ mod cursor; // reading one statement's tokens
 mod syntax; // syntax errors in Postgres words
 mod depth; // how deeply a statement may nest
 mod reserved; // reserved words in the place of names
+mod windows; // TABLE before the relation of a window function
 mod check; // what a query may hold
 mod change; // INSERT, UPDATE, DELETE
 mod create; // CREATE ..
@@ -38,7 +39,7 @@ pub(crate) use syntax::location;
 
 /// Splits a query string into its statements and parses each; empty for empty or comment-only text.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
-    split::split(sql)?.iter().map(parsed).collect()
+    split::split(sql)?.into_iter().map(|piece| parsed(&windows::without_table_words(piece))).collect()
 }
 
 /// One statement; its errors are in place.

@@ -25,6 +25,7 @@ use weir_common::types::PgType;
 use crate::catalog::{ColumnDef, RelationKind};
 use crate::context::table::{RelationTable, Snapshots};
 use crate::context::{Context, SnapshotSource};
+use crate::interrupt::{Abandoned, interruptible};
 use crate::names::output_name;
 use crate::offload::offload;
 use crate::parameter;
@@ -106,6 +107,8 @@ impl Context {
     /// plan names.
     pub async fn execute(&self, query: &QueryPlan, parameters: &[ScalarValue], snapshots: Arc<dyn SnapshotSource>) -> Result<Rows> {
         let (plan, task) = self.physical(query, parameters, snapshots).await?;
+        let abandoned = Abandoned::default();
+        let plan = interruptible(plan, &abandoned).map_err(|error| self.error(error, ""))?;
         let stream = execute_stream(plan, task).map_err(|error| self.error(error, ""))?;
         let schema = query.schema.clone();
         let to = schema.clone();
@@ -113,7 +116,7 @@ impl Context {
             Ok(batch) => conform(&batch, &to),
             Err(error) => Err(crate::error::from_datafusion(error, "")),
         });
-        Ok(Rows { schema, batches: offload(batches.boxed()) })
+        Ok(Rows { schema, batches: offload(batches.boxed(), abandoned) })
     }
 
     pub(crate) async fn physical(

@@ -160,7 +160,8 @@ impl<S: Session> Connection<S> {
 
     /// Opens an implicit transaction unless there is one, or a block.
     pub(crate) async fn begin_implicit(&mut self) -> Result<(), Stop> {
-        if !self.implicit && self.session.transaction_status() == TransactionStatus::Idle {
+        // Also where there was one: a COMMIT or ROLLBACK in the middle of a message has ended it.
+        if self.session.transaction_status() == TransactionStatus::Idle {
             // Before it is known to have begun: if it is interrupted, it must be ended all the same.
             self.implicit = true;
             self.link.race(self.session.begin_implicit()).await?;

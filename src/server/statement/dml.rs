@@ -29,7 +29,7 @@ pub async fn insert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, p
 /// UPDATE: the table is locked, so that the rows it reads are the rows it replaces.
 pub async fn update(session: &mut Session, parsed: &Parsed, plan: &UpdatePlan, parameters: &[ScalarValue]) -> Result<Outcome> {
     refuse_if_read_only(session, "UPDATE")?;
-    let own = lock(session, plan.target).await?;
+    let own = lock(session, plan.target, &plan.relations).await?;
     let result = async {
         let snapshots = Arc::new(session.snapshots(&plan.relations).await?);
         let context = session.context(parsed).await?;
@@ -45,7 +45,7 @@ pub async fn update(session: &mut Session, parsed: &Parsed, plan: &UpdatePlan, p
 /// DELETE: likewise.
 pub async fn delete(session: &mut Session, parsed: &Parsed, plan: &DeletePlan, parameters: &[ScalarValue]) -> Result<Outcome> {
     refuse_if_read_only(session, "DELETE")?;
-    let own = lock(session, plan.target).await?;
+    let own = lock(session, plan.target, &plan.relations).await?;
     let result = async {
         let snapshots = Arc::new(session.snapshots(&plan.relations).await?);
         let context = session.context(parsed).await?;
@@ -85,7 +85,7 @@ fn delta(schema: &SchemaRef, old: Vec<RecordBatch>, new: Vec<RecordBatch>) -> Re
 }
 
 /// Locks the table in the transaction; without one, in a transaction for this statement alone, which [`end`] ends.
-async fn lock(session: &mut Session, table: RelationId) -> Result<bool> {
+async fn lock(session: &mut Session, table: RelationId, beside: &[RelationId]) -> Result<bool> {
     let own = session.transaction.is_none();
     if own {
         session.transaction = Some(Transaction::new(&session.database, false, session.variables.clone()));
@@ -93,7 +93,7 @@ async fn lock(session: &mut Session, table: RelationId) -> Result<bool> {
     let timeout = session.variables.timeout("lock_timeout");
     let database = session.database.clone();
     let locked = match &mut session.transaction {
-        Some(transaction) => transaction.lock(&database, table, timeout).await,
+        Some(transaction) => transaction.lock(&database, table, beside, timeout).await,
         None => Err(Error::internal("a transaction ended by itself")),
     };
     if own && locked.is_err() {

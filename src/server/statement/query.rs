@@ -1,69 +1,36 @@
 //! Queries: planned, then run at one commit, as a stream.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use weir_common::error::Result;
 use weir_common::types::PgType;
 use weir_sql::ScalarValue;
-use weir_sql::ast::{self, Visit, Visitor};
-use weir_sql::catalog::{RelationKind, SCHEMAS, WEIR};
+use weir_sql::ast;
+use weir_sql::catalog::{Catalog, Relation, RelationKind, WEIR};
 use weir_sql::context::{Context, SnapshotSource};
-use weir_sql::pg_catalog;
 use weir_sql::read::QueryPlan;
-use weir_sql::statement::{CopyTarget, Parsed, Statement};
+use weir_sql::statement::Parsed;
 
 use crate::pgwire::backend::{Outcome, RowsTag};
 use crate::session::Session;
 
-/// The schemas that a statement's relations are qualified with.
-fn schemas(query: &ast::Query) -> Vec<String> {
-    struct Names(Vec<String>);
-    impl Visitor for Names {
-        type Break = ();
-        fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<()> {
-            let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(crate::names::ident).collect();
-            match parts.as_slice() {
-                [name] if name.starts_with("pg_") => self.0.push("pg_catalog".into()),
-                [.., schema, _] => self.0.push(schema.clone()),
-                _ => {}
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut names = Names(vec![]);
-    let _ = query.visit(&mut names);
-    names.0
+/// Whether the statement, or a plain view that it may read, has one of these words. It may say yes too often, which costs
+/// a question or a plan; it never says no wrongly.
+fn mentions(catalog: &Catalog, parsed: &Parsed, words: &[&str]) -> bool {
+    let has = |text: &str| words.iter().any(|word| text.contains(word));
+    let of_views = |relation: &Arc<Relation>| matches!(&relation.kind, RelationKind::View(view) if has(&view.query.to_lowercase()));
+    has(&parsed.text.to_lowercase()) || catalog.relations().any(of_views)
 }
 
-fn query_of(parsed: &Parsed) -> Option<&ast::Query> {
-    match &parsed.statement {
-        Statement::Query(query) => Some(query),
-        Statement::Copy(copy) => match &copy.target {
-            CopyTarget::Query(query) => Some(query),
-            CopyTarget::Table { .. } => None,
-        },
-        Statement::Explain(explain) => query_of(&explain.statement),
-        Statement::Insert(insert) => insert.source.as_deref(),
-        _ => None,
-    }
+/// Whether it may read schema `weir`, so that the engine has to be asked first.
+pub fn names_weir(catalog: &Catalog, parsed: &Parsed) -> bool {
+    mentions(catalog, parsed, &[WEIR])
 }
 
-/// Whether it reads schema `weir`, so that the engine has to be asked first.
-pub fn names_weir(parsed: &Parsed) -> bool {
-    match &parsed.statement {
-        // COPY weir.sources TO STDOUT
-        Statement::Copy(copy) if matches!(&copy.target, CopyTarget::Table { name, .. } if name.0.len() == 2) => true,
-        _ => query_of(parsed).is_some_and(|query| schemas(query).iter().any(|schema| schema == WEIR)),
-    }
-}
-
-/// Whether it shows the system itself: such a plan holds what it was planned with, and is good for one run.
-pub fn names_system(parsed: &Parsed) -> bool {
-    query_of(parsed).is_some_and(|query| {
-        schemas(query).iter().any(|schema| SCHEMAS[1..].contains(&schema.as_str())) || pg_catalog::needs_rewrite(query)
-    })
+/// Whether it may show the system itself: such a plan holds what it was planned with, and is good for one run.
+pub fn names_system(catalog: &Catalog, parsed: &Parsed) -> bool {
+    mentions(catalog, parsed, &[WEIR, "pg_", "information_schema", "::reg", "_description", "current_setting", "set_config", "txid_current"])
 }
 
 /// Plans a query.
@@ -105,7 +72,7 @@ async fn lock(session: &mut Session, plan: &QueryPlan) -> Result<()> {
     let Some(transaction) = &mut session.transaction else { return Ok(()) };
     for relation in &plan.relations {
         if catalog.by_id(*relation).is_some_and(|relation| matches!(relation.kind, RelationKind::Table(_))) {
-            transaction.lock(&database, *relation, timeout).await?;
+            transaction.lock(&database, *relation, &plan.relations, timeout).await?;
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
         format: said.format,
         encode: said.encode,
     });
-    let id = definitions.catalog().next_id();
+    let id = definitions.next_id();
     definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] });
     define::note(session, format!("CREATE SOURCE {name}"));
     Ok(done("CREATE SOURCE"))

@@ -30,8 +30,8 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable
         return Ok(done("CREATE TABLE"));
     }
     let kind = RelationKind::Table(TableDef { key, key_name: None });
-    let id = definitions.catalog().next_id();
-    definitions.add_table(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }).await?;
+    let id = definitions.next_id();
+    definitions.add_table(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }, vec![]).await?;
     define::note(session, format!("CREATE TABLE {name}"));
     Ok(done("CREATE TABLE"))
 }
@@ -82,15 +82,13 @@ async fn create_as(session: &mut Session, parsed: &Parsed, create: &CreateTable,
     if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
         return Ok(done("CREATE TABLE AS"));
     }
-    let id = definitions.catalog().next_id();
+    let id = definitions.next_id();
     let kind = RelationKind::Table(TableDef::default());
     let relation = Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] };
     let schema = relation.schema();
-    definitions.add_table(relation).await?;
-    drop(definitions);
     let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
     let rows = rows.into_iter().map(|batch| batch.with_schema(schema.clone())).collect::<Result<Vec<_>, _>>()?;
-    dml::write(session, id, vec![], rows).await?;
+    definitions.add_table(relation, rows).await?;
     define::note(session, format!("CREATE TABLE {name}"));
     Ok(done(format!("SELECT {count}")))
 }

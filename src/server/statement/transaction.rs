@@ -15,6 +15,12 @@ pub async fn run(session: &mut Session, control: &Control) -> Result<Outcome> {
     match control {
         Control::Begin { modes, start } => {
             let before = session.variables.clone();
+            // Modes that are refused begin nothing.
+            let applied = variable::modes(session, modes, "transaction");
+            if let Err(error) = applied {
+                session.variables = before;
+                return Err(error);
+            }
             match &mut session.transaction {
                 Some(transaction) if transaction.block => {
                     session.notify(Notice::warning(SqlState::ACTIVE_SQL_TRANSACTION, "there is already a transaction in progress"));
@@ -23,12 +29,13 @@ pub async fn run(session: &mut Session, control: &Control) -> Result<Outcome> {
                 Some(transaction) => transaction.block = true,
                 None => session.transaction = Some(Transaction::new(&session.database, true, before)),
             }
-            variable::modes(session, modes, "transaction")?;
             Ok(done(if *start { "START TRANSACTION" } else { "BEGIN" }))
         }
         Control::Commit => {
             if !in_block(session) {
                 session.notify(Notice::warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress"));
+                // The implicit transaction of a message ends here all the same, as in Postgres.
+                session.commit().await?;
                 return Ok(done("COMMIT"));
             }
             if session.transaction.as_ref().is_some_and(|transaction| transaction.failed) {

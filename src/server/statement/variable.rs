@@ -18,6 +18,7 @@ pub fn set(session: &mut Session, set: &Set) -> Result<Outcome> {
         SetValue::Values(values) => session.variables.set(&set.name, &values.join(", "), local),
     };
     result.map_err(|error| if error.position().is_none() { error.with_position(set.position) } else { error })?;
+    follow_defaults(session);
     Ok(done("SET"))
 }
 
@@ -28,7 +29,17 @@ pub fn set_transaction(session: &mut Session, set: &SetTransaction) -> Result<Ou
         return Ok(done("SET"));
     }
     modes(session, &set.modes, if set.session { "default_transaction" } else { "transaction" })?;
+    if set.session {
+        follow_defaults(session);
+    }
     Ok(done("SET"))
+}
+
+/// Outside a block, the defaults of transactions are what the next statement runs with.
+fn follow_defaults(session: &mut Session) {
+    if !session.transaction.as_ref().is_some_and(|transaction| transaction.block) {
+        session.variables.begin();
+    }
 }
 
 /// Applies transaction modes to the variables that begin with `prefix`.
@@ -52,6 +63,7 @@ pub fn reset(session: &mut Session, reset: &Reset) -> Result<Outcome> {
         Reset::All => session.variables.reset_all(),
         Reset::Variable(name) => session.variables.reset(name, false)?,
     }
+    follow_defaults(session);
     Ok(done("RESET"))
 }
 

@@ -7,11 +7,12 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_dataflow::lower::lower;
 use weir_engine::reader::SourceSpec;
-use weir_engine::{Engine, ViewSpec};
+use weir_engine::ViewSpec;
 use weir_sql::catalog::{Catalog, MaterializedViewDef, Relation, RelationKind, ViewDef};
 use weir_sql::lower::{ViewPlan, plan_view};
 use weir_sql::statement::{CreateMaterializedView, CreateView, Emit, Parsed};
 
+use crate::database::Unfinished;
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
@@ -30,27 +31,31 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateView)
     }
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
     let plan = session.context(parsed).await?.plan_plain_view(&create.query, &parsed.text, &columns)?;
-    let mut id = catalog.next_id();
+    let mut after = catalog.clone();
     if let Some(before) = before {
         if !matches!(before.kind, RelationKind::View(_)) {
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view")));
         }
+        if plan.depends_on.contains(&before.id) {
+            let error = Error::new(SqlState::INVALID_TABLE_DEFINITION, format!("view \"{name}\" cannot be defined in terms of itself"));
+            return Err(error.with_hint("Write its old query in the place of its name."));
+        }
         if let Some(error) = catalog.dependents_error(before.id) {
-            return Err(error.with_message(format!("cannot replace view {name} because other objects depend on it"))
+            return Err(error
+                .with_message(format!("cannot replace view {name} because other objects depend on it"))
                 .with_hint("They were planned with its old query: drop and create them anew."));
         }
         // A view is younger than all that it names, and keeps its place in that order: so it gets a new number.
-        definitions.publish(catalog.without(before.id));
-        id = definitions.catalog().next_id();
+        after = catalog.without(before.id);
     }
-    definitions.add(Relation {
-        id,
+    definitions.publish(after.with(Relation {
+        id: definitions.next_id(),
         name: name.clone(),
         kind: RelationKind::View(ViewDef { query: create.query_text.clone() }),
         columns: plan.columns,
         sql: parsed.text.clone(),
         depends_on: plan.depends_on,
-    });
+    }));
     define::note(session, format!("CREATE VIEW {name}"));
     Ok(done("CREATE VIEW"))
 }
@@ -66,14 +71,14 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
     let plan = plan(&catalog, &name, parsed, create)?;
-    let id = catalog.next_id();
+    let id = definitions.next_id();
     let spec = ViewSpec {
         id,
         name: name.clone(),
         plan: Arc::new(lower(&plan.root, &name, database.engine.workers())?),
         sources: sources(&catalog, &plan),
     };
-    let unfinished = Unfinished { engine: &database.engine, id: Some(id) };
+    let unfinished = Unfinished::new(&database.engine, id);
     database.engine.create_view(spec).await?;
     unfinished.keep();
     definitions.add(Relation {
@@ -124,24 +129,4 @@ fn sources(catalog: &Catalog, plan: &ViewPlan) -> BTreeMap<RelationId, SourceSpe
             _ => None,
         })
         .collect()
-}
-
-/// A view that the engine is filling: dropped again when nobody waits for it any more (a cancel, a lost client).
-struct Unfinished<'a> {
-    engine: &'a Engine,
-    id: Option<RelationId>,
-}
-
-impl Unfinished<'_> {
-    fn keep(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            self.engine.abandon(vec![id]);
-        }
-    }
 }

@@ -16,6 +16,27 @@ fn invalid_time(ty: &str, text: &str) -> Error {
     Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {ty}: \"{text}\""))
 }
 
+/// Why text is no date or time. Of several reasons the last here counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unread {
+    /// Well-formed, but there is no such month, day, hour ...
+    Field,
+    /// Well-formed, but no zone is that far away.
+    Displacement,
+    /// Not well-formed.
+    Syntax,
+}
+
+impl Unread {
+    fn error(self, ty: &str, text: &str) -> Error {
+        match self {
+            Unread::Field => Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\"")),
+            Unread::Displacement => Error::new(SqlState("22009"), format!("time zone displacement out of range: \"{text}\"")),
+            Unread::Syntax => invalid_time(ty, text),
+        }
+    }
+}
+
 /// The value that the text is of a type; `data_type` is the Arrow type wanted for it.
 pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType) -> Result<ScalarValue> {
     let word = ty.typname_for_messages();
@@ -29,13 +50,14 @@ pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType) -> Result<Sca
         DataType::Float64 => ScalarValue::Float64(Some(float(trimmed).ok_or_else(|| invalid("double precision", text))?)),
         DataType::Decimal128(precision, scale) => ScalarValue::Decimal128(Some(decimal(text, *precision, *scale)?), *precision, *scale),
         DataType::Date32 => {
-            let (days, _, _) = moment(trimmed).ok_or_else(|| invalid_time("date", text))?;
-            ScalarValue::Date32(Some(i32::try_from(days).map_err(|_| invalid_time("date", text))?))
+            let (days, _, _) = moment(trimmed).map_err(|unread| unread.error("date", text))?;
+            let out = |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\""));
+            ScalarValue::Date32(Some(i32::try_from(days).map_err(out)?))
         }
-        DataType::Time64(_) => ScalarValue::Time64Microsecond(Some(time(trimmed).ok_or_else(|| invalid_time("time", text))?)),
+        DataType::Time64(_) => ScalarValue::Time64Microsecond(Some(time(trimmed).map_err(|unread| unread.error("time", text))?)),
         DataType::Timestamp(_, zone) => {
             let word = if zone.is_some() { "timestamp with time zone" } else { "timestamp" };
-            let (days, micros, offset) = moment(trimmed).ok_or_else(|| invalid_time(word, text))?;
+            let (days, micros, offset) = moment(trimmed).map_err(|unread| unread.error(word, text))?;
             let shift = if zone.is_some() { offset } else { 0 };
             let moment = days.checked_mul(DAY_MICROS).and_then(|start| start.checked_add(micros - shift));
             let out = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""));
@@ -142,57 +164,57 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
 }
 
 /// A date, perhaps with a time and a zone: days, microseconds of the day, and the zone's offset in microseconds.
-fn moment(text: &str) -> Option<(i64, i64, i64)> {
+fn moment(text: &str) -> Result<(i64, i64, i64), Unread> {
     if text.eq_ignore_ascii_case("epoch") {
-        return Some((0, 0, 0));
+        return Ok((0, 0, 0));
     }
     let (date, rest) = match text.find([' ', 'T', 't']) {
         Some(at) => (&text[..at], text[at + 1..].trim()),
         None => (text, ""),
     };
-    let days = date_days(date)?;
+    let days = date_days(date);
     if rest.is_empty() {
-        return Some((days, 0, 0));
+        return Ok((days?, 0, 0));
     }
     let zone_at = rest.find(|c: char| c == '+' || c == '-' || c.is_ascii_alphabetic() || c == ' ').unwrap_or(rest.len());
-    let micros = time(&rest[..zone_at])?;
-    Some((days, micros, zone(rest[zone_at..].trim())?))
+    match (days, time(&rest[..zone_at]), zone(rest[zone_at..].trim())) {
+        (Ok(days), Ok(micros), Ok(zone)) => Ok((days, micros, zone)),
+        (days, micros, zone) => Err(days.err().max(micros.err()).max(zone.err()).unwrap_or(Unread::Syntax)),
+    }
 }
 
-fn date_days(text: &str) -> Option<i64> {
+/// A field of nothing but digits.
+fn field(text: &str) -> Result<i64, Unread> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Unread::Syntax);
+    }
+    text.parse().map_err(|_| Unread::Field)
+}
+
+fn date_days(text: &str) -> Result<i64, Unread> {
     let mut parts = text.splitn(3, '-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let number = |text: &str, most: usize| {
-        (!text.is_empty() && text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| text.parse::<i64>().ok())
-            .flatten()
-    };
-    let (year, month, day) = (number(year, 6)?, number(month, 2)?, number(day, 2)?);
+    let mut number = |most: usize| field(parts.next().filter(|part| part.len() <= most).ok_or(Unread::Syntax)?);
+    let (year, month, day) = (number(6)?, number(2)?, number(2)?);
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         4 | 6 | 9 | 11 => 30,
         2 if leap => 29,
         2 => 28,
         1..=12 => 31,
-        _ => return None,
+        _ => return Err(Unread::Field),
     };
-    (year >= 1 && (1..=length).contains(&day)).then(|| days_from_civil(year, month, day))
+    if year >= 1 && (1..=length).contains(&day) { Ok(days_from_civil(year, month, day)) } else { Err(Unread::Field) }
 }
 
 /// `10:00`, `10:00:00`, `10:00:00.123456`
-fn time(text: &str) -> Option<i64> {
+fn time(text: &str) -> Result<i64, Unread> {
     let mut parts = text.split(':');
-    let (hour, minute) = (parts.next()?, parts.next()?);
+    let (hour, minute) = (parts.next().ok_or(Unread::Syntax)?, parts.next().ok_or(Unread::Syntax)?);
     let (second, fraction) = parts.next().map_or(("0", ""), |part| part.split_once('.').unwrap_or((part, "")));
-    let number =
-        |text: &str| (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse::<i64>().ok()).flatten();
-    let (hour, minute, second) = (number(hour)?, number(minute)?, number(second)?);
-    if parts.next().is_some() || hour > 24 || minute > 59 || second > 60 || (hour == 24 && minute + second > 0) {
-        return None;
+    if parts.next().is_some() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Unread::Syntax);
     }
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
+    let (hour, minute, second) = (field(hour)?, field(minute)?, field(second)?);
     let mut micros = 0;
     let digits = fraction.as_bytes();
     for place in 0..6 {
@@ -201,26 +223,32 @@ fn time(text: &str) -> Option<i64> {
     if digits.get(6).is_some_and(|digit| *digit >= b'5') {
         micros += 1;
     }
-    Some(((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
+    if hour > 24 || minute > 59 || second > 60 || (hour == 24 && minute + second + micros > 0) {
+        return Err(Unread::Field);
+    }
+    Ok(((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
 }
 
 /// `Z`, `UTC`, `+02`, `-05:30`: microseconds to take off.
-fn zone(text: &str) -> Option<i64> {
+fn zone(text: &str) -> Result<i64, Unread> {
     if text.is_empty() || ["z", "utc", "gmt"].contains(&text.to_lowercase().as_str()) {
-        return Some(0);
+        return Ok(0);
     }
     let sign = match text.as_bytes()[0] {
         b'+' => 1,
         b'-' => -1,
-        _ => return None,
+        _ => return Err(Unread::Syntax),
     };
     let digits: String = text[1..].chars().filter(|c| *c != ':').collect();
     if !matches!(digits.len(), 1 | 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+        return Err(Unread::Syntax);
     }
     let (hours, minutes) = digits.split_at(digits.len().min(2));
-    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, if minutes.is_empty() { 0 } else { minutes.parse().ok()? });
-    (hours <= 15 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60_000_000)
+    let (hours, minutes) = (field(hours)?, if minutes.is_empty() { 0 } else { field(minutes)? });
+    if hours > 15 || minutes > 59 {
+        return Err(Unread::Displacement);
+    }
+    Ok(sign * (hours * 60 + minutes) * 60_000_000)
 }
 
 /// `1 day`, `01:02:03`, `2 hours 3 minutes` ...; a bare number is seconds.

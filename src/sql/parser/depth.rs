@@ -12,7 +12,7 @@ use crate::parser::syntax;
 
 /// Stack that a thread needs to plan and run whatever the parser lets through. Measured in a debug build: an operator
 /// of a chain takes up to 10 KB, AND and OR 4 KB, a subquery in FROM 100 KB.
-pub const STACK_BYTES_MIN: usize = 8 << 20;
+pub const STACK_BYTES_MIN: usize = 16 << 20;
 
 /// Weight of a tree's deepest path; a unit stands for 2 KB of stack.
 const WEIGHT_MAX: usize = 2000;

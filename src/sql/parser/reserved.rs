@@ -1,11 +1,29 @@
-//! Reserved words where a name or a value must stand. sqlparser takes `WHERE` for a table in `FROM WHERE a = 1`.
+//! Words that sqlparser takes for names and Postgres does not: `WHERE` for a table in `FROM WHERE a = 1`, `FORM` for the
+//! alias of all columns in `SELECT * FORM t`.
 
-use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::keywords::{Keyword, RESERVED_FOR_COLUMN_ALIAS};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-/// The first reserved word of a statement with queries that cannot stand where it does.
+use crate::parser::cursor::is_word;
+
+/// The first word of a statement with queries that cannot stand where it does.
 pub(super) fn misplaced(tokens: &[TokenWithSpan]) -> Option<usize> {
-    tokens.windows(2).position(|pair| wants_operand(&pair[0].token) && is_reserved(&pair[1].token)).map(|index| index + 1)
+    (1..tokens.len()).find(|&index| {
+        let (before, token) = (&tokens[index - 1].token, &tokens[index].token);
+        wants_operand(before) && is_reserved(token)
+            || index >= 2 && is_all_columns(&tokens[index - 2].token, before) && names_columns(token)
+    })
+}
+
+/// Whether a `*` is an item of a SELECT list and not a multiplication; `t.*` is not meant, which may have an alias.
+fn is_all_columns(before: &Token, star: &Token) -> bool {
+    *star == Token::Mul && (*before == Token::Comma || ["SELECT", "ALL", "DISTINCT"].iter().any(|word| is_word(before, word)))
+}
+
+/// Whether sqlparser would read an alias.
+fn names_columns(token: &Token) -> bool {
+    let Token::Word(word) = token else { return false };
+    word.quote_style.is_some() || word.keyword == Keyword::AS || !RESERVED_FOR_COLUMN_ALIAS.contains(&word.keyword)
 }
 
 /// Tokens after which an expression, a table or a name begins.

@@ -96,7 +96,20 @@ fn errors_point_into_the_whole_text() {
         ("DESCRIBE t", "42601", "syntax error at or near \"DESCRIBE\"", "DESCRIBE"),
         ("EXPLAIN SELECT a FROM", "42601", "syntax error at end of input", "$"),
         ("EXPLAIN SELECT a b c", "42601", "syntax error at or near \"c\"", "c"),
+        ("SELECT * FORM t", "42601", "syntax error at or near \"FORM\"", "FORM"),
+        ("SELECT a, * FORM t", "42601", "syntax error at or near \"FORM\"", "FORM"),
+        ("SELECT DISTINCT * \"x\" FROM t", "42601", "syntax error at or near \"\"x\"\"", "\"x"),
+        ("SELECT * AS x FROM t", "42601", "syntax error at or near \"AS\"", "AS"),
     ]);
+    for sql in [
+        "SELECT * FROM t",
+        "SELECT * FROM t ORDER BY 1",
+        "SELECT a * b c, count(*) n, t.* FROM t",
+        "SELECT a, b * c d FROM t",
+        "SELECT * UNION SELECT 1",
+    ] {
+        assert!(parse(sql).is_ok(), "{sql}");
+    }
     // "1 1" points at the second one.
     assert_eq!(error("SELECT 2 1").position(), Some(10));
 }

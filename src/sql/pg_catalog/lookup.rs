@@ -96,7 +96,7 @@ impl SessionFacts {
         self.regclass(text)?.ok_or_else(|| {
             let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{text}\" does not exist"));
             match nearest(text, self.catalog.relations.iter().map(|relation| relation.name.as_str())) {
-                Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+                Some(near) => error.with_hint(format!("Perhaps you meant to reference the relation \"{near}\".")),
                 None => error,
             }
         })

@@ -270,7 +270,7 @@ fn what_does_not_exist_is_refused_by_name() {
     }
     let error = facts().require_regclass("ordrs").expect_err("there is no such relation");
     assert_eq!((error.sqlstate().0, error.message()), ("42P01", "relation \"ordrs\" does not exist"));
-    assert_eq!(error.hint(), Some("Perhaps you meant \"orders\"."));
+    assert_eq!(error.hint(), Some("Perhaps you meant to reference the relation \"orders\"."));
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn versions_do_not_change_and_numbers_are_not_used_twice() {
     assert!(before.by_name("b").is_some() && after.by_name("b").is_none());
     assert_eq!(after.next_id(), before.next_id());
     assert_eq!(after.check_free("a").unwrap_err().sqlstate().0, "42P07");
-    assert_eq!(after.require("aa").unwrap_err().hint(), Some("Perhaps you meant \"a\"."));
+    assert_eq!(after.require("aa").unwrap_err().hint(), Some("Perhaps you meant to reference the relation \"a\"."));
 }
 
 #[test]

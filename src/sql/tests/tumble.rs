@@ -10,6 +10,10 @@ fn every_spelling_gives_the_same_windows() {
         "TUMBLE((SELECT * FROM bids), at, INTERVAL '1' MINUTE)",
         "TUMBLE(DATA => bids, TIMECOL => at, SIZE => INTERVAL '1 minute')",
         "TABLE(TUMBLE(bids, DESCRIPTOR(at), INTERVAL '1 minute'))",
+        "TABLE(TUMBLE(TABLE bids, DESCRIPTOR(at), INTERVAL '1 minute'))",
+        "TABLE(TUMBLE(DATA => TABLE bids, TIMECOL => DESCRIPTOR(at), SIZE => INTERVAL '1' MINUTE))",
+        "tumble(table public.bids, at, INTERVAL '1 minute')",
+        "TUMBLE(TABLE (SELECT * FROM bids), at, INTERVAL '1 minute')",
         "TUMBLE(bids, at, INTERVAL '1 minute', INTERVAL '1 hour')",
     ] {
         let sql = format!("SELECT window_start, window_end, count(*) FROM {from} GROUP BY window_start, window_end ORDER BY 1");
@@ -59,6 +63,11 @@ fn what_is_no_window_is_refused() {
     let error =
         world().error("SELECT * FROM TUMBLE((SELECT * FROM TUMBLE(bids, at, INTERVAL '1 minute')), window_start, INTERVAL '1 hour')");
     assert_eq!((error.sqlstate().0, error.message()), ("42701", "column \"window_start\" specified more than once"));
+    // Leaving TABLE out moves nothing.
+    let sql = "SELECT * FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(nope), INTERVAL '1 minute'))";
+    assert_eq!(world().error(sql).position(), sql.find("nope").map(|at| at + 1));
+    let sql = "SELECT * FROM TUMBLE(TABLE nothing, at, INTERVAL '1 minute')";
+    assert_eq!((world().error(sql).sqlstate().0, world().error(sql).position()), ("42P01", sql.find("nothing").map(|at| at + 1)));
 }
 
 #[test]
