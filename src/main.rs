@@ -69,7 +69,12 @@ fn main() -> ExitCode {
     let quiet = matches!(command, Command::Demo(_));
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).max_blocking_threads(QUERIES_MAX).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .max_blocking_threads(QUERIES_MAX)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: no threads: {error}");

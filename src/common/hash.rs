@@ -110,8 +110,12 @@ fn fold(array: &dyn Array, hashes: &mut [u64], first: bool) -> Result<()> {
         DataType::Time64(TimeUnit::Microsecond) => words!(array.as_primitive::<Time64MicrosecondType>(), |value: i64| value as u64),
         DataType::Time64(TimeUnit::Nanosecond) => words!(array.as_primitive::<Time64NanosecondType>(), |value: i64| value as u64),
         DataType::Timestamp(TimeUnit::Second, _) => words!(array.as_primitive::<TimestampSecondType>(), |value: i64| value as u64),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => words!(array.as_primitive::<TimestampMillisecondType>(), |value: i64| value as u64),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => words!(array.as_primitive::<TimestampMicrosecondType>(), |value: i64| value as u64),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            words!(array.as_primitive::<TimestampMillisecondType>(), |value: i64| value as u64)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            words!(array.as_primitive::<TimestampMicrosecondType>(), |value: i64| value as u64)
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => words!(array.as_primitive::<TimestampNanosecondType>(), |value: i64| value as u64),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             words!(array.as_primitive::<IntervalMonthDayNanoType>(), |value: IntervalMonthDayNano| {

@@ -122,9 +122,35 @@ impl PgType {
     pub fn all() -> Vec<PgType> {
         use PgType::*;
         vec![
-            Bool, Bytea, Char, Name, Int8, Int2, Int2Vector, Int4, Regproc, Text, Oid, OidVector, Json, Float4, Float8,
-            Bpchar(None), Varchar(None), Date, Time, Timestamp, Timestamptz, Interval, Numeric(None), Regclass, Regtype,
-            Record, Void, Uuid, Jsonb,
+            Bool,
+            Bytea,
+            Char,
+            Name,
+            Int8,
+            Int2,
+            Int2Vector,
+            Int4,
+            Regproc,
+            Text,
+            Oid,
+            OidVector,
+            Json,
+            Float4,
+            Float8,
+            Bpchar(None),
+            Varchar(None),
+            Date,
+            Time,
+            Timestamp,
+            Timestamptz,
+            Interval,
+            Numeric(None),
+            Regclass,
+            Regtype,
+            Record,
+            Void,
+            Uuid,
+            Jsonb,
         ]
     }
 
@@ -216,7 +242,9 @@ impl PgType {
                 let (precision, scale) = modifier.unwrap_or(NUMERIC_DEFAULT);
                 DataType::Decimal128(precision, scale)
             }
-            PgType::Text | PgType::Varchar(_) | PgType::Bpchar(_) | PgType::Json | PgType::Jsonb | PgType::Name | PgType::Char => DataType::Utf8,
+            PgType::Text | PgType::Varchar(_) | PgType::Bpchar(_) | PgType::Json | PgType::Jsonb | PgType::Name | PgType::Char => {
+                DataType::Utf8
+            }
             PgType::Regclass | PgType::Regtype | PgType::Regproc | PgType::Record => DataType::Utf8,
             PgType::Bytea => DataType::Binary,
             PgType::Date => DataType::Date32,
@@ -244,7 +272,9 @@ impl PgType {
             DataType::Float16 | DataType::Float32 => PgType::Float4,
             DataType::Float64 => PgType::Float8,
             // A decimal says its precision for arithmetic; a user asked for plain numeric unless the field says otherwise.
-            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => PgType::Numeric(None),
+            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+                PgType::Numeric(None)
+            }
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => PgType::Bytea,
             DataType::Date32 | DataType::Date64 => PgType::Date,
             DataType::Time32(_) | DataType::Time64(_) => PgType::Time,

@@ -294,7 +294,8 @@ impl Runner {
             return;
         }
         // An empty frontier: the inputs have ended, as they do only when the view is dropped.
-        let frontier = frontiers.iter().map(|frontier| frontier.frontier().first().copied().unwrap_or(Epoch::MAX)).min().unwrap_or(Epoch::MAX);
+        let frontier =
+            frontiers.iter().map(|frontier| frontier.frontier().first().copied().unwrap_or(Epoch::MAX)).min().unwrap_or(Epoch::MAX);
         let mut worked = false;
         loop {
             if let Some((epoch, _)) = &self.current {

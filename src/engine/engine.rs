@@ -98,10 +98,8 @@ impl Engine {
         let (announce, announced) = crossbeam_channel::bounded(workers);
         let to_leader_of_workers = to_leader.clone();
         let run = move || {
-            let config = timely::Config {
-                communication: timely::CommunicationConfig::Process(workers),
-                worker: timely::WorkerConfig::default(),
-            };
+            let config =
+                timely::Config { communication: timely::CommunicationConfig::Process(workers), worker: timely::WorkerConfig::default() };
             let guards = timely::execute(config, move |worker| {
                 let index = worker.index();
                 let seat = seats[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take().expect("each worker sits down once");
@@ -197,7 +195,8 @@ impl Engine {
         let mut runs = vec![vec![]; relations.len()];
         for _ in 0..self.workers {
             let part = replies.recv().await.ok_or_else(|| {
-                Error::new(SqlState::UNDEFINED_TABLE, "a relation was dropped while it was being read").with_hint("Run the statement again.")
+                Error::new(SqlState::UNDEFINED_TABLE, "a relation was dropped while it was being read")
+                    .with_hint("Run the statement again.")
             })?;
             let part = part?;
             assert!(epoch.is_none_or(|epoch| epoch == part.epoch), "all workers answer a read for one commit");

@@ -257,7 +257,9 @@ impl Leader {
                 let message = format!("a materialized view has stopped computing: {}", error.message());
                 return Some(Error::new(error.sqlstate(), message).with_hint("See weir.views.error; drop the view and create it anew."));
             }
-            waiting.extend(self.views.get(&id).into_iter().flat_map(|view| view.inputs.iter().copied()).filter(|input| input.0 < OWN_READERS_FROM));
+            waiting.extend(
+                self.views.get(&id).into_iter().flat_map(|view| view.inputs.iter().copied()).filter(|input| input.0 < OWN_READERS_FROM),
+            );
         }
         None
     }
@@ -325,8 +327,7 @@ impl Leader {
         // As of the end of the previous epoch: taken before this epoch's rows are looked at.
         let watermarks: Arc<[(StreamId, i64)]> =
             self.readers.iter().filter_map(|(stream, reader)| Some((*stream, reader.watermark()?))).collect();
-        let mut flight =
-            InFlight { epoch, waiting: self.lane.workers(), writes: vec![], lives: vec![], dead: vec![], source_rows: 0 };
+        let mut flight = InFlight { epoch, waiting: self.lane.workers(), writes: vec![], lives: vec![], dead: vec![], source_rows: 0 };
         let mut inputs: BTreeMap<StreamId, Vec<(Option<usize>, Delta)>> = BTreeMap::new();
         let mut written = vec![];
         for (writes, reply) in self.writes.drain(..) {
@@ -443,7 +444,10 @@ impl Leader {
             answer(reply, self.failure(view.into()).map_or(Ok(()), Err));
         }
         let joinable = self.readers.iter().filter(|(stream, _)| self.joins(**stream).is_some()).map(|(stream, _)| *stream);
-        let joins: Vec<Ddl> = joinable.filter(|stream| !self.ddl.iter().any(|ddl| matches!(ddl, Ddl::Join(other) if other == stream))).map(Ddl::Join).collect();
+        let joins: Vec<Ddl> = joinable
+            .filter(|stream| !self.ddl.iter().any(|ddl| matches!(ddl, Ddl::Join(other) if other == stream)))
+            .map(Ddl::Join)
+            .collect();
         self.ddl.extend(joins);
     }
 
@@ -482,7 +486,8 @@ impl Leader {
     fn create_table(&mut self, spec: TableSpec) -> Result<()> {
         let keys = spec.key.clone().map(|columns| KeyIndex::new(&spec.name, spec.schema.clone(), columns)).transpose()?;
         let scalar = |column: &usize| !spec.schema.field(*column).data_type().is_nested();
-        let placement: Arc<[usize]> = spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
+        let placement: Arc<[usize]> =
+            spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
         self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: spec.schema, placement });
         self.tables.insert(spec.id, Table { keys });
         Ok(())
@@ -530,7 +535,9 @@ impl Leader {
     fn reader_for(&mut self, source: RelationId, spec: &SourceSpec, view: RelationId) -> Result<StreamId> {
         let shared = StreamId::from(source);
         let (stream, own) = match self.readers.get(&shared) {
-            Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() && reader.error.is_none() => return Ok(shared),
+            Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() && reader.error.is_none() => {
+                return Ok(shared);
+            }
             Some(_) => {
                 let stream = StreamId(self.next_own_reader);
                 self.next_own_reader += 1;
@@ -569,7 +576,10 @@ impl Leader {
         let view = own.own?;
         let shared = StreamId::from(own.source);
         let other = self.readers.get(&shared)?;
-        let level = own.position == other.position && own.rows == other.rows && own.ended_in.is_some() == other.ended_in.is_some() && own.error.is_none();
+        let level = own.position == other.position
+            && own.rows == other.rows
+            && own.ended_in.is_some() == other.ended_in.is_some()
+            && own.error.is_none();
         let live = self.views.get(&view)?.filling.is_none();
         (level && live && own.rows > 0).then_some((view, shared))
     }
@@ -644,7 +654,11 @@ impl Leader {
         });
         let views = self.views.iter().map(|(id, view)| {
             let total = sum((*id).into());
-            let behind = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| !reader.has_ended(self.committed()) && reader.error.is_none() && reader.spec.source.finite());
+            let behind = |stream: &StreamId| {
+                self.readers
+                    .get(stream)
+                    .is_some_and(|reader| !reader.has_ended(self.committed()) && reader.error.is_none() && reader.spec.source.finite())
+            };
             ViewStatus {
                 view: *id,
                 filling: view.filling.is_some() || view.readers.values().flatten().any(behind),

@@ -144,7 +144,11 @@ impl Shard {
         if let Some(index) = &mut self.index {
             for (row, hash) in hashes.iter().enumerate() {
                 let rehash = |(slot, at): &RowRef| {
-                    if *slot == id { hashes[*at as usize] } else { slots[*slot as usize].as_ref().expect("indexed runs exist").hashes[*at as usize] }
+                    if *slot == id {
+                        hashes[*at as usize]
+                    } else {
+                        slots[*slot as usize].as_ref().expect("indexed runs exist").hashes[*at as usize]
+                    }
                 };
                 index.insert_unique(*hash, (id, row as u32), rehash);
             }

@@ -221,7 +221,12 @@ impl WorkerState {
             let dead = std::mem::take(&mut *self.dead.borrow_mut());
             for (view, dataflow) in &self.views {
                 if let Some(error) = dataflow.failure.borrow().as_ref() {
-                    self.seat.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(*view).or_insert_with(|| error.clone());
+                    self.seat
+                        .failures
+                        .lock()
+                        .unwrap_or_else(|poisoned| poisoned.into_inner())
+                        .entry(*view)
+                        .or_insert_with(|| error.clone());
                 }
             }
             self.send(Report::Done { epoch, dead });

@@ -103,7 +103,10 @@ fn closes_circle(tables: &HashMap<RelationId, Held>, table: RelationId, transact
         if owner == transaction {
             return true;
         }
-        wanted = tables.iter().find(|(_, held)| held.waiting.iter().any(|(waiter, grant)| *waiter == owner && !grant.is_closed())).map(|(table, _)| *table);
+        wanted = tables
+            .iter()
+            .find(|(_, held)| held.waiting.iter().any(|(waiter, grant)| *waiter == owner && !grant.is_closed()))
+            .map(|(table, _)| *table);
         steps += 1;
         if steps > tables.len() {
             return false;
@@ -121,9 +124,15 @@ mod tests {
         let locks = Arc::new(TableLocks::default());
         let table = RelationId(1);
         let first = locks.lock(table, 1, None).await.unwrap();
-        let gone = { let locks = locks.clone(); tokio::spawn(async move { locks.lock(table, 2, None).await.map(drop) }) };
+        let gone = {
+            let locks = locks.clone();
+            tokio::spawn(async move { locks.lock(table, 2, None).await.map(drop) })
+        };
         tokio::task::yield_now().await;
-        let next = { let locks = locks.clone(); tokio::spawn(async move { locks.lock(table, 3, None).await.map(drop) }) };
+        let next = {
+            let locks = locks.clone();
+            tokio::spawn(async move { locks.lock(table, 3, None).await.map(drop) })
+        };
         tokio::task::yield_now().await;
         gone.abort();
         let _ = gone.await;
@@ -138,7 +147,10 @@ mod tests {
         let (a, b) = (RelationId(1), RelationId(2));
         let of_first = locks.lock(a, 1, None).await.unwrap();
         let of_second = locks.lock(b, 2, None).await.unwrap();
-        let waiting = { let locks = locks.clone(); tokio::spawn(async move { locks.lock(b, 1, None).await.map(drop) }) };
+        let waiting = {
+            let locks = locks.clone();
+            tokio::spawn(async move { locks.lock(b, 1, None).await.map(drop) })
+        };
         tokio::task::yield_now().await;
         assert_eq!(locks.lock(a, 2, None).await.err().unwrap().sqlstate(), SqlState::DEADLOCK_DETECTED);
         let timed = locks.lock(a, 3, Some(Duration::from_millis(1))).await.err().unwrap();

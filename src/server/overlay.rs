@@ -38,7 +38,10 @@ pub fn apply(base: &Snapshot, writes: &[Delta]) -> Result<Snapshot> {
 
 /// The rows of `rows` that another transaction has changed between two snapshots: they were not there, as they are, before.
 pub fn any_changed(before: &Snapshot, now: &Snapshot, rows: &[RecordBatch]) -> Result<bool> {
-    let same = |a: &Run, b: &Run| Arc::ptr_eq(&a.rows, &b.rows) && a.live.as_ref().map(|live| live.inner().as_ptr()) == b.live.as_ref().map(|live| live.inner().as_ptr());
+    let same = |a: &Run, b: &Run| {
+        Arc::ptr_eq(&a.rows, &b.rows)
+            && a.live.as_ref().map(|live| live.inner().as_ptr()) == b.live.as_ref().map(|live| live.inner().as_ptr())
+    };
     let only = |of: &Snapshot, other: &Snapshot| {
         let runs = of.runs.iter().filter(|run| !other.runs.iter().any(|theirs| same(run, theirs))).cloned().collect();
         Snapshot { schema: of.schema.clone(), epoch: of.epoch, runs }
@@ -82,9 +85,7 @@ fn remove(snapshot: &mut Snapshot, rows: &RecordBatch) -> Result<()> {
         let mut dead = vec![];
         for (row, hash) in hashes.iter().enumerate() {
             let live = run.live.as_ref().is_none_or(|live| live.value(row));
-            if live
-                && let Some(candidates) = wanted.get_mut(hash)
-            {
+            if live && let Some(candidates) = wanted.get_mut(hash) {
                 let encoded = encode(&run.rows.slice(row, 1))?;
                 if let Some(found) = candidates.iter().position(|candidate| *candidate == encoded[0]) {
                     candidates.swap_remove(found);

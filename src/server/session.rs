@@ -129,7 +129,8 @@ impl Session {
     /// A context for one statement, with the system relations as they are now where the statement names them.
     pub async fn context(&self, parsed: &Parsed) -> Result<Context> {
         let (catalog, _) = self.database.catalog();
-        let status = if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
+        let status =
+            if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
         let system = Arc::new(SessionSystem::new(catalog.clone(), system::tables_of(&catalog, status), self.facts()));
         Ok(Context::new(catalog, system, &self.settings()))
     }
@@ -184,8 +185,7 @@ impl Session {
             return transaction.read(&self.database, relations).await;
         }
         let (catalog, _) = self.database.catalog();
-        let wanted: Vec<(RelationId, SchemaRef)> =
-            relations.iter().filter_map(|id| Some((*id, catalog.by_id(*id)?.schema()))).collect();
+        let wanted: Vec<(RelationId, SchemaRef)> = relations.iter().filter_map(|id| Some((*id, catalog.by_id(*id)?.schema()))).collect();
         let (_, snapshots) = self.database.engine.snapshot(&wanted).await?;
         Ok(wanted.into_iter().map(|(id, _)| id).zip(snapshots).collect())
     }

@@ -61,7 +61,12 @@ const VARIABLES: &[Variable] = &[
     var("bytea_output", "hex", Kind::Enum(&["hex", "escape"]), "Sets the output format for bytea."),
     told("client_encoding", "UTF8", Kind::Checked(encoding), "The client's character set encoding; always UTF8."),
     var("client_min_messages", "notice", LEVELS, "Sets the message levels that are sent to the client."),
-    told("DateStyle", "ISO, MDY", Kind::Checked(date_style), "Sets the display format for date and time values: ISO, and the order of ambiguous input."),
+    told(
+        "DateStyle",
+        "ISO, MDY",
+        Kind::Checked(date_style),
+        "Sets the display format for date and time values: ISO, and the order of ambiguous input.",
+    ),
     var("default_table_access_method", "heap", Kind::Only, "Sets the default table access method for new tables."),
     var("default_tablespace", "", Kind::Only, "Sets the default tablespace to create tables and indexes in."),
     var("default_transaction_deferrable", "off", Kind::Bool, "Sets the default deferrable status of new transactions."),
@@ -71,7 +76,12 @@ const VARIABLES: &[Variable] = &[
     var("idle_in_transaction_session_timeout", "0", Kind::Only, "The maximum allowed idle time when in a transaction; not limited."),
     told("in_hot_standby", "off", Kind::Fixed, "Shows whether hot standby is currently active."),
     told("integer_datetimes", "on", Kind::Fixed, "Shows whether datetimes are integer based."),
-    told("IntervalStyle", "postgres", Kind::Enum(&["postgres", "postgres_verbose", "iso_8601"]), "Sets the display format for interval values."),
+    told(
+        "IntervalStyle",
+        "postgres",
+        Kind::Enum(&["postgres", "postgres_verbose", "iso_8601"]),
+        "Sets the display format for interval values.",
+    ),
     told("is_superuser", "on", Kind::Fixed, "Shows whether the current user is a superuser."),
     var("jit", "off", Kind::Checked(off), "Just-in-time compilation; there is none."),
     var("lock_timeout", "0", Kind::Millis, "Sets the maximum allowed duration of any wait for a lock."),
@@ -79,7 +89,12 @@ const VARIABLES: &[Variable] = &[
     var("max_index_keys", "32", Kind::Fixed, "Shows the maximum number of index keys."),
     var("role", "none", Kind::Only, "Sets the current role."),
     var("row_security", "on", Kind::Bool, "Row security; there are no policies."),
-    var("search_path", "\"$user\", public", Kind::Checked(search_path), "Sets the schema search order for names that are not schema-qualified."),
+    var(
+        "search_path",
+        "\"$user\", public",
+        Kind::Checked(search_path),
+        "Sets the schema search order for names that are not schema-qualified.",
+    ),
     told("server_encoding", "UTF8", Kind::Fixed, "Shows the server (database) character set encoding."),
     told("server_version", SERVER_VERSION, Kind::Fixed, "Shows the server version."),
     var("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "Shows the server version as an integer."),
@@ -111,9 +126,17 @@ pub struct Variables {
 impl Variables {
     /// The defaults for a user.
     pub fn new(user: &str) -> Self {
-        let mut values: BTreeMap<&'static str, String> = VARIABLES.iter().map(|variable| (variable.name, variable.default.to_string())).collect();
+        let mut values: BTreeMap<&'static str, String> =
+            VARIABLES.iter().map(|variable| (variable.name, variable.default.to_string())).collect();
         values.insert("session_authorization", user.to_string());
-        Variables { initial: values.clone(), values, custom: BTreeMap::new(), local: BTreeMap::new(), local_custom: BTreeMap::new(), changes: vec![] }
+        Variables {
+            initial: values.clone(),
+            values,
+            custom: BTreeMap::new(),
+            local: BTreeMap::new(),
+            local_custom: BTreeMap::new(),
+            changes: vec![],
+        }
     }
 
     /// Sets what the client asked for at startup; unknown names are errors as in Postgres.
@@ -234,7 +257,11 @@ impl Variables {
 
     /// Reported variables, for startup.
     pub fn reported(&self) -> Vec<(String, String)> {
-        VARIABLES.iter().filter(|variable| variable.reported).map(|variable| (variable.name.to_string(), self.value(variable.name).to_string())).collect()
+        VARIABLES
+            .iter()
+            .filter(|variable| variable.reported)
+            .map(|variable| (variable.name.to_string(), self.value(variable.name).to_string()))
+            .collect()
     }
 
     /// Every variable, for SHOW ALL and pg_settings.
@@ -275,7 +302,11 @@ impl Variables {
 
     /// The schemas of `search_path`, `"$user"` left out.
     pub fn search_path(&self) -> Vec<String> {
-        self.value("search_path").split(',').map(|schema| schema.trim().trim_matches('"').to_string()).filter(|schema| schema != "$user").collect()
+        self.value("search_path")
+            .split(',')
+            .map(|schema| schema.trim().trim_matches('"').to_string())
+            .filter(|schema| schema != "$user")
+            .collect()
     }
 
     /// How values are written and read as text.
@@ -310,7 +341,8 @@ fn find(name: &str) -> Result<&'static Variable> {
 
 /// The value as it is shown, or why it cannot be taken.
 fn check(variable: &Variable, value: &str) -> Result<String> {
-    let invalid = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{}\": \"{value}\"", variable.name));
+    let invalid =
+        || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid value for parameter \"{}\": \"{value}\"", variable.name));
     match variable.kind {
         Kind::Text => Ok(value.to_string()),
         Kind::Bool => boolean(value).map(|on| if on { "on" } else { "off" }.to_string()).ok_or_else(invalid),
@@ -333,9 +365,9 @@ fn check(variable: &Variable, value: &str) -> Result<String> {
             let message = format!("{number} is outside the valid range for parameter \"{}\" ({least} .. {greatest})", variable.name);
             Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
         }
-        Kind::Millis => millis(value).map(|millis| millis.to_string()).ok_or_else(|| {
-            invalid().with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")
-        }),
+        Kind::Millis => millis(value)
+            .map(|millis| millis.to_string())
+            .ok_or_else(|| invalid().with_hint("Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".")),
         Kind::Checked(check) => check(value).ok_or_else(invalid),
         Kind::Fixed => Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{}\" cannot be changed", variable.name))),
         Kind::Only => {

@@ -16,7 +16,10 @@ const BATCHES_AHEAD: usize = 2;
 
 /// The same batches, computed on a thread of their own. Dropping the stream ends the work where the plan next lets go of
 /// its thread or looks at `abandoned`.
-pub(crate) fn offload(mut batches: BoxStream<'static, Result<RecordBatch>>, abandoned: Abandoned) -> BoxStream<'static, Result<RecordBatch>> {
+pub(crate) fn offload(
+    mut batches: BoxStream<'static, Result<RecordBatch>>,
+    abandoned: Abandoned,
+) -> BoxStream<'static, Result<RecordBatch>> {
     // `None` is the end: a thread that panicked sends none, and its query must not look complete.
     let (send, receive) = mpsc::channel::<Option<Result<RecordBatch>>>(BATCHES_AHEAD);
     let runtime = tokio::runtime::Handle::current();

@@ -16,7 +16,9 @@ use weir_sql::ast;
 use weir_sql::catalog::{Relation, RelationKind};
 use weir_sql::dml::check_rows;
 use weir_sql::parser;
-use weir_sql::statement::{Copy, CopyDirection, CopyFormat as Said, CopyHeader as SaidHeader, CopyOptions, CopyTarget, ForceColumns, Parsed, Statement};
+use weir_sql::statement::{
+    Copy, CopyDirection, CopyFormat as Said, CopyHeader as SaidHeader, CopyOptions, CopyTarget, ForceColumns, Parsed, Statement,
+};
 
 use crate::names;
 use crate::pgwire::backend::Outcome;
@@ -48,16 +50,11 @@ pub async fn start(session: &mut Session, parsed: &Parsed, copy: &Copy) -> Resul
     let format = format(&copy.options);
     match (copy.direction, &copy.target) {
         (CopyDirection::FromStdin, CopyTarget::Table { name, columns }) => from_stdin(session, parsed, name, columns, format),
-        (CopyDirection::FromStdin, CopyTarget::Query(_)) => {
-            Err(Error::new(SqlState::SYNTAX_ERROR, "COPY of a query goes TO STDOUT only"))
-        }
+        (CopyDirection::FromStdin, CopyTarget::Query(_)) => Err(Error::new(SqlState::SYNTAX_ERROR, "COPY of a query goes TO STDOUT only")),
         (CopyDirection::ToStdout, CopyTarget::Query(query)) => to_stdout(session, parsed, query, &parsed.text, format).await,
         (CopyDirection::ToStdout, CopyTarget::Table { name, columns }) => {
-            let list = if columns.is_empty() {
-                "*".to_string()
-            } else {
-                columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            };
+            let list =
+                if columns.is_empty() { "*".to_string() } else { columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") };
             if let Ok(name) = names::relation(name)
                 && let Some(relation) = session.catalog().by_name(&name)
                 && matches!(relation.kind, RelationKind::View(_))
@@ -73,7 +70,13 @@ pub async fn start(session: &mut Session, parsed: &Parsed, copy: &Copy) -> Resul
     }
 }
 
-fn from_stdin(session: &mut Session, parsed: &Parsed, name: &ast::ObjectName, columns: &[ast::Ident], format: CopyFormat) -> Result<Outcome> {
+fn from_stdin(
+    session: &mut Session,
+    parsed: &Parsed,
+    name: &ast::ObjectName,
+    columns: &[ast::Ident],
+    format: CopyFormat,
+) -> Result<Outcome> {
     dml::refuse_if_read_only(session, "COPY FROM")?;
     let name = names::relation(name)?;
     let catalog = session.catalog();
@@ -83,7 +86,8 @@ fn from_stdin(session: &mut Session, parsed: &Parsed, name: &ast::ObjectName, co
             .with_hint("Rows are copied into tables."));
     }
     let columns = column_list(relation, columns)?;
-    let typed: Vec<_> = columns.iter().map(|column| (relation.columns[*column].name.clone(), relation.columns[*column].ty.clone())).collect();
+    let typed: Vec<_> =
+        columns.iter().map(|column| (relation.columns[*column].name.clone(), relation.columns[*column].ty.clone())).collect();
     let binary = matches!(format.kind, CopyKind::Binary);
     let reader = CopyReader::new(format, &name, &typed, &session.variables.text_settings())?;
     let width = columns.len();

@@ -40,7 +40,9 @@ pub fn columns(specs: &[ColumnSpec]) -> Result<Vec<ColumnDef>> {
     for spec in specs {
         let name = names::ident(&spec.name);
         if columns.iter().any(|column| column.name == name) {
-            return Err(Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")).with_position(spec.position));
+            return Err(
+                Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")).with_position(spec.position)
+            );
         }
         let ty: PgType = pg_type(&spec.data_type)?;
         let mut column = ColumnDef::new(name, ty);
@@ -61,7 +63,9 @@ pub fn refuse_options(options: &Options, known: &[&str], later: &[(&str, &str)])
             continue;
         }
         if let Some((_, why)) = later.iter().find(|(later, _)| later == name) {
-            return Err(Error::unsupported(format!("option \"{name}\" is not supported yet")).with_hint(*why).with_position(option.position));
+            return Err(Error::unsupported(format!("option \"{name}\" is not supported yet"))
+                .with_hint(*why)
+                .with_position(option.position));
         }
         let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unknown option \"{name}\"")).with_position(option.position);
         let names = known.iter().copied().chain(later.iter().map(|(name, _)| *name));

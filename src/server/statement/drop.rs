@@ -81,6 +81,9 @@ fn check_kind(relation: &Relation, kind: ObjectKind) -> Result<()> {
         return Ok(());
     }
     let article = if kind == ObjectKind::Index { "an" } else { "a" };
-    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun()))
-        .with_hint(format!("Use DROP {} to remove a {}.", actual.noun().to_uppercase(), actual.noun())))
+    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun())).with_hint(format!(
+        "Use DROP {} to remove a {}.",
+        actual.noun().to_uppercase(),
+        actual.noun()
+    )))
 }

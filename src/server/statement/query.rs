@@ -30,7 +30,11 @@ pub fn names_weir(catalog: &Catalog, parsed: &Parsed) -> bool {
 
 /// Whether it may show the system itself: such a plan holds what it was planned with, and is good for one run.
 pub fn names_system(catalog: &Catalog, parsed: &Parsed) -> bool {
-    mentions(catalog, parsed, &[WEIR, "pg_", "information_schema", "::reg", "_description", "current_setting", "set_config", "txid_current"])
+    mentions(
+        catalog,
+        parsed,
+        &[WEIR, "pg_", "information_schema", "::reg", "_description", "current_setting", "set_config", "txid_current"],
+    )
 }
 
 /// Plans a query.

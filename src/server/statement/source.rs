@@ -55,15 +55,8 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
     if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
         return Ok(done("CREATE SOURCE"));
     }
-    let kind = RelationKind::Source(SourceDef {
-        source,
-        event_time,
-        delay_micros,
-        connector,
-        options,
-        format: said.format,
-        encode: said.encode,
-    });
+    let kind =
+        RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format: said.format, encode: said.encode });
     let id = definitions.next_id();
     definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] });
     define::note(session, format!("CREATE SOURCE {name}"));

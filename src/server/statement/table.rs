@@ -40,9 +40,10 @@ fn key_columns(key: &[weir_sql::ast::Ident], columns: &mut [ColumnDef]) -> Resul
     let mut found = vec![];
     for ident in key {
         let name = names::ident(ident);
-        let at = columns.iter().position(|column| column.name == name).ok_or_else(|| {
-            Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist"))
-        })?;
+        let at = columns
+            .iter()
+            .position(|column| column.name == name)
+            .ok_or_else(|| Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in key does not exist")))?;
         if columns[at].data_type.is_nested() {
             return Err(Error::unsupported(format!("column \"{name}\" of type {} cannot be part of a key", columns[at].ty.spelling())));
         }

@@ -1,3 +1,5 @@
+//! The catalog: names, versions, dependents, and what stands in the way of a DROP.
+
 use super::{World, world};
 use crate::catalog::Catalog;
 

@@ -1,3 +1,5 @@
+//! EXPLAIN of queries, and the text of plans.
+
 use super::{wait, world};
 use crate::explain::describe;
 

@@ -1,3 +1,5 @@
+//! The shape and the facts of the plans that views become.
+
 use arrow::datatypes::DataType;
 use weir_common::plan::{AggregateFunction, Closing, EventTime, Op, TimeStep};
 

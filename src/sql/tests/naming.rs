@@ -1,3 +1,5 @@
+//! Names of output columns, as Postgres gives them.
+
 use super::world;
 
 fn names(sql: &str) -> String {

@@ -1,3 +1,5 @@
+//! Ad-hoc queries: parameters, snapshots, sources, sizes.
+
 use datafusion::common::ScalarValue;
 use weir_common::types::PgType;
 

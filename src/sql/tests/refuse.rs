@@ -1,3 +1,5 @@
+//! What a view cannot maintain is refused, with a reason and a hint.
+
 use super::world;
 
 #[test]

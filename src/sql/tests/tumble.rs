@@ -1,3 +1,5 @@
+//! TUMBLE in FROM: spellings, offsets, calendar months, NULL event times.
+
 use super::world;
 
 const BY_MINUTE: &str = "2024-01-01 00:00:00 | 2024-01-01 00:01:00 | 2\n2024-01-01 00:01:00 | 2024-01-01 00:02:00 | 1";

@@ -1,3 +1,5 @@
+//! Types of literals, operators and aggregates, as Postgres has them.
+
 use super::world;
 
 fn check(cases: &[(&str, &str)]) {

@@ -1,3 +1,5 @@
+//! INSERT, UPDATE and DELETE: rows, defaults, checks.
+
 use datafusion::common::ScalarValue;
 use weir_common::error::Result;
 use weir_common::types::PgType;
