@@ -177,7 +177,7 @@ impl PgType {
     }
 
     /// Bytes of a value, -1 where it varies: `pg_type.typlen`.
-    pub fn len(&self) -> i16 {
+    pub fn typlen(&self) -> i16 {
         self.row().4
     }
 

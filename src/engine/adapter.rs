@@ -265,13 +265,16 @@ fn port<'scope>(builder: &mut OperatorBuilder<'scope, Epoch>, stream: TimelyStre
     }
 }
 
+/// Rows of an epoch that is not at its turn yet, by port, and the right to send what comes of them.
+type Waiting = (Capability<Epoch>, Vec<(usize, Delta)>);
+
 /// Runs a fragment: epochs in order, each pushed, closed and sent on.
 struct Runner {
     fragment: Fragment,
     ports: Vec<Port>,
     output: OutputBuilder<Epoch, NoopBuilder<Chunk>>,
     /// Rows of epochs that are not at their turn yet.
-    pending: BTreeMap<Epoch, (Capability<Epoch>, Vec<(usize, Delta)>)>,
+    pending: BTreeMap<Epoch, Waiting>,
     /// The epoch that has begun and is not closed.
     current: Option<(Epoch, Capability<Epoch>)>,
     /// Where the output goes if this is the last fragment.

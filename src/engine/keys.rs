@@ -35,14 +35,14 @@ impl KeyIndex {
     pub fn check(&self, delta: &Delta) -> Result<KeyChange> {
         let columns: Vec<_> = self.columns.iter().map(|column| delta.rows.column(*column).clone()).collect();
         let rows = self.converter.convert_columns(&columns)?;
-        let mut removed = vec![];
+        let mut removed: Vec<Box<[u8]>> = vec![];
         let mut gone: HashSet<&[u8]> = HashSet::new();
         for row in 0..delta.num_rows() {
             if delta.weights.get(row) < 0 {
                 removed.push(Box::from(rows.row(row).data()));
             }
         }
-        gone.extend(removed.iter().map(|key: &Box<[u8]>| key.as_ref()));
+        gone.extend(removed.iter().map(AsRef::as_ref));
         let mut added: Vec<Box<[u8]>> = vec![];
         let mut new: HashSet<Box<[u8]>> = HashSet::new();
         for row in 0..delta.num_rows() {

@@ -61,13 +61,16 @@ pub enum LaneMessage {
     Shutdown,
 }
 
+/// Rows, and the worker that takes them; `None`: every worker takes those that it owns.
+pub type Dealt = (Option<usize>, Delta);
+
 /// An epoch as the workers get it.
 pub struct OpenEpoch {
     /// Its number.
     pub epoch: Epoch,
     /// Rows for each stream that has any. Rows of readers name the worker that takes them; rows of tables are shown to
     /// all, and each takes those that it owns.
-    pub inputs: Vec<(StreamId, Vec<(Option<usize>, Delta)>)>,
+    pub inputs: Vec<(StreamId, Vec<Dealt>)>,
     /// The live views that the inputs reach, every view after those it reads.
     pub affected: Vec<RelationId>,
 }

@@ -20,7 +20,7 @@ use weir_common::source::Position;
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::keys::{KeyChange, KeyIndex};
-use crate::lane::{Lane, LaneMessage, NewView, OpenEpoch, PeekReply, Report, StatsBoard};
+use crate::lane::{Dealt, Lane, LaneMessage, NewView, OpenEpoch, PeekReply, Report, StatsBoard};
 use crate::log::{EpochLog, EpochRecord};
 use crate::reader::{Event, Reader, SourceSpec};
 use crate::status::{Failures, SourceStatus, Status, ViewStatus};
@@ -328,7 +328,7 @@ impl Leader {
         let watermarks: Arc<[(StreamId, i64)]> =
             self.readers.iter().filter_map(|(stream, reader)| Some((*stream, reader.watermark()?))).collect();
         let mut flight = InFlight { epoch, waiting: self.lane.workers(), writes: vec![], lives: vec![], dead: vec![], source_rows: 0 };
-        let mut inputs: BTreeMap<StreamId, Vec<(Option<usize>, Delta)>> = BTreeMap::new();
+        let mut inputs: BTreeMap<StreamId, Vec<Dealt>> = BTreeMap::new();
         let mut written = vec![];
         for (writes, reply) in self.writes.drain(..) {
             for write in writes {
@@ -358,7 +358,7 @@ impl Leader {
     }
 
     /// Takes what readers have, up to the epoch's budget, and deals the batches out to the workers.
-    fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut BTreeMap<StreamId, Vec<(Option<usize>, Delta)>>, wall_micros: i64) {
+    fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut BTreeMap<StreamId, Vec<Dealt>>, wall_micros: i64) {
         let epoch = flight.epoch;
         let streams: Vec<StreamId> = self.readers.keys().copied().collect();
         if streams.is_empty() {

@@ -71,8 +71,7 @@ impl TableLocks {
         let mut refused = vec![];
         {
             let mut tables = self.tables();
-            loop {
-                let Some(held) = tables.get_mut(&table) else { break };
+            while let Some(held) = tables.get_mut(&table) {
                 let Some((next, grant)) = held.waiting.pop_front() else {
                     tables.remove(&table);
                     break;

@@ -408,7 +408,7 @@ fn millis(value: &str) -> Option<u64> {
 fn with_unit(millis: &str) -> String {
     let number: u64 = millis.parse().unwrap_or(0);
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")];
-    match units.iter().find(|(factor, _)| number != 0 && number % factor == 0) {
+    match units.iter().find(|(factor, _)| number != 0 && number.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", number / factor),
         None => "0".to_string(),
     }

@@ -148,7 +148,7 @@ pub fn rows(schema: &Schema, formats: &[Format], out: &mut BytesMut) {
     let fields = schema.fields().iter().zip(formats).map(|(field, format)| {
         let number = |key: &str| field.metadata().get(key).and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
         let ty = PgType::of_field(field);
-        let size = if matches!(ty, PgType::Array(_)) { -1 } else { ty.len() };
+        let size = if matches!(ty, PgType::Array(_)) { -1 } else { ty.typlen() };
         FieldDescription::new(
             field.name().replace('\0', ""),
             number(TABLE_OID_KEY) as i32,
