@@ -266,3 +266,41 @@ async fn a_quiet_view_is_not_touched() {
     assert_eq!(read(&snapshots[1]), BTreeSet::from([vec![1, 100]]));
     engine.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
+    let engine = engine(2);
+    let schema = ints(&["k", "v"]);
+    let stays = RelationId(20000);
+    engine.create_table(TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+    engine.create_view(view(&engine, 20001, &count(stays, &schema, false), BTreeMap::new())).await.unwrap();
+    let mut kept = 0;
+    for round in 0..20 {
+        let goes = RelationId(30000 + round);
+        engine.create_table(TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+        let writers = (0..8).map(|writer| {
+            let (engine, schema) = (engine.clone(), schema.clone());
+            tokio::spawn(async move {
+                let mut kept = 0;
+                for number in 0..20 {
+                    let key = round as i64 * 1000 + writer * 100 + number;
+                    let delta = Delta::insert(rows(&schema, &[vec![key, 0]]));
+                    let both = [stays, goes].map(|table| TableWrite { table, delta: delta.clone() });
+                    // All or nothing: once the one table is gone, the other does not get the row either.
+                    kept += i64::from(engine.write(both.to_vec()).await.is_ok());
+                }
+                kept
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        tokio::task::yield_now().await;
+        engine.drop_relations(vec![goes]).await.unwrap();
+        for writer in writers {
+            kept += writer.await.unwrap();
+        }
+    }
+    let (_, snapshots) = engine.snapshot(&[(stays, schema), (RelationId(20001), ints(&["k", "n"]))]).await.unwrap();
+    assert_eq!(read(&snapshots[0]).len() as i64, kept);
+    assert_eq!(read(&snapshots[1]).len() as i64, kept);
+    engine.stop();
+}

@@ -12,7 +12,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
-use weir_common::error::{Error, Result};
+use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
 use crate::json::cursor::{Cursor, Syntax};
@@ -402,6 +402,7 @@ fn renew<T>(values: &mut Vec<T>) -> Vec<T> {
 
 fn interval(text: &[u8]) -> Result<IntervalMonthDayNano, Misfit> {
     let text = std::str::from_utf8(text).map_err(|_| Misfit::Kind)?;
-    let parsed = weir_common::interval::parse(text).map_err(|_| Misfit::Kind)?;
+    let misfit = |error: Error| if error.sqlstate() == SqlState::INVALID_DATETIME_FORMAT { Misfit::Kind } else { Misfit::Range };
+    let parsed = weir_common::interval::parse(text).map_err(misfit)?;
     parsed.to_arrow().ok_or(Misfit::Range)
 }
