@@ -81,6 +81,8 @@ pub trait Session: Send + 'static {
 
     /// Opens the implicit transaction of a simple query with several statements, or of an extended sequence up to Sync.
     /// A BEGIN inside turns it into a block, which is then no longer ended by [`Session::end_implicit`].
+    /// Where there is one already, it does nothing: the loop calls it before each statement, for a COMMIT or ROLLBACK in
+    /// the middle of a message ends the one there was.
     fn begin_implicit(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Ends it: `ok` commits, which may fail; otherwise all its statements are undone.

@@ -37,6 +37,7 @@ struct Fake {
 struct FakeSession {
     startup: Startup,
     status: TransactionStatus,
+    implicit: bool,
     streams_open: Arc<AtomicUsize>,
     log: Arc<std::sync::Mutex<Vec<String>>>,
     copied: Vec<u8>,
@@ -81,6 +82,7 @@ impl Backend for Fake {
         Ok(FakeSession {
             startup,
             status: TransactionStatus::Idle,
+            implicit: false,
             streams_open: self.streams_open.clone(),
             log: self.log.clone(),
             copied: Vec::new(),
@@ -183,6 +185,7 @@ impl Session for FakeSession {
             }
             ["begin"] => {
                 self.status = TransactionStatus::InBlock;
+                self.implicit = false;
                 done("BEGIN")
             }
             ["commit"] => {
@@ -211,10 +214,14 @@ impl Session for FakeSession {
     }
 
     async fn begin_implicit(&mut self) {
-        self.log("IMPLICIT");
+        // As the contract has it: nothing where there is one already.
+        if !std::mem::replace(&mut self.implicit, true) {
+            self.log("IMPLICIT");
+        }
     }
 
     async fn end_implicit(&mut self, ok: bool) -> Result<()> {
+        self.implicit = false;
         self.log(if ok { "END" } else { "UNDO" });
         Ok(())
     }
