@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 rounds=${1:-5}
 flights=${WEIR_FLIGHTS:?"set WEIR_FLIGHTS to the file of all flights (flights.jsonl.gz)"}
 
-cargo build --release --bin weir
+cargo build --quiet --release --bin weir
 weir=${CARGO_TARGET_DIR:-target}/release/weir
 scratch=$(mktemp -d)
 pid=""
