@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use weir_server::server::{Server, ServerConfig};
 
@@ -103,9 +104,11 @@ async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error + Send
     let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers: workers(serve.workers) }).await?;
     tracing::warn!("everything is kept in memory for now: nothing survives a restart");
     tracing::info!(http = %server.http, workers = workers(serve.workers), "serving");
+    // Before anybody is told that the server is ready: from then on a signal must end it cleanly.
+    let mut stop = Stop::listen()?;
     println!("ready: postgres://weir@{}/weir", server.pg);
     tokio::select! {
-        () = asked_to_stop() => {
+        () = stop.asked() => {
             tracing::info!("stopping");
             server.stop().await;
             Ok(())
@@ -140,17 +143,21 @@ fn workers(given: Option<u16>) -> usize {
     given.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
+/// The signals that end the server.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> std::io::Result<Stop> {
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
