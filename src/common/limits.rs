@@ -10,6 +10,8 @@ pub const EPOCHS_IN_FLIGHT_MAX: usize = 3;
 pub const EPOCH_SOURCE_ROWS_MAX: usize = 64 * 1024;
 /// Rows of a snapshot that a new view takes in before live views get their turn.
 pub const HYDRATION_SLICE_ROWS: usize = 64 * 1024;
+/// Rows of deltas that wait on one worker for views that are being filled; beyond it the epoch clock waits for them.
+pub const FILLING_ROWS_MAX: usize = 1024 * 1024;
 /// Rows of a run of a served relation.
 pub const RUN_ROWS_MAX: usize = 64 * 1024;
 /// Dead letters kept in memory, oldest dropped first (the counters go on).

@@ -36,7 +36,7 @@ pub struct Dataflow {
     dropped: Rc<Cell<bool>>,
     head: Rc<Activator>,
     /// The streams it reads and the queues it reads them through.
-    pub inputs: Rc<RefCell<Vec<(StreamId, Queue)>>>,
+    inputs: Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>,
     imports: Rc<RefCell<Vec<Import>>>,
     /// What its fragments hold.
     pub state: Vec<Rc<Cell<StateSize>>>,
@@ -56,7 +56,7 @@ pub struct StateSize {
 struct Import {
     columns: Vec<usize>,
     source: Rc<RefCell<Stream>>,
-    queue: Queue,
+    queue: Rc<Queue>,
     snapshot: VecDeque<Run>,
 }
 
@@ -64,6 +64,11 @@ impl Dataflow {
     /// Lets the head take in what its queues hold and move on to the latest open epoch.
     pub fn wake(&self) {
         self.head.activate();
+    }
+
+    /// Rows that wait in its queues.
+    pub fn waiting_rows(&self) -> usize {
+        self.inputs.borrow().iter().map(|(_, queue)| queue.rows()).sum()
     }
 
     /// Ends the dataflow: it lets go of its inputs and timely removes it.
@@ -173,7 +178,7 @@ fn head<'scope>(
     for (spec, id) in view.plan.imports.iter().zip(&view.imports) {
         let source = hub.get(*id);
         let snapshot = source.borrow().shard.as_ref().map(|shard| shard.runs()).unwrap_or_default();
-        let queue = Queue::default();
+        let queue = Rc::<Queue>::default();
         source.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: activator.clone() });
         imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into() });
         let (output, stream) = builder.new_output::<Chunk>();
@@ -190,14 +195,22 @@ fn head<'scope>(
                 held.borrow_mut().clear();
                 return false;
             }
+            let mut held = held.borrow_mut();
             let mut budget = HYDRATION_SLICE_ROWS;
-            for ((import, output), capability) in held.borrow_mut().iter_mut().zip(&mut outputs).zip(&mut capabilities) {
-                let result = feed(import, output, capability, &mut budget, opened.get());
-                if let Err(error) = result {
+            let mut ports: Vec<_> = held.iter_mut().zip(&mut outputs).zip(&mut capabilities).collect();
+            for ((import, output), capability) in &mut ports {
+                if let Err(error) = feed_snapshot(import, output, capability, &mut budget) {
                     shared.failure.borrow_mut().get_or_insert(error);
                 }
-                if !import.snapshot.is_empty() {
-                    again.activate();
+            }
+            // Deltas stay in their queues, where they are counted, until they can be worked off.
+            if ports.iter().any(|((import, _), _)| !import.snapshot.is_empty()) {
+                again.activate();
+                return false;
+            }
+            for ((import, output), capability) in &mut ports {
+                if let Err(error) = feed_deltas(import, output, capability, opened.get()) {
+                    shared.failure.borrow_mut().get_or_insert(error);
                 }
             }
             false
@@ -207,13 +220,12 @@ fn head<'scope>(
     (imports, streams, activator)
 }
 
-/// Sends what one import has: its snapshot in slices, then its deltas epoch by epoch.
-fn feed(
+/// Sends the next slice of an import's snapshot.
+fn feed_snapshot(
     import: &mut Import,
     output: &mut OutputBuilder<Epoch, NoopBuilder<Chunk>>,
-    capability: &mut Capability<Epoch>,
+    capability: &Capability<Epoch>,
     budget: &mut usize,
-    opened: Epoch,
 ) -> Result<()> {
     let mut session = output.activate();
     while *budget > 0
@@ -223,10 +235,18 @@ fn feed(
         *budget = budget.saturating_sub(rows.num_rows().max(1));
         session.session_with_builder(&capability).give_container(&mut Chunk(Some(Delta::insert(rows))));
     }
-    if !import.snapshot.is_empty() {
-        return Ok(());
-    }
-    for (epoch, delta) in import.queue.borrow_mut().drain(..) {
+    Ok(())
+}
+
+/// Sends what is in an import's queue, epoch by epoch, and says how far it is complete.
+fn feed_deltas(
+    import: &mut Import,
+    output: &mut OutputBuilder<Epoch, NoopBuilder<Chunk>>,
+    capability: &mut Capability<Epoch>,
+    opened: Epoch,
+) -> Result<()> {
+    let mut session = output.activate();
+    for (epoch, delta) in import.queue.take() {
         if epoch > *capability.time() {
             capability.downgrade(&epoch);
         }

@@ -29,6 +29,8 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     /// Keeps the record of every epoch.
     pub log: Box<dyn EpochLog>,
+    /// Rows that may wait on one worker for views that are being filled ([`weir_common::limits::FILLING_ROWS_MAX`]).
+    pub filling_rows_max: usize,
 }
 
 /// A table to create.
@@ -93,7 +95,7 @@ impl Engine {
             let (send, inbox) = crossbeam_channel::unbounded();
             inboxes.push(send);
             let (leader, stats, failures) = (to_leader.clone(), stats.clone(), failures.clone());
-            seats.push(Mutex::new(Some(WorkerSeat { inbox, leader, stats, failures, first: Self::FIRST_EPOCH })));
+            seats.push(Mutex::new(Some(WorkerSeat { inbox, leader, stats, failures, first: Self::FIRST_EPOCH, filling_rows_max: config.filling_rows_max })));
         }
         let (announce, announced) = crossbeam_channel::bounded(workers);
         let to_leader_of_workers = to_leader.clone();

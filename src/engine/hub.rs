@@ -12,13 +12,35 @@ use weir_common::ids::{Epoch, StreamId};
 use crate::shard::Shard;
 
 /// Deltas on their way to one dataflow, with their epochs, oldest first.
-pub type Queue = Rc<RefCell<VecDeque<(Epoch, Delta)>>>;
+#[derive(Default)]
+pub struct Queue {
+    deltas: RefCell<VecDeque<(Epoch, Delta)>>,
+    rows: Cell<usize>,
+}
+
+impl Queue {
+    fn push(&self, epoch: Epoch, delta: Delta) {
+        self.rows.set(self.rows.get() + delta.num_rows());
+        self.deltas.borrow_mut().push_back((epoch, delta));
+    }
+
+    /// Takes all that waits.
+    pub fn take(&self) -> VecDeque<(Epoch, Delta)> {
+        self.rows.set(0);
+        self.deltas.take()
+    }
+
+    /// Rows that wait.
+    pub fn rows(&self) -> usize {
+        self.rows.get()
+    }
+}
 
 /// A dataflow's subscription to a stream.
 #[derive(Clone)]
 pub struct Subscription {
     /// Where the stream's deltas are left.
-    pub queue: Queue,
+    pub queue: Rc<Queue>,
     /// Wakes the dataflow's head.
     pub head: Rc<Activator>,
 }
@@ -100,7 +122,7 @@ impl Stream {
             return;
         }
         for subscriber in &self.subscribers {
-            subscriber.queue.borrow_mut().push_back((epoch, delta.clone()));
+            subscriber.queue.push(epoch, delta.clone());
         }
         if self.shard.is_some() {
             self.pending.entry(epoch).or_default().push(delta);

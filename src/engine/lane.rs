@@ -108,6 +108,8 @@ pub enum Report {
     },
     /// A filling view has caught up with the latest open epoch on this worker.
     CaughtUp(RelationId),
+    /// Too many rows wait for filling views on this worker (or no longer): no epoch should be opened meanwhile.
+    Behind(bool),
     /// The worker ended because of a panic: nothing can be trusted any more.
     Died(String),
 }

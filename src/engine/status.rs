@@ -63,6 +63,8 @@ pub struct Status {
     pub in_flight: usize,
     /// Epochs committed since the start.
     pub epochs: u64,
+    /// How often the clock has waited because too much was waiting for views that were being filled.
+    pub pauses: u64,
     /// Every reader of every source.
     pub sources: Vec<SourceStatus>,
     /// Every view.

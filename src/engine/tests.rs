@@ -7,10 +7,12 @@ use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use weir_common::clock::SystemClock;
+use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::Delta;
 use weir_common::error::{Result, SqlState};
 use weir_common::expr::Column;
 use weir_common::ids::RelationId;
+use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 use weir_common::snapshot::Snapshot;
 use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
@@ -21,7 +23,11 @@ use crate::log::MemoryLog;
 use crate::reader::SourceSpec;
 
 fn engine(workers: usize) -> Engine {
-    Engine::start(EngineConfig { workers, clock: Arc::new(SystemClock), log: Box::new(MemoryLog::default()) }).unwrap()
+    engine_that_waits_at(workers, FILLING_ROWS_MAX)
+}
+
+fn engine_that_waits_at(workers: usize, filling_rows_max: usize) -> Engine {
+    Engine::start(EngineConfig { workers, clock: Arc::new(SystemClock), log: Box::new(MemoryLog::default()), filling_rows_max }).unwrap()
 }
 
 fn ints(names: &[&str]) -> SchemaRef {
@@ -156,16 +162,19 @@ async fn keys_are_checked_in_the_order_of_writes() {
     engine.stop();
 }
 
-/// A source of `rows` rows (k = row % 7, event time = row seconds), some batches long.
+/// A source of `rows` rows (k = row % 7, event time = row seconds), some batches long; after each batch a record that is
+/// no row, where there are any.
 #[derive(Debug)]
 struct Numbers {
     rows: i64,
     schema: SchemaRef,
+    bad: bool,
 }
 
 struct NumbersReader {
     at: i64,
     rows: i64,
+    bad: bool,
     schema: SchemaRef,
 }
 
@@ -173,7 +182,12 @@ impl Numbers {
     fn spec(rows: i64) -> SourceSpec {
         let time = DataType::Timestamp(TimeUnit::Microsecond, None);
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("ts", time, true)]));
-        SourceSpec { name: "numbers".into(), source: Arc::new(Numbers { rows, schema }), watermark: Some((1, 5_000_000)) }
+        SourceSpec { name: "numbers".into(), source: Arc::new(Numbers { rows, schema, bad: false }), watermark: Some((1, 5_000_000)) }
+    }
+
+    fn with_bad_records(rows: i64) -> SourceSpec {
+        let plain = Numbers::spec(rows);
+        SourceSpec { source: Arc::new(Numbers { rows, schema: plain.source.schema(), bad: true }), ..plain }
     }
 }
 
@@ -185,7 +199,7 @@ impl Source for Numbers {
         true
     }
     fn open(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(NumbersReader { at: 0, rows: self.rows, schema: self.schema.clone() }))
+        Ok(Box::new(NumbersReader { at: 0, rows: self.rows, bad: self.bad, schema: self.schema.clone() }))
     }
 }
 
@@ -199,7 +213,9 @@ impl SourceReader for NumbersReader {
         let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values((self.at..end).map(|row| row * 1_000_000)));
         self.at = end;
         let rows = RecordBatch::try_new(self.schema.clone(), vec![keys, times]).unwrap();
-        Ok(Read::Batch(SourceBatch { rows, dead: vec![], position: Position(end.to_string()), bytes: 0 }))
+        let letter = || DeadLetter::of_bytes("numbers", Reason::Decode, "not a number", end.to_string().as_bytes());
+        let dead = if self.bad { vec![letter()] } else { vec![] };
+        Ok(Read::Batch(SourceBatch { rows, dead, position: Position(end.to_string()), bytes: 0 }))
     }
 }
 
@@ -240,6 +256,81 @@ async fn views_of_a_source_created_at_any_time_see_all_of_it_and_share_the_reade
         assert!(engine.snapshot(&[(RelationId(20003), ints(&["k", "n"]))]).await.is_err(), "dropped");
         engine.stop();
     }
+}
+
+#[tokio::test]
+async fn every_bad_record_of_a_source_is_told_once_whoever_reads_it_first() {
+    for round in 0..4 {
+        let engine = engine(2);
+        let source = RelationId(20000);
+        let spec = Numbers::with_bad_records(300_000);
+        let plan = count(source, &spec.source.schema(), true);
+        let sources = BTreeMap::from([(source, spec)]);
+        let settled = async |views: usize| {
+            while !engine.status().await.is_ok_and(|status| {
+                status.views.len() == views
+                    && status.views.iter().all(|view| !view.filling)
+                    && status.sources.iter().all(|reader| reader.at_end)
+                    && status.in_flight == 0
+            }) {
+                tokio::task::yield_now().await;
+            }
+        };
+        engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+        while engine.status().await.unwrap().sources[0].rows < 50_000 * round {
+            tokio::task::yield_now().await;
+        }
+        // A reader of its own begins anew; then the shared one goes, somewhere on its way.
+        engine.create_view(view(&engine, 20002, &plan, sources.clone())).await.unwrap();
+        while round % 2 == 1 && engine.status().await.unwrap().sources.iter().all(|reader| reader.rows < 250_000) {
+            tokio::task::yield_now().await;
+        }
+        engine.drop_relations(vec![RelationId(20001)]).await.unwrap();
+        settled(1).await;
+        // A third one reads all of it once more.
+        engine.create_view(view(&engine, 20003, &plan, sources)).await.unwrap();
+        settled(2).await;
+        let status = engine.status().await.unwrap();
+        let told: BTreeSet<String> = status.dead_letters.iter().map(|letter| letter.payload.clone()).collect();
+        let expected: BTreeSet<String> = (1..=300).map(|batch| (batch * 1000).to_string()).collect();
+        assert_eq!(told, expected);
+        assert_eq!(status.dead_letter_counts.values().sum::<u64>(), 300, "each of them once");
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_fast_source_waits_for_a_view_that_is_being_filled() {
+    let engine = engine_that_waits_at(2, 1000);
+    let (table, source) = (RelationId(20000), RelationId(20001));
+    let spec = Numbers::spec(400_000);
+    let schema = ints(&["k", "v"]);
+    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None }).await.unwrap();
+    let many: Vec<Vec<i64>> = (0..500_000).map(|row| vec![row % 7, row]).collect();
+    engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &many)) }]).await.unwrap();
+    // Both in one view: the table's rows have to be taken in before the source's can be worked off.
+    let keys_of = |relation, schema: &SchemaRef| count(relation, schema, true).inputs.remove(0);
+    let union = Node {
+        op: Op::UnionAll,
+        inputs: vec![keys_of(table, &schema), keys_of(source, &spec.source.schema())],
+        schema: ints(&["k"]),
+        facts: Facts::default(),
+    };
+    let plan = Node { inputs: vec![union], ..count(table, &schema, false) };
+    engine.create_view(view(&engine, 20002, &plan, BTreeMap::from([(source, spec)]))).await.unwrap();
+    let status = loop {
+        let status = engine.status().await.unwrap();
+        if !status.views[0].filling && status.in_flight == 0 {
+            break status;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(status.pauses > 0, "the clock never waited");
+    let (_, snapshots) = engine.snapshot(&[(RelationId(20002), ints(&["k", "n"]))]).await.unwrap();
+    let expected: BTreeSet<Vec<i64>> =
+        (0..7).map(|key| vec![key, 500_000 / 7 + i64::from(key < 500_000 % 7) + 400_000 / 7 + i64::from(key < 400_000 % 7)]).collect();
+    assert_eq!(read(&snapshots[0]), expected);
+    engine.stop();
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub struct WorkerSeat {
     pub failures: Failures,
     /// The first epoch that will be opened.
     pub first: Epoch,
+    /// Rows that may wait for filling views before the clock is asked to wait.
+    pub filling_rows_max: usize,
 }
 
 /// Runs until the lane says `Shutdown`.
@@ -47,6 +49,7 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         open: VecDeque::new(),
         committed: seat.first - 1,
         dead: Rc::default(),
+        behind: false,
         seat,
     };
     loop {
@@ -74,6 +77,8 @@ struct WorkerState {
     open: VecDeque<OnTheWay>,
     committed: Epoch,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
+    /// Whether the leader was told that too many rows wait for filling views.
+    behind: bool,
     seat: WorkerSeat,
 }
 
@@ -208,6 +213,7 @@ impl WorkerState {
                 self.send(Report::CaughtUp(*view));
             }
         }
+        self.report_behind();
         while let Some(front) = self.open.iter_mut().find(|epoch| !epoch.reported) {
             let epoch = front.epoch.epoch;
             let done = front.epoch.affected.iter().all(|view| {
@@ -230,6 +236,20 @@ impl WorkerState {
                 }
             }
             self.send(Report::Done { epoch, dead });
+        }
+    }
+
+    /// Asks the leader to wait while filling views are too far behind, and to go on when they have worked off half of it.
+    fn report_behind(&mut self) {
+        if self.filling.is_empty() && !self.behind {
+            return;
+        }
+        let waiting: usize = self.filling.iter().filter_map(|view| self.views.get(view)).map(Dataflow::waiting_rows).sum();
+        let limit = self.seat.filling_rows_max;
+        let behind = if self.behind { waiting > limit / 2 } else { waiting > limit };
+        if behind != self.behind {
+            self.behind = behind;
+            self.send(Report::Behind(behind));
         }
     }
 

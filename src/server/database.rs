@@ -122,17 +122,15 @@ impl Definitions<'_> {
     /// Removes relations, given with dependents before what they depend on: first from the catalog, then from the engine.
     pub async fn remove(&self, relations: &[RelationId]) -> Result<()> {
         let mut catalog = self.catalog();
-        let mut stored = vec![];
+        let mut of_engine = vec![];
         for id in relations {
-            if let Some(relation) = catalog.by_id(*id)
-                && matches!(relation.kind, RelationKind::Table(_) | RelationKind::MaterializedView(_))
-            {
-                stored.push(*id);
+            if catalog.by_id(*id).is_some_and(|relation| !matches!(relation.kind, RelationKind::View(_))) {
+                of_engine.push(*id);
             }
             catalog = catalog.without(*id);
         }
         self.publish(catalog);
-        self.database.engine.drop_relations(stored).await
+        self.database.engine.drop_relations(of_engine).await
     }
 }
 
