@@ -30,13 +30,15 @@ use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
 use crate::lane::NewView;
 
+/// The streams that a dataflow reads and the queues that it reads them through, in the order of its imports.
+type Inputs = Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>;
+
 /// A view's dataflow on one worker, from outside.
 pub struct Dataflow {
     /// Set to end it.
     dropped: Rc<Cell<bool>>,
     head: Rc<Activator>,
-    /// The streams it reads and the queues it reads them through.
-    inputs: Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>,
+    inputs: Inputs,
     imports: Rc<RefCell<Vec<Import>>>,
     /// What its fragments hold.
     pub state: Vec<Rc<Cell<StateSize>>>,

@@ -95,7 +95,14 @@ impl Engine {
             let (send, inbox) = crossbeam_channel::unbounded();
             inboxes.push(send);
             let (leader, stats, failures) = (to_leader.clone(), stats.clone(), failures.clone());
-            seats.push(Mutex::new(Some(WorkerSeat { inbox, leader, stats, failures, first: Self::FIRST_EPOCH, filling_rows_max: config.filling_rows_max })));
+            seats.push(Mutex::new(Some(WorkerSeat {
+                inbox,
+                leader,
+                stats,
+                failures,
+                first: Self::FIRST_EPOCH,
+                filling_rows_max: config.filling_rows_max,
+            })));
         }
         let (announce, announced) = crossbeam_channel::bounded(workers);
         let to_leader_of_workers = to_leader.clone();

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 use arrow::util::display::array_value_to_string;
 use hashbrown::HashSet;
 use weir_common::delta::Delta;
@@ -10,11 +10,26 @@ use weir_common::error::{Error, Result, SqlState};
 
 /// The keys that a table has, all sequenced writes included, committed or not.
 pub struct KeyIndex {
+    form: KeyForm,
+    keys: HashSet<Box<[u8]>>,
+}
+
+/// The keys that a transaction takes from and adds to a table before it commits: each statement is checked by itself,
+/// whatever their number.
+pub struct PendingKeys {
+    form: KeyForm,
+    /// Keys of committed rows that are deleted.
+    removed: HashSet<Box<[u8]>>,
+    /// Keys of rows that are inserted and not deleted again.
+    added: HashSet<Box<[u8]>>,
+}
+
+/// A table's key columns as bytes, and what is said when one is there twice.
+struct KeyForm {
     constraint: String,
     columns: Vec<usize>,
     schema: SchemaRef,
     converter: RowConverter,
-    keys: HashSet<Box<[u8]>>,
 }
 
 /// What a write does to the keys, checked but not applied.
@@ -24,17 +39,14 @@ pub struct KeyChange {
 }
 
 impl KeyIndex {
-    /// An empty index over the key columns of a table.
-    pub fn new(table: &str, schema: SchemaRef, columns: Vec<usize>) -> Result<Self> {
-        let fields = columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
-        let converter = RowConverter::new(fields)?;
-        Ok(KeyIndex { constraint: format!("{table}_pkey"), columns, schema, converter, keys: HashSet::new() })
+    /// An empty index over the key columns of a table; `constraint` is the key's name.
+    pub fn new(constraint: &str, schema: SchemaRef, columns: Vec<usize>) -> Result<Self> {
+        Ok(KeyIndex { form: KeyForm::new(constraint, schema, columns)?, keys: HashSet::new() })
     }
 
     /// Checks a write of deletes and inserts against the keys; an inserted key must be new once the deleted ones are gone.
     pub fn check(&self, delta: &Delta) -> Result<KeyChange> {
-        let columns: Vec<_> = self.columns.iter().map(|column| delta.rows.column(*column).clone()).collect();
-        let rows = self.converter.convert_columns(&columns)?;
+        let rows = self.form.keys(&delta.rows)?;
         let mut removed: Vec<Box<[u8]>> = vec![];
         let mut gone: HashSet<&[u8]> = HashSet::new();
         for row in 0..delta.num_rows() {
@@ -50,7 +62,7 @@ impl KeyIndex {
                 let key: Box<[u8]> = Box::from(rows.row(row).data());
                 let exists = self.keys.contains(&key) && !gone.contains(key.as_ref());
                 if exists || delta.weights.get(row) > 1 || !new.insert(key.clone()) {
-                    return Err(self.duplicate(&delta.rows, row));
+                    return Err(self.form.duplicate(&delta.rows, row));
                 }
                 added.push(key);
             }
@@ -65,6 +77,49 @@ impl KeyIndex {
             self.keys.remove(key);
         }
         self.keys.extend(change.added);
+    }
+}
+
+impl PendingKeys {
+    /// For a transaction that has not written to the table yet.
+    pub fn new(constraint: &str, schema: SchemaRef, columns: Vec<usize>) -> Result<Self> {
+        Ok(PendingKeys { form: KeyForm::new(constraint, schema, columns)?, removed: HashSet::new(), added: HashSet::new() })
+    }
+
+    /// Takes in a statement's deletes and inserts. Gives the numbers of the inserted rows whose keys are unknown here, so
+    /// that only the engine can say whether they are there already. After an error the transaction's keys are unknown:
+    /// they must be built anew from the writes that stay.
+    pub fn add(&mut self, delta: &Delta) -> Result<Vec<u32>> {
+        let rows = self.form.keys(&delta.rows)?;
+        for row in (0..delta.num_rows()).filter(|row| delta.weights.get(*row) < 0) {
+            let key = rows.row(row).data();
+            if !self.added.remove(key) {
+                self.removed.insert(Box::from(key));
+            }
+        }
+        let mut unknown = vec![];
+        for row in (0..delta.num_rows()).filter(|row| delta.weights.get(*row) > 0) {
+            let key: Box<[u8]> = Box::from(rows.row(row).data());
+            if !self.removed.contains(&key) {
+                unknown.push(row as u32);
+            }
+            if delta.weights.get(row) > 1 || !self.added.insert(key) {
+                return Err(self.form.duplicate(&delta.rows, row));
+            }
+        }
+        Ok(unknown)
+    }
+}
+
+impl KeyForm {
+    fn new(constraint: &str, schema: SchemaRef, columns: Vec<usize>) -> Result<Self> {
+        let fields = columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
+        Ok(KeyForm { constraint: constraint.to_string(), converter: RowConverter::new(fields)?, columns, schema })
+    }
+
+    fn keys(&self, rows: &RecordBatch) -> Result<Rows> {
+        let columns: Vec<_> = self.columns.iter().map(|column| rows.column(*column).clone()).collect();
+        Ok(self.converter.convert_columns(&columns)?)
     }
 
     fn duplicate(&self, rows: &RecordBatch, row: usize) -> Error {

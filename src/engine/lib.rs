@@ -19,7 +19,7 @@ pub mod log; // the record of every epoch
 pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
 mod leader; // the epoch clock
-mod keys; // primary keys of tables
+pub mod keys; // primary keys of tables
 mod lane; // what the leader tells the workers
 mod worker; // a worker thread
 mod hub; // streams of one worker: pending, served, subscribed

@@ -42,7 +42,11 @@ impl Metrics {
         registry.register("weir_statement_errors", "Statements that ended in an error", self.errors.clone());
         registry.register("weir_epochs", "Epochs committed", ConstCounter::new(status.epochs));
         registry.register("weir_committed_epoch", "The latest committed epoch", ConstGauge::new(status.committed));
-        registry.register("weir_clock_pauses", "Times the epoch clock has waited for views that were being filled", ConstCounter::new(status.pauses));
+        registry.register(
+            "weir_clock_pauses",
+            "Times the epoch clock has waited for views that were being filled",
+            ConstCounter::new(status.pauses),
+        );
         registry.register("weir_epochs_in_flight", "Epochs opened and not committed", ConstGauge::new(status.in_flight as u64));
         if let Some((cpu_seconds, resident_bytes)) = process() {
             registry.register("process_cpu_seconds", "CPU time used by the process", ConstCounter::new(cpu_seconds));

@@ -14,7 +14,7 @@ use tracing::{debug, error, warn};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::limits::CONNECTIONS_MAX;
 
-use crate::pgwire::backend::Backend;
+use crate::pgwire::backend::{Backend, Session};
 use crate::pgwire::cancel::Registry;
 use crate::pgwire::connection::Connection;
 use crate::pgwire::link::{Link, Stop};
@@ -28,6 +28,7 @@ pub mod extended; // Parse, Bind, Describe, Execute, Close, Sync
 pub mod frontend; // what clients send
 pub mod link; // a socket with its buffers, and what interrupts work for it
 pub mod respond; // what the server says
+pub mod shield; // what cannot be taken back
 pub mod simple; // a query string
 pub mod startup; // the start of a connection
 
@@ -120,6 +121,7 @@ async fn connect<B: Backend>(stream: TcpStream, peer: SocketAddr, server: Arc<Se
         Ok(Err(error)) => return end(link, peer, Stop::Fatal(error)).await,
         Err(stop) => return end(link, peer, stop).await,
     };
+    link.protect(session.shield());
     debug!(%peer, pid = registration.pid, user = %hello.startup.user, "connected");
     let (link, stop) = Connection::new(link, session).run(&hello, &registration).await;
     debug!(%peer, pid = registration.pid, "disconnected");

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_common::clock::SystemClock;
-use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::limits::FILLING_ROWS_MAX;
 use weir_engine::log::MemoryLog;
 use weir_engine::{Engine, EngineConfig};
 
@@ -51,7 +51,12 @@ impl Server {
         let http = bind(config.http).await?;
         let (pg_address, http_address) = (local(&pg)?, local(&http)?);
         let clock = Arc::new(SystemClock);
-        let engine = Engine::start(EngineConfig { workers: config.workers, clock: clock.clone(), log: Box::new(MemoryLog::default()), filling_rows_max: FILLING_ROWS_MAX })?;
+        let engine = Engine::start(EngineConfig {
+            workers: config.workers,
+            clock: clock.clone(),
+            log: Box::new(MemoryLog::default()),
+            filling_rows_max: FILLING_ROWS_MAX,
+        })?;
         let database = Arc::new(Database::new(engine, clock));
         let shutdown = CancellationToken::new();
         let sessions = Arc::new(Sessions { database: database.clone() });

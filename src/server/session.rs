@@ -24,6 +24,7 @@ use weir_sql::system::SessionSystem;
 
 use crate::database::Database;
 use crate::pgwire::backend::{self, Backend, Deallocated, Notice, Outcome, RowsTag, Severity, Startup, TransactionStatus};
+use crate::pgwire::shield::Shield;
 use crate::statement;
 use crate::statement::copy::CopyIn;
 use crate::system;
@@ -62,6 +63,7 @@ impl Backend for Sessions {
             variables,
             transaction: None,
             copy: None,
+            shield: Shield::default(),
             asked: Arc::default(),
             notices: vec![],
             deallocated: vec![],
@@ -84,6 +86,8 @@ pub struct Session {
     pub transaction: Option<Transaction>,
     /// The COPY FROM STDIN that is going on.
     pub copy: Option<CopyIn>,
+    /// Up while a write is on its way that cannot be taken back.
+    pub shield: Shield,
     /// What `set_config()` has asked for in the statement that is running.
     asked: Arc<Mutex<Vec<(String, String, bool)>>>,
     notices: Vec<Notice>,
@@ -213,6 +217,7 @@ impl Session {
             Ok(changes) if changes.is_empty() => return Ok(()),
             Ok(changes) => {
                 let engine = self.database.engine.clone();
+                let _shield = self.shield.raise();
                 // A task of its own: whatever happens to this future, the locks are held until the write is visible.
                 let write = tokio::spawn(async move {
                     let written = engine.write(changes).await;
@@ -380,6 +385,10 @@ impl backend::Session for Session {
             self.database.metrics.errors.inc();
         }
         outcome
+    }
+
+    fn shield(&self) -> Shield {
+        self.shield.clone()
     }
 
     fn transaction_status(&self) -> TransactionStatus {

@@ -8,12 +8,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use arrow::array::UInt32Array;
+use arrow::datatypes::SchemaRef;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_common::snapshot::Snapshot;
 use weir_dataflow::consolidate::consolidate;
 use weir_engine::TableWrite;
+use weir_engine::keys::PendingKeys;
 
 use crate::database::Database;
 use crate::locks::{TableLock, TransactionId};
@@ -47,8 +50,27 @@ struct Changed {
     locked: Option<Snapshot>,
     _lock: Option<TableLock>,
     writes: Vec<Delta>,
+    /// The keys of all writes, where the table has any; made anew when writes are undone.
+    keys: Option<PendingKeys>,
     /// The base with the writes, until the next write.
     current: Option<Snapshot>,
+}
+
+impl Changed {
+    /// The keys of all writes so far.
+    fn keys(&mut self, table: &str, schema: SchemaRef, key: &[usize]) -> Result<&mut PendingKeys> {
+        let keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => {
+                let mut keys = PendingKeys::new(&format!("{table}_pkey"), schema, key.to_vec())?;
+                for delta in &self.writes {
+                    keys.add(delta)?;
+                }
+                keys
+            }
+        };
+        Ok(self.keys.insert(keys))
+    }
 }
 
 struct Savepoint {
@@ -167,11 +189,19 @@ impl Transaction {
         if delta.is_empty() {
             return Ok(());
         }
+        let (catalog, _) = database.catalog();
+        let relation = catalog
+            .by_id(table)
+            .ok_or_else(|| Error::new(SqlState::UNDEFINED_TABLE, "the table was dropped while the transaction wrote to it"))?;
         let changed = self.tables.entry(table).or_default();
-        let mut all = changed.writes.clone();
-        all.push(delta.clone());
-        let delta_of_all = consolidate(&Delta::concat(&delta.rows.schema(), &all)?)?;
-        database.engine.check(vec![TableWrite { table, delta: delta_of_all }]).await?;
+        let unknown = match relation.key() {
+            Some(key) => changed.keys(&relation.name, relation.schema(), key)?.add(&delta)?,
+            None => vec![],
+        };
+        if !unknown.is_empty() {
+            let unknown = delta.take(&UInt32Array::from(unknown))?;
+            database.engine.check(vec![TableWrite { table, delta: unknown }]).await?;
+        }
         let changed = self.tables.entry(table).or_default();
         changed.writes.push(delta);
         changed.current = None;
@@ -216,6 +246,8 @@ impl Transaction {
         let savepoint = &self.savepoints[at];
         for (table, changed) in &mut self.tables {
             let keep = savepoint.writes.get(table).copied().unwrap_or(0);
+            // Also without writes to undo: a statement that failed may have left keys behind.
+            changed.keys = None;
             if changed.writes.len() > keep {
                 changed.writes.truncate(keep);
                 changed.current = None;

@@ -15,6 +15,7 @@ use weir_common::error::{Result, SqlState};
 use weir_common::types::PgType;
 use weir_sql::statement::Parsed;
 
+use crate::pgwire::shield::Shield;
 use crate::value::scalar::ScalarParam;
 use crate::value::settings::TextSettings;
 
@@ -72,6 +73,9 @@ pub trait Session: Send + 'static {
         prepared: &Arc<Self::Prepared>,
         parameters: Vec<Option<ScalarParam>>,
     ) -> impl Future<Output = Result<Outcome>> + Send;
+
+    /// What the session raises while what it does cannot be taken back; always the same one.
+    fn shield(&self) -> Shield;
 
     /// Whether a transaction block is open. An implicit transaction is none.
     fn transaction_status(&self) -> TransactionStatus;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_common::error::{Error, SqlState};
 
 use crate::pgwire::frontend::Frame;
+use crate::pgwire::shield::Shield;
 
 /// Bytes that are read ahead of a statement that runs; beyond them the client waits.
 const READ_AHEAD_BYTES_MAX: usize = 1 << 20;
@@ -62,19 +63,35 @@ struct Incoming {
     /// Whether the client was waited for since the last statement: requests until then came too late.
     waited: bool,
     deadline: Option<Instant>,
+    /// While it is up, nothing is interrupted.
+    shield: Shield,
 }
 
 impl Link {
     /// Over a socket.
     pub fn new(stream: TcpStream, shutdown: CancellationToken) -> Link {
         let (reader, writer) = stream.into_split();
-        let incoming = Incoming { reader, input: BytesMut::new(), shutdown, cancel: None, armed: false, waited: false, deadline: None };
+        let incoming = Incoming {
+            reader,
+            input: BytesMut::new(),
+            shutdown,
+            cancel: None,
+            armed: false,
+            waited: false,
+            deadline: None,
+            shield: Shield::default(),
+        };
         Link { incoming, writer, out: BytesMut::new(), sealed: 0 }
     }
 
     /// From now on these requests cancel statements.
     pub fn listen(&mut self, cancel: watch::Receiver<u64>) {
         self.incoming.cancel = Some(cancel);
+    }
+
+    /// From now on nothing is interrupted while this shield is up.
+    pub fn protect(&mut self, shield: Shield) {
+        self.incoming.shield = shield;
     }
 
     /// A statement begins: requests to cancel from before the client sent it were for another one. Messages that came
@@ -181,10 +198,17 @@ impl Link {
 impl Incoming {
     async fn race<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stop> {
         let mut work = std::pin::pin!(work);
+        let mut shielded = false;
         loop {
             tokio::select! {
                 biased;
-                stop = interrupted(&self.shutdown, &mut self.cancel, self.armed, self.deadline) => return Err(stop),
+                stop = interrupted(&self.shutdown, &mut self.cancel, self.armed, self.deadline), if !shielded => {
+                    if !self.shield.is_up() {
+                        return Err(stop);
+                    }
+                    // Too late: the work is about to end by itself.
+                    shielded = true;
+                }
                 value = &mut work => return Ok(value),
                 read = read_some(&mut self.reader, &mut self.input), if self.input.len() < READ_AHEAD_BYTES_MAX => read?,
             }

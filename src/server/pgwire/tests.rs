@@ -22,6 +22,7 @@ use weir_common::types::PgType;
 use weir_sql::statement::Parsed;
 
 use crate::pgwire::backend::{Backend, Notice, Outcome, RowsTag, Session, Startup, TransactionStatus};
+use crate::pgwire::shield::Shield;
 use crate::pgwire::{Server, accept, startup};
 use crate::value::scalar::ScalarParam;
 use crate::value::settings::TextSettings;
@@ -42,6 +43,7 @@ struct FakeSession {
     log: Arc<std::sync::Mutex<Vec<String>>>,
     copied: Vec<u8>,
     timeout: Option<Duration>,
+    shield: Shield,
     notices: Vec<Notice>,
     changes: Vec<(String, String)>,
 }
@@ -87,6 +89,7 @@ impl Backend for Fake {
             log: self.log.clone(),
             copied: Vec::new(),
             timeout: None,
+            shield: Shield::default(),
             notices: Vec::new(),
             changes: Vec::new(),
         })
@@ -174,6 +177,11 @@ impl Session for FakeSession {
             ["fail"] => Err(Error::new(SqlState::DIVISION_BY_ZERO, "division by zero").with_hint("Do not.").with_position(2)),
             ["panic"] => panic!("a bug"),
             ["sleep"] => std::future::pending().await,
+            ["cannot", "be", "taken", "back"] => {
+                let _shield = self.shield.raise();
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                done("DONE")
+            }
             ["timeout"] => {
                 self.timeout = Some(Duration::from_millis(50));
                 done("SET")
@@ -199,6 +207,10 @@ impl Session for FakeSession {
             }
             other => done(&other.join(" ").to_uppercase()),
         }
+    }
+
+    fn shield(&self) -> Shield {
+        self.shield.clone()
     }
 
     fn transaction_status(&self) -> TransactionStatus {
@@ -553,6 +565,8 @@ async fn rows_are_not_held_back_and_can_be_cancelled() {
     }
     assert_eq!(client.query("rows 2 2", &[]).await.unwrap().len(), 2);
     client.simple_query("timeout").await.unwrap();
+    // What cannot be taken back is not said to have been canceled.
+    client.simple_query("cannot be taken back").await.unwrap();
     let error = within(client.simple_query("sleep")).await.unwrap_err();
     assert_eq!(error.as_db_error().unwrap().message(), "canceling statement due to statement timeout");
 }

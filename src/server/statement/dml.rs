@@ -72,7 +72,10 @@ pub async fn write(session: &mut Session, table: RelationId, old: Vec<RecordBatc
     let database = session.database.clone();
     match &mut session.transaction {
         Some(transaction) => transaction.write(&database, table, delta).await,
-        None => database.engine.write(vec![weir_engine::TableWrite { table, delta }]).await.map(|_| ()),
+        None => {
+            let _shield = session.shield.raise();
+            database.engine.write(vec![weir_engine::TableWrite { table, delta }]).await.map(|_| ())
+        }
     }
 }
 
