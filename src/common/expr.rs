@@ -24,6 +24,8 @@ pub trait BatchExpr: fmt::Debug + Send + Sync {
     fn as_column(&self) -> Option<usize> {
         None
     }
+    /// The input columns that its value depends on.
+    fn columns(&self) -> Vec<usize>;
     /// Its text, for EXPLAIN.
     fn describe(&self) -> String;
 }
@@ -51,6 +53,9 @@ impl BatchExpr for Column {
     }
     fn as_column(&self) -> Option<usize> {
         Some(self.index)
+    }
+    fn columns(&self) -> Vec<usize> {
+        vec![self.index]
     }
     fn describe(&self) -> String {
         self.name.clone()

@@ -11,6 +11,7 @@ pub mod hash; // the stable hash that decides which worker owns a row
 pub mod interval; // months, days and microseconds, and their text
 pub mod numeric; // decimals as Postgres does them
 pub mod expr; // expressions over batches, whoever compiles them
+pub mod window; // which windows hold a moment
 pub mod plan; // what a view computes, and what is known about it
 pub mod snapshot; // a relation at one commit, to read
 pub mod dead_letter; // rows that could not be used, and why

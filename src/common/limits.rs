@@ -12,6 +12,8 @@ pub const EPOCH_SOURCE_ROWS_MAX: usize = 64 * 1024;
 pub const HYDRATION_SLICE_ROWS: usize = 64 * 1024;
 /// Rows of deltas that wait on one worker for views that are being filled; beyond it the epoch clock waits for them.
 pub const FILLING_ROWS_MAX: usize = 1024 * 1024;
+/// Windows that one row may be in.
+pub const WINDOWS_PER_ROW_MAX: i64 = 10_000;
 /// Rows of a run of a served relation.
 pub const RUN_ROWS_MAX: usize = 64 * 1024;
 /// Dead letters kept in memory, oldest dropped first (the counters go on).

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::expr::ExprRef;
 use crate::ids::RelationId;
+use crate::window::{HopWindow, window_start};
 
 /// One step of a plan, with the steps that feed it.
 #[derive(Clone, Debug)]
@@ -42,6 +43,13 @@ pub enum Op {
     RequireEventTime {
         /// The column that must not be NULL.
         column: usize,
+    },
+    /// A row for each window that holds its event time: the window's start takes the place of the event time. One input.
+    Hop {
+        /// The column of the event time, which is never NULL.
+        column: usize,
+        /// The windows.
+        window: HopWindow,
     },
     /// Computes each output column from an input row. One input.
     Project {
@@ -138,6 +146,8 @@ pub enum TimeStep {
         /// Where window 0 starts.
         offset: i64,
     },
+    /// Goes down to the start of the earliest window that holds it or anything later.
+    Hop(HopWindow),
 }
 
 impl TimeStep {
@@ -146,15 +156,9 @@ impl TimeStep {
         match self {
             TimeStep::Shift(micros) => time.saturating_add(micros),
             TimeStep::Floor { size, offset } => window_start(time, size, offset),
+            TimeStep::Hop(window) => window.first_start(time),
         }
     }
-}
-
-/// The start of the tumbling window that holds `time`; all in microseconds since 1970-01-01, also before it.
-#[inline]
-pub fn window_start(time: i64, size: i64, offset: i64) -> i64 {
-    let since = time.saturating_sub(offset);
-    time.saturating_sub(since.rem_euclid(size))
 }
 
 /// A group is closed when the watermark of its source passes its window's end.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use arrow::datatypes::Schema;
 use weir_common::ids::RelationId;
+use weir_common::interval::clock_text;
 use weir_common::plan::{Closing, Facts};
 
 use crate::lower::{DataflowPlan, FragmentSpec, From, Place, Route, StepOp, StepSpec};
@@ -72,6 +73,10 @@ impl Text<'_> {
             StepOp::Filter(predicate) => format!("Filter: {}", predicate.describe()),
             StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
             StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.describe()))),
+            StepOp::Hop(column, window) => {
+                let name = step.schema.field(*column).name();
+                format!("Hop: {name} of each window of {}, one every {}", clock_text(window.size), clock_text(window.slide))
+            }
             StepOp::Union => "Union all".to_string(),
             StepOp::Aggregate(spec) => self.aggregate(spec, step),
         };
@@ -138,7 +143,7 @@ impl Text<'_> {
         match closes {
             None => "never closes".to_string(),
             Some(Closing { source, column, end_after }) => {
-                let after = if *end_after == 0 { String::new() } else { format!(" + {}", interval(*end_after)) };
+                let after = if *end_after == 0 { String::new() } else { format!(" + {}", clock_text(*end_after)) };
                 format!("closes when the watermark of {} passes {}{after}", self.relation(*source), schema.field(*column).name())
             }
         }
@@ -155,12 +160,4 @@ fn names(schema: &Schema, columns: impl Iterator<Item = usize>) -> String {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
-}
-
-/// Microseconds as Postgres prints an interval.
-fn interval(micros: i64) -> String {
-    let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}").trim_end_matches('0').to_string() };
-    format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -8,12 +8,14 @@ use weir_common::expr::ExprRef;
 use weir_common::hash::{NULL_HASH, owner};
 use weir_common::ids::RelationId;
 use weir_common::plan::{Facts, Node};
+use weir_common::window::HopWindow;
 
 use crate::checker::Checker;
 use crate::fragment::{Fragment, Step, Target};
 use crate::operator::Operator;
 use crate::operator::aggregate::AggregateSpec;
 use crate::operator::filter::Filter;
+use crate::operator::hop::Hop;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
 use crate::operator::union::Union;
@@ -123,6 +125,8 @@ pub(crate) enum StepOp {
     Filter(ExprRef),
     RequireEventTime(usize),
     Project(Vec<ExprRef>),
+    /// The start of each window in the place of the event time in this column.
+    Hop(usize, HopWindow),
     Union,
     Aggregate(AggregateSpec),
 }
@@ -154,6 +158,7 @@ impl FragmentSpec {
             StepOp::Filter(predicate) => Box::new(Filter::new(predicate.clone(), view)),
             StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
+            StepOp::Hop(column, window) => Box::new(Hop::new(*column, *window)),
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
             StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global),
         }

@@ -7,6 +7,7 @@ use crate::fragment::Context;
 
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
+pub(crate) mod hop; // a row for each window that holds it
 pub(crate) mod project; // new columns from each row
 pub(crate) mod require_event_time; // rows that are in a window at all
 pub(crate) mod union; // rows of several inputs

@@ -41,6 +41,7 @@ fn step(node: &Node) -> String {
         Op::Import { name, .. } => format!("Import {name} ({})", names(node).join(", ")),
         Op::Filter { predicate } => format!("Filter {}", predicate.describe()),
         Op::RequireEventTime { column } => format!("RequireEventTime {}", input(*column)),
+        Op::Hop { column, window } => format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide),
         Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),
         Op::Aggregate { keys, calls } => {
@@ -75,6 +76,7 @@ fn steps(time: &EventTime) -> String {
     let step = |step: &TimeStep| match step {
         TimeStep::Shift(by) => format!(", shift {by} µs"),
         TimeStep::Floor { size, offset: 0 } => format!(", floor to {size} µs"),
+        TimeStep::Hop(window) => format!(", first of windows of {} µs, one every {} µs", window.size, window.slide),
         TimeStep::Floor { size, offset } => format!(", floor to {size} µs from {offset} µs"),
     };
     time.steps.iter().map(step).collect()

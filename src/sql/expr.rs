@@ -12,6 +12,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use weir_common::error::Result;
 use weir_common::expr::{BatchExpr, Column, ExprRef};
@@ -60,6 +61,10 @@ impl BatchExpr for Compiled {
 
     fn data_type(&self) -> &DataType {
         &self.data_type
+    }
+
+    fn columns(&self) -> Vec<usize> {
+        collect_columns(&self.physical).iter().map(|column| column.index()).collect()
     }
 
     fn describe(&self) -> String {

@@ -2,6 +2,8 @@
 
 mod aggregate; // GROUP BY
 mod facts; // what is known about each step
+mod hop; // HOP
+mod keys; // grouping keys that follow from others
 mod refuse; // what cannot be maintained, and what to write instead
 mod rules; // the optimizer's rules that are right for a plan that never ends
 
@@ -151,6 +153,7 @@ impl Lowering<'_> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Unnest(unnest) => self.hop(unnest),
             other => Err(external(refuse::node(other))),
         }
     }
@@ -280,6 +283,13 @@ fn project_with(input: Node, exprs: Vec<ExprRef>, schema: SchemaRef, steps: &[fa
         return Node { schema, ..input };
     }
     let facts = facts::of_projection(&input.facts, &exprs, steps);
+    // Columns of a projection are that projection with fewer columns.
+    if let (Op::Project { exprs: below }, Some(columns)) =
+        (&input.op, exprs.iter().map(|expr| expr.as_column()).collect::<Option<Vec<_>>>())
+    {
+        let exprs = columns.into_iter().map(|column| below[column].clone()).collect();
+        return Node { op: Op::Project { exprs }, inputs: input.inputs, schema, facts };
+    }
     Node { op: Op::Project { exprs }, inputs: vec![input], schema, facts }
 }
 

@@ -21,7 +21,7 @@ use crate::context::external;
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
 use crate::function::parse;
-use crate::function::window::WindowEdge;
+use crate::function::window::{HopStarts, WindowEdge};
 
 /// Gives literals and operators the types and results that they have in Postgres.
 #[derive(Debug)]
@@ -133,7 +133,10 @@ impl TreeNodeRewriter for Rewriter<'_> {
     fn f_down(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         let keep = match &expr {
             // Constants that are ours or DataFusion's, not the user's.
-            Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<WindowEdge>().is_some(),
+            Expr::ScalarFunction(call) => {
+                let function = call.func.inner();
+                function.downcast_ref::<WindowEdge>().is_some() || function.downcast_ref::<HopStarts>().is_some()
+            }
             Expr::AggregateFunction(call) => {
                 call.params.filter.is_none() && call.func.name() == "count" && matches!(call.params.args.as_slice(), [Expr::Literal(..)])
             }

@@ -1,23 +1,27 @@
-//! `TUMBLE(t, ts, size [, offset])` in FROM: the rows of `t` that have an event time, with `window_start` and `window_end`.
+//! `TUMBLE(t, ts, size [, offset])` and `HOP(t, ts, slide, size [, offset])` in FROM: the rows of `t` that have an event
+//! time, once for each window that holds it, with `window_start` and `window_end`.
 
-use std::sync::Arc;
+mod arguments; // what stands between the parentheses
+mod interval; // constant intervals
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit};
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Spanned, TableFactor};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, lit};
+use datafusion::sql::sqlparser::ast::{self, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, TableFactor};
 use datafusion::sql::sqlparser::tokenizer;
 use weir_common::error::{Error, SqlState};
+use weir_common::limits::WINDOWS_PER_ROW_MAX;
 use weir_common::types::PgType;
+use weir_common::window::HopWindow;
 
 use crate::context::{at, external};
-use crate::function::parse;
-use crate::function::window::{HasEventTime, Window, WindowEdge};
-use crate::names::{last_part, normalized};
+use crate::function::arithmetic::Arithmetic;
+use crate::function::window::{HasEventTime, HopStarts, Window, WindowEdge};
+use crate::names::last_part;
+use crate::window::arguments::{Arguments, HOP, TUMBLE};
+use crate::window::interval::{constant, literal};
 
 /// The column that holds a window's first moment.
 pub(crate) const WINDOW_START: &str = "window_start";
@@ -45,7 +49,10 @@ impl RelationPlanner for WindowPlanner {
                 let plan = tumble(args, span, context)?;
                 Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
             }
-            "hop" => Err(at(later("HOP", "sliding windows"), span)),
+            "hop" => {
+                let plan = hop(args, span, context)?;
+                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
+            }
             "session" => Err(at(later("SESSION", "session windows"), span)),
             "cumulate" => Err(at(later("CUMULATE", "cumulating windows"), span)),
             _ => Ok(RelationPlanning::Original(Box::new(relation))),
@@ -54,105 +61,61 @@ impl RelationPlanner for WindowPlanner {
 }
 
 fn later(function: &str, what: &str) -> Error {
-    Error::unsupported(format!("{function} is not supported yet")).with_hint(format!("It comes with {what}; for now there is TUMBLE."))
+    Error::unsupported(format!("{function} is not supported yet"))
+        .with_hint(format!("It comes with {what}; for now there are TUMBLE and HOP."))
 }
 
 fn invalid(message: impl Into<String>, span: tokenizer::Span) -> DataFusionError {
     at(Error::new(SqlState::INVALID_PARAMETER_VALUE, message), span)
 }
 
-/// The arguments by name.
-struct Arguments {
-    data: ast::Expr,
-    time: ast::Expr,
-    size: ast::Expr,
-    offset: Option<ast::Expr>,
-}
-
-const USAGE: &str = "Write TUMBLE(relation, time_column, INTERVAL '1 minute' [, offset]).";
-
-impl Arguments {
-    fn read(args: Vec<FunctionArg>, span: tokenizer::Span) -> Result<Arguments> {
-        let wrong = |message: String| at(Error::new(SqlState::SYNTAX_ERROR, message).with_hint(USAGE), span);
-        let mut slots: [Option<ast::Expr>; 4] = Default::default();
-        for (position, arg) in args.into_iter().enumerate() {
-            let (slot, arg) = match arg {
-                FunctionArg::Unnamed(arg) => (position, arg),
-                FunctionArg::Named { name, arg, .. } => (slot(&normalized(&name), &wrong)?, arg),
-                FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), arg, .. } => (slot(&normalized(&name), &wrong)?, arg),
-                FunctionArg::ExprNamed { name, .. } => return Err(wrong(format!("TUMBLE has no argument {name}"))),
-            };
-            let FunctionArgExpr::Expr(expr) = arg else {
-                return Err(wrong(format!("TUMBLE cannot take {arg} as an argument")));
-            };
-            match slots.get_mut(slot) {
-                Some(empty @ None) => *empty = Some(expr),
-                Some(Some(_)) => return Err(wrong("TUMBLE got an argument twice".to_string())),
-                None => return Err(wrong("TUMBLE takes at most 4 arguments".to_string())),
-            }
-        }
-        match slots {
-            [Some(data), Some(time), Some(size), offset] => Ok(Arguments { data, time, size, offset }),
-            _ => Err(wrong("TUMBLE takes a relation, a time column and a size".to_string())),
-        }
-    }
-}
-
-fn slot(name: &str, wrong: &dyn Fn(String) -> DataFusionError) -> Result<usize> {
-    match name {
-        "data" => Ok(0),
-        "timecol" => Ok(1),
-        "size" => Ok(2),
-        "offset" => Ok(3),
-        other => Err(wrong(format!("TUMBLE has no argument \"{other}\""))),
-    }
-}
-
 fn tumble(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-    let arguments = Arguments::read(args, span)?;
-    let input = context.plan(relation(arguments.data, span)?)?;
-    let window = window(&arguments.size, arguments.offset.as_ref(), span, context)?;
-    let time = time_column(arguments.time, input.schema(), context)?;
-    for name in [WINDOW_START, WINDOW_END] {
-        if input.schema().iter().any(|(_, field)| field.name() == name) {
-            let error = Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
-                .with_hint("Rename the relation's own in a subquery: TUMBLE((SELECT window_start AS hour, ... FROM v), hour, ...).");
-            return Err(at(error, span));
-        }
-    }
+    let arguments = Arguments::read(&TUMBLE, args, span)?;
+    let window = tumble_window(&arguments, span, context)?;
+    let (input, time) = timed_input(arguments, span, context)?;
     let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     for (edge, name) in [(WindowEdge::start(), WINDOW_START), (WindowEdge::end(), WINDOW_END)] {
         let [micros, months, offset] = window.arguments();
         columns.push(ScalarUDF::from(edge).call(vec![Expr::Column(time.clone()), lit(micros), lit(months), lit(offset)]).alias(name));
     }
-    let has_event_time = ScalarUDF::from(HasEventTime::default()).call(vec![Expr::Column(time)]);
-    LogicalPlanBuilder::from(input).filter(has_event_time)?.project(columns)?.build()
+    LogicalPlanBuilder::from(input).project(columns)?.build()
 }
 
-/// The relation or subquery that is given as an argument, as an item of FROM.
-fn relation(data: ast::Expr, span: tokenizer::Span) -> Result<TableFactor> {
-    let named = |parts: Vec<Ident>| TableFactor::Table {
-        name: ObjectName::from(parts),
-        alias: None,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    };
-    match data {
-        ast::Expr::Identifier(name) => Ok(named(vec![name])),
-        ast::Expr::CompoundIdentifier(parts) => Ok(named(parts)),
-        ast::Expr::Subquery(subquery) => Ok(TableFactor::Derived { lateral: false, subquery, alias: None, sample: None }),
-        ast::Expr::Nested(inner) => relation(*inner, span),
-        other => {
-            let error = Error::new(SqlState::SYNTAX_ERROR, format!("TUMBLE cannot read {other}")).with_hint(USAGE);
-            Err(at(error, span))
+fn hop(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    let arguments = Arguments::read(&HOP, args, span)?;
+    let window = hop_window(&arguments, span, context)?;
+    let (input, time) = timed_input(arguments, span, context)?;
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    let starts = ScalarUDF::from(HopStarts::default()).call(vec![
+        Expr::Column(time),
+        lit(ScalarValue::from(window.slide)),
+        lit(ScalarValue::from(window.size)),
+        lit(ScalarValue::from(window.offset)),
+    ]);
+    columns.push(starts.alias(WINDOW_START));
+    let copies = LogicalPlanBuilder::from(input).project(columns)?.unnest_column(WINDOW_START)?;
+    let mut columns: Vec<Expr> = copies.schema().columns().into_iter().map(Expr::Column).collect();
+    let start = Expr::Column(Column::from_name(WINDOW_START));
+    let end = ScalarUDF::from(Arithmetic::new(Operator::Plus)).call(vec![start, literal(window.size)]);
+    columns.push(end.alias(WINDOW_END));
+    copies.project(columns)?.build()
+}
+
+/// The relation whose rows are put into windows, those without an event time left out, and the column of that time.
+fn timed_input(arguments: Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<(LogicalPlan, Column)> {
+    let function = arguments.function;
+    let input = context.plan(arguments::relation(function, arguments.data, span)?)?;
+    let time = time_column(arguments.time, input.schema(), context)?;
+    for name in [WINDOW_START, WINDOW_END] {
+        if input.schema().iter().any(|(_, field)| field.name() == name) {
+            let example = format!("{}((SELECT window_start AS hour, ... FROM v), hour, ...)", function.name);
+            let error = Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
+                .with_hint(format!("Rename the relation's own in a subquery: {example}."));
+            return Err(at(error, span));
         }
     }
+    let has_event_time = ScalarUDF::from(HasEventTime::default()).call(vec![Expr::Column(time.clone())]);
+    Ok((LogicalPlanBuilder::from(input).filter(has_event_time)?.build()?, time))
 }
 
 /// The column of the event time: a name, or `DESCRIPTOR(name)`.
@@ -187,12 +150,9 @@ fn time_column(time: ast::Expr, schema: &DFSchema, context: &mut dyn RelationPla
     Ok(column)
 }
 
-fn window(size: &ast::Expr, offset: Option<&ast::Expr>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<Window> {
-    let (months, micros) = interval(size, span, context)?;
-    let (offset_months, offset) = offset.map_or(Ok((0, 0)), |offset| interval(offset, span, context))?;
-    if offset_months != 0 {
-        return Err(invalid("the offset of a window cannot have months", span));
-    }
+fn tumble_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<Window> {
+    let (months, micros) = constant(&arguments.size, span, context)?;
+    let offset = offset(arguments, span, context)?;
     match (months, micros) {
         (months, 0) if months > 0 => Ok(Window::Months { months, offset }),
         (0, size) if size > 0 => Ok(Window::Micros { size, offset }),
@@ -205,23 +165,36 @@ fn window(size: &ast::Expr, offset: Option<&ast::Expr>, span: tokenizer::Span, c
     }
 }
 
-/// A constant interval: months, and microseconds of the rest (a day is 24 hours: windows are aligned in UTC).
-fn interval(expr: &ast::Expr, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<(i64, i64)> {
-    let schema = Arc::new(DFSchema::empty());
-    let planned = context.sql_to_expr(expr.clone(), &schema)?;
-    let options = Arc::new(context.context_provider().options().clone());
-    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(schema.clone()).with_config_options(options).build());
-    let value = simplifier.simplify(simplifier.coerce(planned, &schema)?)?;
-    let value = match value {
-        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => parse::interval(&text).map_err(|error| at(error, span))?,
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) => value,
+fn hop_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<HopWindow> {
+    let mut length = |what: &str, expr: &ast::Expr| match constant(expr, span, context)? {
+        (0, micros) if micros > 0 => Ok(micros),
+        (0, _) => Err(invalid(format!("the {what} of a window must be greater than zero"), span)),
         _ => {
-            let error = Error::new(SqlState::DATATYPE_MISMATCH, format!("a window needs a constant interval, not {expr}"))
-                .with_hint("Write it as INTERVAL '1 minute'.");
-            return Err(at(error, span));
+            let error = Error::unsupported(format!("the {what} of a hopping window cannot have months"))
+                .with_hint("Use days and shorter, or TUMBLE, which takes months.");
+            Err(at(error, span))
         }
     };
-    let days = (value.days as i64).checked_mul(86_400_000_000);
-    let micros = days.and_then(|days| days.checked_add(value.nanoseconds / 1000)).ok_or_else(|| invalid("interval out of range", span))?;
-    Ok((value.months as i64, micros))
+    let missing = || external(Error::internal("HOP was read without its slide"));
+    let slide = length("slide", arguments.slide.as_ref().ok_or_else(missing)?)?;
+    let size = length("size", &arguments.size)?;
+    let window = HopWindow { slide, size, offset: offset(arguments, span, context)? };
+    if slide > size {
+        let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, "the slide of a window must not be longer than its size")
+            .with_hint("The order is HOP(relation, time_column, slide, size). Longer slides would leave rows out.");
+        return Err(at(error, span));
+    }
+    if window.overlap() > WINDOWS_PER_ROW_MAX {
+        let message = format!("each row would be in {} windows, more than {WINDOWS_PER_ROW_MAX}", window.overlap());
+        let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Take a longer slide or a shorter size.");
+        return Err(at(error, span));
+    }
+    Ok(window)
+}
+
+fn offset(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<i64> {
+    match arguments.offset.as_ref().map_or(Ok((0, 0)), |offset| constant(offset, span, context))? {
+        (0, micros) => Ok(micros),
+        _ => Err(invalid("the offset of a window cannot have months", span)),
+    }
 }

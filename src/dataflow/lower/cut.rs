@@ -5,19 +5,22 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use weir_common::error::{Error, Result};
+use weir_common::expr::{Column, ExprRef};
 use weir_common::hash;
 use weir_common::plan::{AggregateCall, Facts, Node, Op};
+use weir_common::window::HopWindow;
 
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::{AggregateSpec, Stage};
+use crate::operator::hop::SliceStart;
 
 pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     assert!(workers > 0, "a dataflow runs on one worker or more");
     let mut lowering = Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new() };
-    let mut last = lowering.node(plan)?;
+    let mut last = lowering.node(plan)?.hopped();
     if !plan.facts.append_only && !last.settles(&plan.facts) {
         // The delete of a row must find it, also when the number of workers has changed in between.
         let columns = plan.facts.key.clone().unwrap_or_else(|| (0..plan.schema.fields().len()).collect());
@@ -43,6 +46,15 @@ struct Open {
     schema: SchemaRef,
     facts: Facts,
     spread: Spread,
+    /// Event times that the starts of their windows are still to take the place of: it is put off as long as it can be,
+    /// so that few and narrow rows are copied, best of all the sums of slices.
+    hop: Option<PendingHop>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct PendingHop {
+    column: usize,
+    window: HopWindow,
 }
 
 /// Which worker has which row.
@@ -58,7 +70,20 @@ impl Open {
     fn add(mut self, op: StepOp, schema: SchemaRef, facts: Facts, spread: Spread) -> Open {
         self.steps.push(StepSpec { op, inputs: vec![self.output], schema: schema.clone(), facts: facts.clone() });
         let output = Place::Step(self.steps.len() - 1);
+        debug_assert!(self.hop.is_none(), "who adds a step says what becomes of a pending hop");
         Open { output, schema, facts, spread, ..self }
+    }
+
+    /// Puts the windows in the place of event times, where that is still to be done.
+    fn hopped(mut self) -> Open {
+        let Some(PendingHop { column, window }) = self.hop.take() else { return self };
+        let (schema, facts) = (self.schema.clone(), self.facts.clone());
+        // Rows that differ in the event time only may now be on several workers.
+        let spread = match &self.spread {
+            Spread::By(by) if !by.contains(&column) => self.spread.clone(),
+            _ => Spread::Anywhere,
+        };
+        self.add(StepOp::Hop(column, window), schema, facts, spread)
     }
 
     /// Whether rows that are equal in `columns` are all on one worker.
@@ -85,10 +110,10 @@ impl Lowering {
                 }
                 let spread = if self.workers == 1 { Spread::By(vec![]) } else { Spread::Anywhere };
                 let inputs = vec![InputSpec { from: From::Import(import), route: Route::Local }];
-                Ok(Open { inputs, steps: vec![], output: Place::Input(0), schema, facts, spread })
+                Ok(Open { inputs, steps: vec![], output: Place::Input(0), schema, facts, spread, hop: None })
             }
             Op::Filter { predicate } => {
-                let input = self.input(node)?;
+                let input = self.input(node)?.hopped();
                 if *predicate.data_type() != DataType::Boolean {
                     return Err(Error::internal(format!("filter {} is not a condition", predicate.describe())));
                 }
@@ -96,27 +121,40 @@ impl Lowering {
                 Ok(input.add(StepOp::Filter(predicate.clone()), schema, facts, spread))
             }
             Op::RequireEventTime { column } => {
-                let input = self.input(node)?;
+                let input = self.input(node)?.hopped();
                 if *column >= input.schema.fields().len() {
                     return Err(Error::internal(format!("there is no column {column} to take the event time from")));
                 }
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::RequireEventTime(*column), schema, facts, spread))
             }
+            Op::Hop { column, window } => {
+                let input = self.input(node)?.hopped();
+                let time = input.schema.fields().get(*column).map(|field| field.data_type());
+                if !matches!(time, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) || window.slide < 1 || window.slide > window.size {
+                    return Err(Error::internal(format!("column {column} cannot be put into windows {window:?}")));
+                }
+                Ok(Open { facts, hop: Some(PendingHop { column: *column, window: *window }), ..input })
+            }
             Op::Project { exprs } => {
-                let input = self.input(node)?;
+                let mut input = self.input(node)?;
+                let moved = input.hop.and_then(|hop| moved(hop, exprs));
+                if moved.is_none() {
+                    input = input.hopped();
+                }
+                input.hop = None;
                 if !exprs.iter().map(|expr| expr.data_type()).eq(schema.fields().iter().map(|field| field.data_type())) {
                     return Err(Error::internal("a projection's columns are not what the plan says"));
                 }
-                let moved = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
+                let place = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
                 let spread = match &input.spread {
-                    Spread::By(by) => by.iter().map(moved).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
+                    Spread::By(by) => by.iter().map(place).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
                     Spread::Anywhere => Spread::Anywhere,
                 };
-                Ok(input.add(StepOp::Project(exprs.clone()), schema, facts, spread))
+                Ok(Open { hop: moved, ..input.add(StepOp::Project(exprs.clone()), schema, facts, spread) })
             }
             Op::UnionAll => {
-                let inputs = node.inputs.iter().map(|input| self.node(input)).collect::<Result<Vec<_>>>()?;
+                let inputs = node.inputs.iter().map(|input| Ok(self.node(input)?.hopped())).collect::<Result<Vec<_>>>()?;
                 union(inputs, schema, facts)
             }
             Op::Aggregate { keys, calls } => {
@@ -143,19 +181,29 @@ impl Lowering {
                 .with_hint("Group by a cast of it, such as to text."));
         }
         let key: Vec<usize> = (0..keys).collect();
+        let partial = |input: Open| -> Result<Open> {
+            // Messages to the final step: they are never taken back, whatever the rows that they sum up.
+            let messages = Facts { append_only: true, ..Facts::default() };
+            let schema = spec(Stage::Partial).partial_schema(&input.schema)?;
+            Ok(input.add(StepOp::Aggregate(spec(Stage::Partial)), schema, messages, Spread::Anywhere))
+        };
+        let has_partial = !calls.iter().any(|call| whole.keeps_values(call));
+        if let Some(hop) = input.hop.filter(|hop| has_partial && hop.column < keys) {
+            // Each slice is summed up once, and its sums go into every window that it is part of.
+            let (together, before) = (input.gathers(|column| column < keys && column != hop.column), input.spread.clone());
+            let sums = partial(sliced(input, hop))?;
+            let sums = Open { hop: Some(hop), ..sums }.hopped();
+            let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };
+            let spread = gathered.spread.clone();
+            return Ok(gathered.add(StepOp::Aggregate(spec(Stage::Final)), schema, facts, spread));
+        }
+        let input = input.hopped();
         if input.gathers(|column| column < keys) {
             let spread = input.spread.clone();
             return Ok(input.add(StepOp::Aggregate(whole), schema, facts, spread));
         }
-        let (input, stage) = if !calls.iter().any(|call| whole.keeps_values(call)) {
-            // Messages to the final step: they are never taken back, whatever the rows that they sum up.
-            let messages = Facts { append_only: true, ..Facts::default() };
-            let partial_schema = spec(Stage::Partial).partial_schema(&input.schema)?;
-            let partial = input.add(StepOp::Aggregate(spec(Stage::Partial)), partial_schema, messages, Spread::Anywhere);
-            (self.exchange(partial, key), Stage::Final)
-        } else {
-            (self.exchange(input, key), Stage::Whole)
-        };
+        let (input, stage) =
+            if has_partial { (self.exchange(partial(input)?, key), Stage::Final) } else { (self.exchange(input, key), Stage::Whole) };
         let spread = input.spread.clone();
         Ok(input.add(StepOp::Aggregate(spec(stage)), schema, facts, spread))
     }
@@ -176,6 +224,7 @@ impl Lowering {
             schema,
             facts,
             spread,
+            hop: None,
         }
     }
 
@@ -193,7 +242,7 @@ impl Lowering {
 fn union(inputs: Vec<Open>, schema: SchemaRef, facts: Facts) -> Result<Open> {
     let Some(first) = inputs.first() else { return Err(Error::internal("a union of nothing")) };
     let spread = if inputs.iter().all(|input| input.spread == first.spread) { first.spread.clone() } else { Spread::Anywhere };
-    let mut merged = Open { inputs: vec![], steps: vec![], output: Place::Input(0), schema, facts, spread };
+    let mut merged = Open { inputs: vec![], steps: vec![], output: Place::Input(0), schema, facts, spread, hop: None };
     let mut outputs = Vec::with_capacity(inputs.len());
     for open in inputs {
         let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
@@ -222,6 +271,30 @@ fn union(inputs: Vec<Open>, schema: SchemaRef, facts: Facts) -> Result<Open> {
     merged.steps.push(StepSpec { op: StepOp::Union, inputs: outputs, schema, facts });
     merged.output = Place::Step(merged.steps.len() - 1);
     Ok(merged)
+}
+
+/// Where a projection puts the event times of a pending hop, if it only passes them on, once.
+fn moved(hop: PendingHop, exprs: &[ExprRef]) -> Option<PendingHop> {
+    let mut users = exprs.iter().enumerate().filter(|(_, expr)| expr.columns().contains(&hop.column));
+    match (users.next(), users.next()) {
+        (Some((column, expr)), None) if expr.as_column() == Some(hop.column) => Some(PendingHop { column, ..hop }),
+        _ => None,
+    }
+}
+
+/// The starts of slices in the place of event times.
+fn sliced(input: Open, hop: PendingHop) -> Open {
+    let fields = input.schema.fields().iter().enumerate();
+    let exprs = fields.map(|(index, field)| -> ExprRef {
+        let (name, data_type) = (field.name().clone(), field.data_type().clone());
+        match index == hop.column {
+            true => Arc::new(SliceStart::new(index, &name, data_type, hop.window)),
+            false => Arc::new(Column { index, name, data_type }),
+        }
+    });
+    let exprs = exprs.collect();
+    let (schema, facts) = (input.schema.clone(), Facts { append_only: input.facts.append_only, ..Facts::default() });
+    Open { hop: None, ..input }.add(StepOp::Project(exprs), schema, facts, Spread::Anywhere)
 }
 
 /// Whether the stable hash takes values of this type.

@@ -1,4 +1,6 @@
-//! The functions that TUMBLE in FROM becomes; lowering recognises them by type.
+//! The functions that TUMBLE and HOP in FROM become; lowering recognises them by type.
+
+mod hop; // the starts of hopping windows
 
 use std::sync::Arc;
 
@@ -9,10 +11,12 @@ use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use weir_common::error::Error;
-use weir_common::plan::window_start;
+use weir_common::window::window_start;
 
 use crate::context::external;
 use crate::function::calendar::{month_of, month_start};
+
+pub(crate) use crate::function::window::hop::HopStarts;
 
 /// A tumbling window's start or end: `weir_window_start(ts, micros, months, offset)`.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::AggregateFunction as Call;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use weir_common::error::Error;
-use weir_common::expr::ExprRef;
-use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
+use weir_common::expr::{Column, ExprRef};
+use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op, TimeStep};
 
 use crate::context::external;
 use crate::expr::{compile, compile_as};
 use crate::function::aggregate::{ExactAggregate, Kind};
-use crate::lower::{Lowering, facts, project_with, schema_of};
+use crate::lower::{Lowering, facts, keys, project_with, schema_of};
 use crate::names::output_name;
 
 impl Lowering<'_> {
@@ -29,10 +29,15 @@ impl Lowering<'_> {
             sources.push(source.clone());
             exprs.len() - 1
         };
-        for key in &aggregate.group_expr {
-            add(compile(key, schema, state)?, key);
+        // A key that follows from another one is computed from it afterwards: groups are found by the others alone.
+        let following = keys::following(&aggregate.group_expr, &aggregate.input);
+        for (key, follows) in aggregate.group_expr.iter().zip(&following) {
+            if follows.is_none() {
+                add(compile(key, schema, state)?, key);
+            }
         }
-        let keys = aggregate.group_expr.len();
+        let all_keys = aggregate.group_expr.len();
+        let keys = following.iter().filter(|follows| follows.is_none()).count();
         let mut calls = Vec::new();
         for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
             let call = call(expr)?;
@@ -48,7 +53,7 @@ impl Lowering<'_> {
             if argument.is_none() && function != AggregateFunction::Count {
                 return Err(external(Error::internal(format!("{expr} has no argument"))));
             }
-            let output = aggregate.schema.field(keys + index).data_type().clone();
+            let output = aggregate.schema.field(all_keys + index).data_type().clone();
             let name = text(call);
             calls.push(AggregateCall { function, argument, filter, input, output, name });
         }
@@ -57,8 +62,38 @@ impl Lowering<'_> {
         let steps = facts::steps(&sources, schema);
         let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
         let facts = facts::of_aggregate(&input.facts, keys);
-        Ok(Node { op: Op::Aggregate { keys, calls }, inputs: vec![input], schema: schema_of(&aggregate.schema), facts })
+        let output = schema_of(&aggregate.schema);
+        let computed = |index: &usize| following.get(*index).is_none_or(|follows| follows.is_none());
+        let fields: Vec<_> = (0..output.fields().len()).filter(computed).map(|index| output.fields()[index].clone()).collect();
+        let node = Node { op: Op::Aggregate { keys, calls }, inputs: vec![input], schema: Arc::new(Schema::new(fields)), facts };
+        Ok(with_following(node, &following, output))
     }
+}
+
+/// The groups with the keys that follow from others in their places.
+fn with_following(groups: Node, following: &[Option<(usize, i64)>], output: SchemaRef) -> Node {
+    if following.iter().all(Option::is_none) {
+        return groups;
+    }
+    // Where a key that is no other's follower stands among the groups' columns.
+    let place = |index: usize| following[..index.min(following.len())].iter().filter(|follows| follows.is_none()).count();
+    let mut exprs: Vec<ExprRef> = Vec::new();
+    let mut steps = Vec::new();
+    for (index, field) in output.fields().iter().enumerate() {
+        let (name, data_type) = (field.name().clone(), field.data_type().clone());
+        match following.get(index).copied().flatten() {
+            Some((kept, by)) => {
+                steps.push(Some((place(kept), vec![TimeStep::Shift(by)])));
+                exprs.push(Arc::new(keys::Moved::new(place(kept), output.field(kept).name(), by, data_type)));
+            }
+            None => {
+                let column = place(index) + index.saturating_sub(following.len());
+                steps.push(Some((column, Vec::new())));
+                exprs.push(Arc::new(Column { index: column, name, data_type }));
+            }
+        }
+    }
+    project_with(groups, exprs, output, &steps)
 }
 
 /// The call as a user wrote it: `count(*)` is planned as `count(1)`.

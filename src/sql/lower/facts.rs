@@ -5,6 +5,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use weir_common::expr::ExprRef;
 use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep};
+use weir_common::window::HopWindow;
 
 use crate::catalog::{Relation, RelationKind};
 use crate::function::arithmetic::Arithmetic;
@@ -52,6 +53,19 @@ pub(super) fn of_projection(input: &Facts, exprs: &[ExprRef], steps: &[Step]) ->
     facts
 }
 
+/// Of HOP: the starts of its windows in the place of an event time.
+pub(super) fn of_hop(input: &Facts, column: usize, window: HopWindow) -> Facts {
+    let mut facts = input.clone();
+    // Rows that only their event times told apart may now be in the same window.
+    facts.key = facts.key.filter(|key| !key.contains(&column));
+    if let Some(key) = &mut facts.key {
+        key.push(column);
+    }
+    facts.event_times.iter_mut().filter(|time| time.column == column).for_each(|time| time.steps.push(TimeStep::Hop(window)));
+    facts.closes = facts.closes.filter(|closes| closes.column != column);
+    facts
+}
+
 /// Of UNION ALL: what holds of every input. A time stays one only where all inputs agree on what it is.
 pub(super) fn of_union(inputs: &[Node]) -> Facts {
     let Some((first, rest)) = inputs.split_first() else {
@@ -83,8 +97,12 @@ pub(super) fn of_aggregate(input: &Facts, keys: usize) -> Facts {
 
 /// What closes a group that has this time among its keys: the end of its window.
 fn closing(time: &EventTime) -> Option<Closing> {
-    let floor = time.steps.iter().rposition(|step| matches!(step, TimeStep::Floor { .. }))?;
-    let TimeStep::Floor { size, .. } = time.steps[floor] else { return None };
+    let floor = time.steps.iter().rposition(|step| !matches!(step, TimeStep::Shift(_)))?;
+    let size = match time.steps[floor] {
+        TimeStep::Floor { size, .. } => size,
+        TimeStep::Hop(window) => window.size,
+        TimeStep::Shift(_) => return None,
+    };
     // A start is the floor alone; an end is one size later.
     let shift: i64 = time.steps[floor + 1..].iter().map(|step| if let TimeStep::Shift(by) = step { *by } else { 0 }).sum();
     Some(Closing { source: time.source, column: time.column, end_after: size.checked_sub(shift)? })
@@ -141,7 +159,7 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
 }
 
 /// An interval of a fixed length, in microseconds.
-fn micros(value: &ScalarValue) -> Option<i64> {
+pub(super) fn micros(value: &ScalarValue) -> Option<i64> {
     match value {
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
             (interval.days as i64).checked_mul(86_400_000_000)?.checked_add(interval.nanoseconds / 1000)

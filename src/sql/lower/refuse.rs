@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use weir_common::error::Error;
 
 use crate::context::{at, external};
-use crate::lower::aggregate;
+use crate::lower::{aggregate, hop};
 use crate::names::last_part;
 
 /// Refuses an analyzed plan that has a part which cannot be maintained.
@@ -45,6 +45,7 @@ fn is_refused(node: &LogicalPlan) -> bool {
         | LogicalPlan::Filter(_)
         | LogicalPlan::Projection(_)
         | LogicalPlan::Union(_) => false,
+        LogicalPlan::Unnest(unnest) => hop::of(unnest).is_none(),
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))),
         LogicalPlan::Sort(sort) => sort.fetch.is_some(),
         _ => true,

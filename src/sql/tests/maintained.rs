@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, new_empty_array};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, UInt32Array, new_empty_array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, Schema, TimestampMicrosecondType};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use weir_common::numeric::average;
@@ -37,6 +37,16 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let times = inputs[0].column(*column);
             let mask: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
             filter_record_batch(&inputs[0], &mask).unwrap()
+        }
+        Op::Hop { column, window } => {
+            let times = inputs[0].column(*column).as_primitive::<TimestampMicrosecondType>();
+            let copies =
+                times.values().iter().enumerate().flat_map(|(row, time)| window.starts(*time).map(move |start| (row as u32, start)));
+            let (rows, starts): (Vec<u32>, Vec<i64>) = copies.unzip();
+            let copied = take_record_batch(&inputs[0], &UInt32Array::from(rows)).unwrap();
+            let mut columns = copied.columns().to_vec();
+            columns[*column] = Arc::new(TimestampMicrosecondArray::from(starts).with_data_type(times.data_type().clone()));
+            return typed(node, columns, copied.num_rows());
         }
         Op::Project { exprs } => {
             let columns: Vec<ArrayRef> = exprs.iter().map(|expr| expr.evaluate(&inputs[0]).unwrap()).collect();

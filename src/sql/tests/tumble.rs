@@ -55,7 +55,8 @@ fn what_is_no_window_is_refused() {
         ("TUMBLE(bids, at)", "42601", "TUMBLE takes a relation, a time column and a size"),
         ("TUMBLE(bids, at, INTERVAL '1 minute', STEP => 1)", "42601", "TUMBLE has no argument \"step\""),
         ("TUMBLE(nothing, at, INTERVAL '1 minute')", "42P01", "relation \"nothing\" does not exist"),
-        ("HOP(bids, at, INTERVAL '1 minute', INTERVAL '2 minutes')", "0A000", "HOP is not supported yet"),
+        ("HOP(bids, at, INTERVAL '1 minute')", "42601", "HOP takes a relation, a time column, a slide and a size"),
+        ("HOP(bids, at, INTERVAL '2 minutes', INTERVAL '1 minute')", "22023", "the slide of a window must not be longer than its size"),
         ("SESSION(bids, at, INTERVAL '1 minute')", "0A000", "SESSION is not supported yet"),
         ("CUMULATE(bids, at, INTERVAL '1 minute', INTERVAL '2 minutes')", "0A000", "CUMULATE is not supported yet"),
     ] {

@@ -1,0 +1,100 @@
+//! Windows of event time: which of them hold a moment. All times are microseconds since 1970-01-01, also before it.
+
+/// The start of the tumbling window that holds `time`.
+#[inline]
+pub fn window_start(time: i64, size: i64, offset: i64) -> i64 {
+    let since = time.saturating_sub(offset);
+    time.saturating_sub(since.rem_euclid(size))
+}
+
+/// [`window_start`] of many times, which are mostly near each other.
+pub fn window_starts(times: &[i64], size: i64, offset: i64) -> Vec<i64> {
+    let (mut start, mut end) = (0, 0);
+    let in_order = |time: &i64| {
+        // Without a window yet, nothing lies between `start` and `end`.
+        if *time < start || *time >= end {
+            start = window_start(*time, size, offset);
+            end = start.saturating_add(size);
+        }
+        start
+    };
+    times.iter().map(in_order).collect()
+}
+
+/// Windows of one size that begin one slide after the other, and overlap where the slide is shorter than the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HopWindow {
+    /// From one start to the next; more than 0, and not more than the size.
+    pub slide: i64,
+    /// Length of a window.
+    pub size: i64,
+    /// Where one of them starts.
+    pub offset: i64,
+}
+
+impl HopWindow {
+    /// The starts of all windows that hold `time`, latest first.
+    pub fn starts(self, time: i64) -> impl Iterator<Item = i64> {
+        let last = window_start(time, self.slide, self.offset);
+        std::iter::successors(Some(last), move |start| start.checked_sub(self.slide))
+            .take_while(move |start| time as i128 - (*start as i128) < self.size as i128)
+    }
+
+    /// The least start of a window that holds `time` or anything later.
+    pub fn first_start(self, time: i64) -> i64 {
+        window_start(time.saturating_sub(self.size), self.slide, self.offset).saturating_add(self.slide)
+    }
+
+    /// The length of a slice: every window is made of whole ones, so moments of one slice are in the same windows.
+    pub fn slice(self) -> i64 {
+        let (mut a, mut b) = (self.size, self.slide);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    }
+
+    /// The most windows that hold one moment.
+    pub fn overlap(self) -> i64 {
+        self.size / self.slide + i64::from(self.size % self.slide != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_in_the_windows_that_begin_before_it_and_end_after_it() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..2000 {
+            let slide = random.i64(1..20);
+            let window = HopWindow { slide, size: random.i64(slide..60), offset: random.i64(-30..30) };
+            let time = random.i64(-100..100);
+            let mut expected: Vec<i64> = (-300..300)
+                .filter(|start| (start - window.offset).rem_euclid(slide) == 0 && *start <= time && time < start + window.size)
+                .collect();
+            expected.reverse();
+            assert_eq!(window.starts(time).collect::<Vec<_>>(), expected, "{window:?} at {time}");
+            assert!(expected.len() as i64 <= window.overlap());
+            assert_eq!(window.first_start(time), *expected.last().unwrap());
+            // All of a slice is in the same windows.
+            let slice = window_start(time, window.slice(), window.offset);
+            assert_eq!(window.starts(slice).collect::<Vec<_>>(), expected);
+            let times: Vec<i64> = (0..30).map(|_| random.i64(-100..100)).collect();
+            let one_by_one: Vec<i64> = times.iter().map(|time| window_start(*time, window.size, window.offset)).collect();
+            assert_eq!(window_starts(&times, window.size, window.offset), one_by_one);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_hold() {
+        let window = HopWindow { slide: 7, size: 20, offset: 3 };
+        for time in [i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1] {
+            assert!(window.starts(time).count() <= 3);
+            window.first_start(time);
+        }
+    }
+}
