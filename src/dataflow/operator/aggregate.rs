@@ -8,13 +8,16 @@ use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::Operator;
 use crate::operator::aggregate::accumulator::{Accumulator, accumulator};
+use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::partial::PartialAggregate;
 use crate::operator::aggregate::whole::Aggregate;
 
 mod accumulator; // the state of one aggregate over all groups
+mod cells; // one cell for each slot
 mod count; // count
 mod encoded_keys; // all other keys
+mod extremes; // the values that min and max keep
 mod exact; // floats summed without rounding
 mod float_sum; // sum and avg of floats
 mod integer_sum; // sum and avg of integers and decimals
@@ -88,7 +91,7 @@ impl AggregateSpec {
     pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Box<dyn Operator> {
         let keys = Keys::new(&key_types(&schema, self.keys)).expect("checked when the plan was lowered");
         let accumulators = self.calls.iter().map(|call| accumulator(call, self.append_only).expect("checked when the plan was lowered"));
-        let groups = Groups { keys, rows: Vec::new(), accumulators: accumulators.collect(), slots: Vec::new() };
+        let groups = Groups { keys, rows: Cells::new(), accumulators: accumulators.collect(), slots: Vec::new() };
         match self.stage {
             Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
             Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global)),
@@ -99,7 +102,7 @@ impl AggregateSpec {
 /// Keys, how many rows each group has, and the state of each call.
 struct Groups {
     keys: Keys,
-    rows: Vec<i64>,
+    rows: Cells<i64>,
     accumulators: Vec<Box<dyn Accumulator>>,
     /// The slots of the current batch.
     slots: Vec<u32>,
@@ -110,14 +113,14 @@ impl Groups {
     fn grow(&mut self) {
         let slots = self.keys.slots();
         if slots > self.rows.len() {
-            self.rows.resize(slots, 0);
+            self.rows.grow(slots, 0);
             self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(slots));
         }
     }
 
     fn memory_bytes(&self) -> usize {
         let cells: usize = self.accumulators.iter().map(|accumulator| accumulator.memory_bytes()).sum();
-        self.keys.memory_bytes() + self.rows.capacity() * size_of::<i64>() + self.slots.capacity() * size_of::<u32>() + cells
+        self.keys.memory_bytes() + self.rows.memory_bytes() + self.slots.capacity() * size_of::<u32>() + cells
     }
 }
 

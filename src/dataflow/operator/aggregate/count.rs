@@ -8,11 +8,11 @@ use arrow::datatypes::{DataType, Int64Type};
 use weir_common::error::Result;
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
-use crate::operator::aggregate::keys::empty;
+use crate::operator::aggregate::cells::Cells;
 
 #[derive(Default)]
 pub(super) struct CountCells {
-    counts: Vec<i64>,
+    counts: Cells<i64>,
 }
 
 impl CountCells {
@@ -23,11 +23,11 @@ impl CountCells {
 
 impl Accumulator for CountCells {
     fn grow(&mut self, slots: usize) {
-        self.counts.resize(slots, 0);
+        self.counts.grow(slots, 0);
     }
 
     fn update(&mut self, rows: &Rows, _argument: Option<&ArrayRef>, included: Option<&BooleanBuffer>) -> Result<()> {
-        let counts = self.counts.as_mut_slice();
+        let counts = &mut self.counts;
         rows.each(included, |_, slot, weight| counts[slot] += weight);
         Ok(())
     }
@@ -56,10 +56,10 @@ impl Accumulator for CountCells {
     }
 
     fn reset(&mut self) {
-        empty(&mut self.counts);
+        self.counts.empty();
     }
 
     fn memory_bytes(&self) -> usize {
-        self.counts.capacity() * size_of::<i64>()
+        self.counts.memory_bytes()
     }
 }

@@ -10,8 +10,8 @@ use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
+use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::exact::{Expansion, terms, two_sum};
-use crate::operator::aggregate::keys::empty;
 
 /// Values from here on are summed apart and scaled down, so that no sum overflows before it is read.
 const HUGE: f64 = f64::from_bits((1023 + 900) << 52);
@@ -25,9 +25,9 @@ pub(super) struct FloatSum {
     average: bool,
     single: bool,
     output: DataType,
-    high: Vec<f64>,
-    low: Vec<f64>,
-    counts: Vec<i64>,
+    high: Cells<f64>,
+    low: Cells<f64>,
+    counts: Cells<i64>,
     rare: HashMap<u32, Rare>,
 }
 
@@ -52,7 +52,7 @@ impl FloatSum {
             DataType::Float32 => single && !average,
             _ => false,
         };
-        let (high, low, counts, rare) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
+        let (high, low, counts, rare) = (Cells::new(), Cells::new(), Cells::new(), HashMap::new());
         fits.then(|| FloatSum { average, single, output: call.output.clone(), high, low, counts, rare })
     }
 
@@ -120,9 +120,9 @@ impl FloatSum {
 
 impl Accumulator for FloatSum {
     fn grow(&mut self, slots: usize) {
-        self.high.resize(slots, 0.0);
-        self.low.resize(slots, 0.0);
-        self.counts.resize(slots, 0);
+        self.high.grow(slots, 0.0);
+        self.low.grow(slots, 0.0);
+        self.counts.grow(slots, 0);
     }
 
     fn update(&mut self, rows: &Rows, argument: Option<&ArrayRef>, included: Option<&BooleanBuffer>) -> Result<()> {
@@ -203,14 +203,14 @@ impl Accumulator for FloatSum {
     }
 
     fn reset(&mut self) {
-        empty(&mut self.high);
-        empty(&mut self.low);
-        empty(&mut self.counts);
+        self.high.empty();
+        self.low.empty();
+        self.counts.empty();
         self.rare.clear();
     }
 
     fn memory_bytes(&self) -> usize {
-        let cells = (self.high.capacity() + self.low.capacity()) * size_of::<f64>() + self.counts.capacity() * size_of::<i64>();
+        let cells = self.high.memory_bytes() + self.low.memory_bytes() + self.counts.memory_bytes();
         cells + self.rare.capacity() * (size_of::<(u32, Rare)>() + 1)
     }
 }

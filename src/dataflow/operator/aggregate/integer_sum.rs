@@ -11,15 +11,15 @@ use weir_common::numeric::{PRECISION, average};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
-use crate::operator::aggregate::keys::empty;
+use crate::operator::aggregate::cells::Cells;
 
 /// The sum of a slot is `sums[slot] + carries[slot] * 2^128`; a carry that is zero is not there.
 pub(super) struct IntegerSum {
     result: Finish,
     input: DataType,
-    sums: Vec<i128>,
+    sums: Cells<i128>,
     carries: HashMap<u32, i64>,
-    counts: Vec<i64>,
+    counts: Cells<i64>,
 }
 
 /// What becomes of a sum.
@@ -48,7 +48,7 @@ impl IntegerSum {
             _ => return None,
         };
         let input = call.input.clone();
-        Some(IntegerSum { result, input, sums: Vec::new(), carries: HashMap::new(), counts: Vec::new() })
+        Some(IntegerSum { result, input, sums: Cells::new(), carries: HashMap::new(), counts: Cells::new() })
     }
 
     fn add_all<T>(&mut self, rows: &Rows, argument: &ArrayRef, included: Option<&BooleanBuffer>)
@@ -112,8 +112,8 @@ impl IntegerSum {
 
 impl Accumulator for IntegerSum {
     fn grow(&mut self, slots: usize) {
-        self.sums.resize(slots, 0);
-        self.counts.resize(slots, 0);
+        self.sums.grow(slots, 0);
+        self.counts.grow(slots, 0);
     }
 
     fn update(&mut self, rows: &Rows, argument: Option<&ArrayRef>, included: Option<&BooleanBuffer>) -> Result<()> {
@@ -180,12 +180,12 @@ impl Accumulator for IntegerSum {
     }
 
     fn reset(&mut self) {
-        empty(&mut self.sums);
-        empty(&mut self.counts);
+        self.sums.empty();
+        self.counts.empty();
         self.carries.clear();
     }
 
     fn memory_bytes(&self) -> usize {
-        self.sums.capacity() * size_of::<i128>() + self.counts.capacity() * size_of::<i64>() + self.carries.capacity() * 24
+        self.sums.memory_bytes() + self.counts.memory_bytes() + self.carries.capacity() * 24
     }
 }

@@ -1,7 +1,5 @@
 //! `min` and `max`: over rows that are only added one value a group; else every value with its count, in order.
 
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Array};
@@ -12,7 +10,7 @@ use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
-use crate::operator::aggregate::keys::empty;
+use crate::operator::aggregate::extremes::{Best, Counted};
 use crate::operator::aggregate::ordered::{Carrier, binary, carrier, from_binary, from_words, words};
 
 pub(super) struct MinMax {
@@ -31,86 +29,31 @@ enum Values {
     CountedBytes(Counted<Box<[u8]>>),
 }
 
-/// One value a group: the least or greatest so far.
-struct Best<T>(Vec<Option<T>>);
-
-/// All values of each group with their counts: never zero, and below zero only within an epoch.
-struct Counted<T>(Vec<BTreeMap<T, i64>>);
-
 impl MinMax {
     /// `None` where there is no such aggregate.
     pub(super) fn new(call: &AggregateCall, append_only: bool) -> Option<Self> {
         let values = match (carrier(&call.input)?, append_only) {
-            (Carrier::Word, true) => Values::Words(Best(Vec::new())),
-            (Carrier::Wide, true) => Values::Wides(Best(Vec::new())),
-            (Carrier::Bytes, true) => Values::Bytes(Best(Vec::new())),
-            (Carrier::Word, false) => Values::CountedWords(Counted(Vec::new())),
-            (Carrier::Wide, false) => Values::CountedWides(Counted(Vec::new())),
-            (Carrier::Bytes, false) => Values::CountedBytes(Counted(Vec::new())),
+            (Carrier::Word, true) => Values::Words(Best::default()),
+            (Carrier::Wide, true) => Values::Wides(Best::default()),
+            (Carrier::Bytes, true) => Values::Bytes(Best::default()),
+            (Carrier::Word, false) => Values::CountedWords(Counted::default()),
+            (Carrier::Wide, false) => Values::CountedWides(Counted::default()),
+            (Carrier::Bytes, false) => Values::CountedBytes(Counted::default()),
         };
         let least = call.function == AggregateFunction::Min;
         (call.output == call.input).then(|| MinMax { least, data_type: call.input.clone(), values })
     }
 }
 
-impl<T: Ord> Best<T> {
-    #[inline(always)]
-    fn add<Q: Ord + ?Sized>(&mut self, slot: usize, value: &Q, least: bool, own: impl FnOnce(&Q) -> T)
-    where
-        T: Borrow<Q>,
-    {
-        let better = match &self.0[slot] {
-            None => true,
-            Some(best) if least => value < best.borrow(),
-            Some(best) => value > best.borrow(),
-        };
-        if better {
-            self.0[slot] = Some(own(value));
-        }
-    }
-}
-
-impl<T: Ord> Counted<T> {
-    #[inline(always)]
-    fn add<Q: Ord + ?Sized>(&mut self, slot: usize, value: &Q, weight: i64, own: impl FnOnce(&Q) -> T)
-    where
-        T: Borrow<Q>,
-    {
-        let counts = &mut self.0[slot];
-        match counts.get_mut(value) {
-            Some(count) if *count + weight == 0 => {
-                counts.remove(value);
-            }
-            Some(count) => *count += weight,
-            None => {
-                counts.insert(own(value), weight);
-            }
-        }
-    }
-
-    /// The first or last value that is there.
-    fn best(&self, slot: u32, least: bool) -> Option<&T> {
-        let mut present = self.0[slot as usize].iter().filter(|(_, count)| **count > 0).map(|(value, _)| value);
-        if least { present.next() } else { present.next_back() }
-    }
-
-    fn memory_bytes(&self, outside: impl Fn(&T) -> usize) -> usize {
-        // A node of a BTreeMap is about two thirds full.
-        let entries = |counts: &BTreeMap<T, i64>| counts.len() * size_of::<(T, i64)>() * 3 / 2;
-        let heap: usize = self.0.iter().map(|counts| entries(counts) + counts.keys().map(&outside).sum::<usize>()).sum();
-        self.0.capacity() * size_of::<BTreeMap<T, i64>>() + heap
-    }
-}
-
 impl Accumulator for MinMax {
     fn grow(&mut self, slots: usize) {
         match &mut self.values {
-            Values::Words(best) => best.0.resize(slots, None),
-            Values::Wides(best) => best.0.resize(slots, None),
-            Values::Bytes(best) => best.0.resize(slots, None),
-            Values::CountedWords(counted) => counted.0.resize(slots, BTreeMap::new()),
-            Values::CountedWides(counted) => counted.0.resize(slots, BTreeMap::new()),
-            Values::CountedBytes(counted) => counted.0.resize(slots, BTreeMap::new()),
+            Values::Words(best) => best.grow(slots),
+            Values::Wides(best) => best.grow(slots),
+            Values::Bytes(best) => best.grow(slots),
+            Values::CountedWords(counted) => counted.grow(slots),
+            Values::CountedWides(counted) => counted.grow(slots),
+            Values::CountedBytes(counted) => counted.grow(slots),
         }
     }
 
@@ -167,9 +110,9 @@ impl Accumulator for MinMax {
         let (slots, least) = (slots.iter(), self.least);
         let wides = |values: Decimal128Array| -> Result<ArrayRef> { Ok(Arc::new(values.with_data_type(self.data_type.clone()))) };
         match &self.values {
-            Values::Words(best) => from_words(slots.map(|slot| best.0[*slot as usize]), &self.data_type),
-            Values::Wides(best) => wides(slots.map(|slot| best.0[*slot as usize]).collect()),
-            Values::Bytes(best) => from_binary(slots.map(|slot| best.0[*slot as usize].as_deref()), &self.data_type),
+            Values::Words(best) => from_words(slots.map(|slot| best.get(*slot).copied()), &self.data_type),
+            Values::Wides(best) => wides(slots.map(|slot| best.get(*slot).copied()).collect()),
+            Values::Bytes(best) => from_binary(slots.map(|slot| best.get(*slot).map(AsRef::as_ref)), &self.data_type),
             Values::CountedWords(counted) => from_words(slots.map(|slot| counted.best(*slot, least).copied()), &self.data_type),
             Values::CountedWides(counted) => wides(slots.map(|slot| counted.best(*slot, least).copied()).collect()),
             Values::CountedBytes(counted) => from_binary(slots.map(|slot| counted.best(*slot, least).map(AsRef::as_ref)), &self.data_type),
@@ -179,36 +122,34 @@ impl Accumulator for MinMax {
     fn clear(&mut self, slot: u32) {
         let slot = slot as usize;
         match &mut self.values {
-            Values::Words(best) => best.0[slot] = None,
-            Values::Wides(best) => best.0[slot] = None,
-            Values::Bytes(best) => best.0[slot] = None,
-            Values::CountedWords(counted) => counted.0[slot] = BTreeMap::new(),
-            Values::CountedWides(counted) => counted.0[slot] = BTreeMap::new(),
-            Values::CountedBytes(counted) => counted.0[slot] = BTreeMap::new(),
+            Values::Words(best) => best.set(slot, None),
+            Values::Wides(best) => best.set(slot, None),
+            Values::Bytes(best) => best.set(slot, None),
+            Values::CountedWords(counted) => counted.clear(slot),
+            Values::CountedWides(counted) => counted.clear(slot),
+            Values::CountedBytes(counted) => counted.clear(slot),
         }
     }
 
     fn reset(&mut self) {
         match &mut self.values {
-            Values::Words(best) => empty(&mut best.0),
-            Values::Wides(best) => empty(&mut best.0),
-            Values::Bytes(best) => empty(&mut best.0),
-            Values::CountedWords(counted) => empty(&mut counted.0),
-            Values::CountedWides(counted) => empty(&mut counted.0),
-            Values::CountedBytes(counted) => empty(&mut counted.0),
+            Values::Words(best) => best.empty(),
+            Values::Wides(best) => best.empty(),
+            Values::Bytes(best) => best.empty(),
+            Values::CountedWords(counted) => counted.empty(),
+            Values::CountedWides(counted) => counted.empty(),
+            Values::CountedBytes(counted) => counted.empty(),
         }
     }
 
     fn memory_bytes(&self) -> usize {
         match &self.values {
-            Values::Words(best) => best.0.capacity() * size_of::<Option<i64>>(),
-            Values::Wides(best) => best.0.capacity() * size_of::<Option<i128>>(),
-            Values::Bytes(best) => {
-                best.0.capacity() * size_of::<Option<Box<[u8]>>>() + best.0.iter().flatten().map(|value| value.len()).sum::<usize>()
-            }
-            Values::CountedWords(counted) => counted.memory_bytes(|_| 0),
-            Values::CountedWides(counted) => counted.memory_bytes(|_| 0),
-            Values::CountedBytes(counted) => counted.memory_bytes(|value| value.len()),
+            Values::Words(best) => best.memory_bytes(),
+            Values::Wides(best) => best.memory_bytes(),
+            Values::Bytes(best) => best.memory_bytes(),
+            Values::CountedWords(counted) => counted.memory_bytes(),
+            Values::CountedWides(counted) => counted.memory_bytes(),
+            Values::CountedBytes(counted) => counted.memory_bytes(),
         }
     }
 }

@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use weir_common::error::Result;
 
+use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::keys::{empty, empty_table, fold};
 use crate::operator::aggregate::ordered::{recast, restore};
 
@@ -15,8 +16,8 @@ use crate::operator::aggregate::ordered::{recast, restore};
 pub(super) struct PackedKeys {
     columns: Vec<Column>,
     table: HashTable<u32>,
-    words: Vec<u128>,
-    nulls: Vec<u16>,
+    words: Cells<u128>,
+    nulls: Cells<u16>,
     free: Vec<u32>,
     /// The keys of the current batch.
     batch_words: Vec<u128>,
@@ -88,7 +89,7 @@ impl PackedKeys {
         }
         // A column without bytes at the end would shift by the whole word.
         columns.iter_mut().for_each(|column| column.shift = column.shift.min(127));
-        let (words, nulls, free) = (Vec::new(), Vec::new(), Vec::new());
+        let (words, nulls, free) = (Cells::new(), Cells::new(), Vec::new());
         Some(PackedKeys { columns, table: HashTable::new(), words, nulls, free, batch_words: Vec::new(), batch_nulls: Vec::new() })
     }
 
@@ -137,14 +138,14 @@ impl PackedKeys {
 
     pub(super) fn reset(&mut self) {
         empty_table(&mut self.table);
-        empty(&mut self.words);
-        empty(&mut self.nulls);
+        self.words.empty();
+        self.nulls.empty();
         empty(&mut self.free);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let words = (self.words.capacity() + self.batch_words.capacity()) * size_of::<u128>();
-        let nulls = (self.nulls.capacity() + self.batch_nulls.capacity()) * size_of::<u16>();
+        let words = self.words.memory_bytes() + self.batch_words.capacity() * size_of::<u128>();
+        let nulls = self.nulls.memory_bytes() + self.batch_nulls.capacity() * size_of::<u16>();
         self.table.allocation_size() + words + nulls + self.free.capacity() * size_of::<u32>()
     }
 

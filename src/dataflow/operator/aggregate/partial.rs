@@ -35,7 +35,8 @@ impl PartialAggregate {
         let groups = &mut self.groups;
         let slots: Vec<u32> = (0..groups.keys.slots() as u32).collect();
         let mut columns = groups.keys.columns(&slots)?;
-        columns.push(Arc::new(Int64Array::from(std::mem::take(&mut groups.rows))) as ArrayRef);
+        columns.push(Arc::new(Int64Array::from_iter_values(groups.rows.iter().copied())) as ArrayRef);
+        groups.rows.empty();
         for accumulator in &mut groups.accumulators {
             columns.extend(accumulator.state(&slots)?);
             accumulator.reset();

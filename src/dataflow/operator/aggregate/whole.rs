@@ -15,6 +15,7 @@ use weir_common::error::{Error, Result};
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::operator::aggregate::accumulator::{Failure, Rows, included};
+use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::{AggregateSpec, Groups, Stage};
 use crate::rows::RowText;
 
@@ -32,7 +33,7 @@ pub(super) struct Aggregate {
     schema: SchemaRef,
     view: Arc<str>,
     global: Global,
-    touched: Vec<bool>,
+    touched: Cells<bool>,
     /// Groups that had no row out when the epoch began.
     fresh: Vec<u32>,
     /// Groups that had one.
@@ -65,7 +66,7 @@ struct Results {
 impl Aggregate {
     pub(super) fn new(spec: AggregateSpec, groups: Groups, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Self {
         let global = if spec.keys == 0 && owns_global { Global::Due } else { Global::No };
-        Aggregate { spec, groups, schema, view, global, touched: Vec::new(), fresh: Vec::new(), before: Vec::new() }
+        Aggregate { spec, groups, schema, view, global, touched: Cells::new(), fresh: Vec::new(), before: Vec::new() }
     }
 
     /// Keeps the results of the groups that this epoch touches for the first time.
@@ -192,7 +193,7 @@ impl Operator for Aggregate {
         let mut slots = std::mem::take(&mut self.groups.slots);
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
-        self.touched.resize(self.groups.rows.len(), false);
+        self.touched.grow(self.groups.rows.len(), false);
         self.remember(&slots)?;
         let groups = &mut self.groups;
         if self.spec.stage == Stage::Final {
@@ -219,7 +220,7 @@ impl Operator for Aggregate {
     fn close(&mut self, cx: &mut Context) -> Result<()> {
         if self.global == Global::Due && self.fresh.is_empty() {
             self.groups.grow();
-            self.touched.resize(1, false);
+            self.touched.grow(1, false);
             self.fresh.push(0);
         }
         let fresh = std::mem::take(&mut self.fresh);
@@ -239,7 +240,7 @@ impl Operator for Aggregate {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.groups.memory_bytes() + self.touched.capacity()
+        self.groups.memory_bytes() + self.touched.memory_bytes()
     }
 
     fn groups(&self) -> usize {
