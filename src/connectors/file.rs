@@ -29,7 +29,7 @@ impl Connector for File {
     }
 
     fn source(&self, declaration: &Declaration<'_>) -> Result<SourceRef> {
-        declaration.format.check_plain_json()?;
+        declaration.format()?.check_plain_json()?;
         let path = declaration.options.required("path")?;
         if declaration.options.boolean("follow", false)? {
             return Err(Error::unsupported("following a file as it grows is not supported yet")

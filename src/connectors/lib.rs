@@ -5,8 +5,9 @@
 mod connector; // the list of connectors, and which one a CREATE SOURCE asks for
 mod file; // files of JSON lines, plain or gzip
 mod format; // FORMAT .. ENCODE .., and which of them there are
-mod json;
-mod options; // the options of a WITH clause, none ignored // strict JSON records into columns
+mod json; // strict JSON records into columns
+mod nexmark; // made-up auctions, bids and persons
+mod options; // the options of a WITH clause, none ignored
 
 #[cfg(test)]
 mod tests;

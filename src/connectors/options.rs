@@ -1,6 +1,7 @@
 //! The options of a WITH clause: each is known and has a value that makes sense, or the statement fails.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use weir_common::error::{Error, Result, SqlState, nearest};
 
@@ -50,6 +51,15 @@ impl<'a> Options<'a> {
                 Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint(format!("Add {name} = '..' to the WITH clause.")))
             }
         }
+    }
+
+    /// The value of an option that is `what`, such as "a whole number", where it is given.
+    pub fn parsed<T: FromStr>(&self, name: &str, what: &str) -> Result<Option<T>> {
+        let Some(value) = self.given.get(name) else { return Ok(None) };
+        value.trim().parse().map(Some).map_err(|_| {
+            let message = format!("invalid value for option \"{name}\": \"{value}\" is not {what}");
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        })
     }
 
     /// The value of a boolean option, or `default` where it is not given.

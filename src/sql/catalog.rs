@@ -80,9 +80,9 @@ pub struct SourceDef {
     pub connector: String,
     /// The whole WITH clause.
     pub options: BTreeMap<String, String>,
-    /// FORMAT, upper case.
+    /// FORMAT, upper case; empty where the connector takes none.
     pub format: String,
-    /// ENCODE, upper case.
+    /// ENCODE, upper case; empty where the connector takes none.
     pub encode: String,
 }
 

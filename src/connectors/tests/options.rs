@@ -21,7 +21,7 @@ fn check(error: Error, sqlstate: &str, message: &str, hint: &str) {
 #[test]
 fn connector_is_required_and_known() {
     check(refused(&[("path", "x")]), "22023", "option \"connector\" is required", "connector = 'file'");
-    check(refused(&[("connector", "kafka")]), "0A000", "connector \"kafka\" is not supported", "Known connectors: \"file\".");
+    check(refused(&[("connector", "kafka")]), "0A000", "connector \"kafka\" is not supported", "Known connectors: \"file\", \"nexmark\".");
 }
 
 #[test]

@@ -33,7 +33,18 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
                 .with_hint("Rows of a source come as they are; filter or coalesce them in a view."));
         }
     }
-    let columns = define::columns(&create.columns)?;
+    let options: BTreeMap<String, String> = create.options.iter().map(|(name, option)| (name.clone(), option.value.clone())).collect();
+    if let Some(format) = &create.format {
+        define::refuse_options(&format.options, &[], &[])?;
+    }
+    let said = create.format.as_ref().map(|format| SourceFormat { format: format.format.clone(), encode: format.encode.clone() });
+    // Without columns the connector says them, or that it cannot.
+    let mut columns = if create.columns.is_empty() { vec![] } else { define::columns(&create.columns)? };
+    let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
+    let source = weir_connectors::source(&name, schema, said.as_ref(), &options)?;
+    if columns.is_empty() {
+        columns = source.schema().fields().iter().map(|field| ColumnDef::of_field(field)).collect();
+    }
     let (event_time, delay_micros) = match &create.watermark {
         Some(watermark) => {
             let (column, delay) = watermark_of(session, parsed, watermark, &columns).await?;
@@ -41,22 +52,14 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
         }
         None => (None, 0),
     };
-    let options: BTreeMap<String, String> = create.options.iter().map(|(name, option)| (name.clone(), option.value.clone())).collect();
-    let format = create.format.as_ref().ok_or_else(|| {
-        Error::new(SqlState::SYNTAX_ERROR, "a source needs FORMAT and ENCODE").with_hint("End the statement with FORMAT PLAIN ENCODE JSON.")
-    })?;
-    define::refuse_options(&format.options, &[], &[])?;
-    let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
-    let said = SourceFormat { format: format.format.clone(), encode: format.encode.clone() };
-    let source = weir_connectors::source(&name, schema, &said, &options)?;
     let connector = options.get("connector").cloned().unwrap_or_default();
     let database = session.database.clone();
     let definitions = database.definitions().await;
     if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
         return Ok(done("CREATE SOURCE"));
     }
-    let kind =
-        RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format: said.format, encode: said.encode });
+    let (format, encode) = said.map_or_else(Default::default, |said| (said.format, said.encode));
+    let kind = RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode });
     let id = definitions.next_id();
     definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] });
     define::note(session, format!("CREATE SOURCE {name}"));
