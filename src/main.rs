@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use weir_server::server::{Server, ServerConfig};
 
+mod bench;
 mod demo;
 
 // Batches are allocated on one thread and freed on another, which the system's allocator is slow at.
@@ -37,6 +38,8 @@ enum Command {
     Serve(Serve),
     /// Show a live view over real flights in this terminal
     Demo(Demo),
+    /// Measure the engine: rows in, a view kept up to date, and what that costs
+    Bench(bench::arguments::Bench),
 }
 
 #[derive(Args)]
@@ -67,7 +70,7 @@ struct Demo {
 
 fn main() -> ExitCode {
     let command = CommandLine::parse().command;
-    let quiet = matches!(command, Command::Demo(_));
+    let quiet = matches!(command, Command::Demo(_) | Command::Bench(_));
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         match command {
             Command::Serve(serve) => run_server(serve).await,
             Command::Demo(demo) => run_demo(demo).await,
+            Command::Bench(bench) => bench::run(bench).await,
         }
     });
     // A query that nobody waits for any more may still be computing; the process need not wait for it either.

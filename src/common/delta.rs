@@ -62,6 +62,14 @@ impl Delta {
         self.rows.num_rows()
     }
 
+    /// All weights added up.
+    pub fn weight(&self) -> i64 {
+        match &self.weights {
+            Weights::Ones => self.num_rows() as i64,
+            Weights::Each(weights) => weights.iter().sum(),
+        }
+    }
+
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.rows.num_rows() == 0

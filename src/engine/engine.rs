@@ -57,6 +57,8 @@ pub struct ViewSpec {
     pub plan: Arc<DataflowPlan>,
     /// The sources among the relations that it imports.
     pub sources: BTreeMap<RelationId, SourceSpec>,
+    /// Whether its rows are kept. A view that keeps none only counts them: it cannot be read, and [`Status`] says the count.
+    pub keep: bool,
 }
 
 /// Rows that a transaction takes from and adds to one table.

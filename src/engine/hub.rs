@@ -47,8 +47,10 @@ pub struct Subscription {
 
 /// One stream on one worker.
 pub struct Stream {
-    /// The served rows; `None` for a source reader's stream, which keeps nothing.
+    /// The served rows; `None` for a stream that keeps nothing: a source reader's, or a view's that is only counted.
     pub shard: Option<Shard>,
+    /// The rows of a view that is only counted, weights added up, as far as they are computed.
+    pub counted: Option<i64>,
     /// Columns that decide where a row lives; `None` where rows come already placed.
     pub placement: Option<Vec<usize>>,
     /// Deltas by epoch, until the epoch commits.
@@ -101,13 +103,14 @@ impl Hub {
 impl Stream {
     /// A stream of inputs (a table or a source reader).
     pub fn input(shard: Option<Shard>, placement: Option<Vec<usize>>) -> Self {
-        Stream { shard, placement, pending: BTreeMap::new(), subscribers: vec![], frontier: None, last_affected: 0 }
+        Stream { shard, counted: None, placement, pending: BTreeMap::new(), subscribers: vec![], frontier: None, last_affected: 0 }
     }
 
-    /// The stream of a view that starts at epoch `at`.
-    pub fn view(shard: Shard, at: Epoch) -> Self {
+    /// The stream of a view that starts at epoch `at`; without a shard its rows are counted.
+    pub fn view(shard: Option<Shard>, at: Epoch) -> Self {
         Stream {
-            shard: Some(shard),
+            counted: shard.is_none().then_some(0),
+            shard,
             placement: None,
             pending: BTreeMap::new(),
             subscribers: vec![],
@@ -123,6 +126,9 @@ impl Stream {
         }
         for subscriber in &self.subscribers {
             subscriber.queue.push(epoch, delta.clone());
+        }
+        if let Some(counted) = &mut self.counted {
+            *counted += delta.weight();
         }
         if self.shard.is_some() {
             self.pending.entry(epoch).or_default().push(delta);

@@ -87,6 +87,8 @@ pub struct NewView {
     pub imports: Vec<StreamId>,
     /// The committed epoch at whose state it starts.
     pub at: Epoch,
+    /// Whether its rows are kept, or only counted.
+    pub keep: bool,
 }
 
 /// One worker's part of a read.
@@ -143,7 +145,7 @@ impl Lane {
 /// What a view holds on one worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ShardStats {
-    /// Live rows that are served.
+    /// Live rows that are served, or that were counted.
     pub rows: usize,
     /// Bytes of served runs and their index.
     pub served_bytes: usize,

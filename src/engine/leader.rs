@@ -109,6 +109,8 @@ struct View {
     readers: BTreeMap<RelationId, BTreeSet<StreamId>>,
     /// What the plan says about its event times.
     event_times: Vec<weir_common::plan::EventTime>,
+    /// Whether its rows are kept, or only counted.
+    keep: bool,
     filling: Option<Filling>,
 }
 
@@ -228,7 +230,7 @@ impl Leader {
             Message::Ddl(ddl) => self.ddl.push_back(ddl),
             Message::Peek(streams, reply) => {
                 // A relation that has just been dropped: the reply channel closes, and the reader says so.
-                if let Some(error) = streams.iter().find_map(|stream| self.failure(*stream)) {
+                if let Some(error) = streams.iter().find_map(|stream| self.failure(*stream).or_else(|| self.not_kept(*stream))) {
                     // A reader that has gone away does not want its answer.
                     let _ = reply.send(Err(error));
                 } else if streams.iter().all(|stream| self.exists(*stream)) {
@@ -263,6 +265,16 @@ impl Leader {
             );
         }
         None
+    }
+
+    /// Why a view cannot be read that is only counted.
+    fn not_kept(&self, stream: StreamId) -> Option<Error> {
+        let id = RelationId(u32::try_from(stream.0).ok()?);
+        let counted = self.views.get(&id).is_some_and(|view| !view.keep);
+        counted.then(|| {
+            Error::unsupported("the rows of this materialized view are counted and not kept")
+                .with_hint("It was made to measure with; weir.views.rows has the count.")
+        })
     }
 
     /// Checks a transaction's keys against all writes before it.

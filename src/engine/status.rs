@@ -40,7 +40,7 @@ pub struct ViewStatus {
     pub view: RelationId,
     /// Whether it still takes in what was there when it was created.
     pub filling: bool,
-    /// Rows that are served.
+    /// Rows that are served; of a view that keeps none, those that were counted.
     pub rows: u64,
     /// Bytes of served rows and their index.
     pub served_bytes: u64,

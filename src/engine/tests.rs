@@ -84,7 +84,7 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
 
 fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, SourceSpec>) -> ViewSpec {
     let name = format!("v{id}");
-    ViewSpec { id: RelationId(id), plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources }
+    ViewSpec { id: RelationId(id), plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true }
 }
 
 #[tokio::test]
@@ -393,5 +393,27 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     let (_, snapshots) = engine.snapshot(&[(stays, schema), (RelationId(20001), ints(&["k", "n"]))]).await.unwrap();
     assert_eq!(read(&snapshots[0]).len() as i64, kept);
     assert_eq!(read(&snapshots[1]).len() as i64, kept);
+    engine.stop();
+}
+
+#[tokio::test]
+async fn a_view_that_keeps_nothing_counts() {
+    let engine = engine(2);
+    let schema = ints(&["k", "v"]);
+    let (table, counted, over) = (RelationId(20000), RelationId(20001), RelationId(20002));
+    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]) }).await.unwrap();
+    engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1], vec![2, 2]])) }]).await.unwrap();
+    let spec = view(&engine, counted.0, &import(table, &schema, Facts::default()), BTreeMap::new());
+    engine.create_view(ViewSpec { keep: false, ..spec }).await.unwrap();
+    engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![3, 3], vec![4, 4]])) }]).await.unwrap();
+    engine.write(vec![TableWrite { table, delta: Delta::retract(rows(&schema, &[vec![2, 2]])) }]).await.unwrap();
+    let status = engine.status().await.unwrap();
+    let of_view = status.views.iter().find(|view| view.view == counted).unwrap();
+    assert_eq!((of_view.rows, of_view.served_bytes, of_view.filling), (3, 0, false));
+    // Nobody can read it, and no view can be made of it.
+    let error = engine.snapshot(&[(counted, schema.clone())]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
+    let error = engine.create_view(view(&engine, over.0, &count(counted, &schema, false), BTreeMap::new())).await.unwrap_err();
+    assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
     engine.stop();
 }

@@ -137,7 +137,7 @@ impl WorkerState {
 
     fn create_view(&mut self, worker: &mut timely::worker::Worker, view: &NewView) {
         debug_assert!(self.open.is_empty(), "views are made while no epoch is in flight");
-        let shard = Shard::new(view.plan.schema.clone(), view.plan.facts.append_only);
+        let shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only));
         let stream = self.hub.add(view.id.into(), Stream::view(shard, view.at));
         let dataflow = adapter::build(worker, &self.hub, view, stream, self.dead.clone());
         self.views.insert(view.id, dataflow);
@@ -191,8 +191,12 @@ impl WorkerState {
                     dataflow.failure.borrow_mut().get_or_insert(error);
                 }
             }
-            if let Some(shard) = &stream.shard {
-                let mut stats = ShardStats { rows: shard.live_rows(), served_bytes: shard.memory_bytes(), ..ShardStats::default() };
+            let served = match (&stream.shard, stream.counted) {
+                (Some(shard), _) => Some((shard.live_rows(), shard.memory_bytes())),
+                (None, counted) => counted.map(|rows| (rows as usize, 0)),
+            };
+            if let Some((rows, served_bytes)) = served {
+                let mut stats = ShardStats { rows, served_bytes, ..ShardStats::default() };
                 if let Some(dataflow) = view {
                     stats.state_bytes = dataflow.state.iter().map(|size| size.get().bytes).sum();
                     stats.groups = dataflow.state.iter().map(|size| size.get().groups).sum();

@@ -5,11 +5,13 @@ use std::sync::{Arc, RwLock};
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
-use weir_common::clock::Clock;
+use weir_common::clock::{Clock, SystemClock};
 use weir_common::delta::Delta;
 use weir_common::error::Result;
 use weir_common::ids::RelationId;
-use weir_engine::{Engine, TableSpec, TableWrite};
+use weir_common::limits::FILLING_ROWS_MAX;
+use weir_engine::log::MemoryLog;
+use weir_engine::{Engine, EngineConfig, TableSpec, TableWrite};
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
 
 use crate::locks::{TableLocks, TransactionId};
@@ -48,6 +50,14 @@ pub struct Definitions<'a> {
 }
 
 impl Database {
+    /// A database without relations, and the engine that maintains it.
+    pub fn start(workers: usize) -> Result<Self> {
+        let clock = Arc::new(SystemClock);
+        let log = Box::new(MemoryLog::default());
+        let engine = Engine::start(EngineConfig { workers, clock: clock.clone(), log, filling_rows_max: FILLING_ROWS_MAX })?;
+        Ok(Database::new(engine, clock))
+    }
+
     /// A database without relations on a running engine.
     pub fn new(engine: Engine, clock: Arc<dyn Clock>) -> Self {
         Database {

@@ -2,6 +2,7 @@
 //! to each other, which do not know one another.
 
 pub mod server; // start, run, stop
+pub mod local; // a database in this process without a server around it
 pub mod database; // what all sessions share
 pub mod session; // one client's session
 pub mod statement; // what statements do

@@ -6,11 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weir_common::clock::SystemClock;
 use weir_common::error::{Error, Result, SqlState};
-use weir_common::limits::FILLING_ROWS_MAX;
-use weir_engine::log::MemoryLog;
-use weir_engine::{Engine, EngineConfig};
 
 use crate::database::Database;
 use crate::session::Sessions;
@@ -50,14 +46,7 @@ impl Server {
         let pg = bind(config.pg).await?;
         let http = bind(config.http).await?;
         let (pg_address, http_address) = (local(&pg)?, local(&http)?);
-        let clock = Arc::new(SystemClock);
-        let engine = Engine::start(EngineConfig {
-            workers: config.workers,
-            clock: clock.clone(),
-            log: Box::new(MemoryLog::default()),
-            filling_rows_max: FILLING_ROWS_MAX,
-        })?;
-        let database = Arc::new(Database::new(engine, clock));
+        let database = Arc::new(Database::start(config.workers)?);
         let shutdown = CancellationToken::new();
         let sessions = Arc::new(Sessions { database: database.clone() });
         let of_pg = shutdown.clone();

@@ -65,6 +65,7 @@ impl Backend for Sessions {
             copy: None,
             shield: Shield::default(),
             asked: Arc::default(),
+            count_only: false,
             notices: vec![],
             deallocated: vec![],
         })
@@ -90,6 +91,8 @@ pub struct Session {
     pub shield: Shield,
     /// What `set_config()` has asked for in the statement that is running.
     asked: Arc<Mutex<Vec<(String, String, bool)>>>,
+    /// Materialized views that it creates count their rows instead of keeping them. No SQL sets it; `weir bench` does.
+    pub count_only: bool,
     notices: Vec<Notice>,
     /// Prepared statements that SQL dropped.
     pub deallocated: Vec<Deallocated>,

@@ -63,6 +63,9 @@ impl Leader {
                 };
                 readers.entry(relation).or_default().insert(stream);
                 imports.push(stream);
+            } else if let Some(error) = self.not_kept(relation.into()) {
+                self.drop_unused_readers();
+                return answer(reply, Err(error));
             } else if self.exists(relation.into()) {
                 if let Some(view) = self.views.get(&relation) {
                     for (source, streams) in &view.readers {
@@ -78,9 +81,9 @@ impl Leader {
         }
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
-        let view = NewView { id: spec.id, name: spec.name, plan: spec.plan, imports, at: self.next - 1 };
+        let view = NewView { id: spec.id, name: spec.name, plan: spec.plan, imports, at: self.next - 1, keep: spec.keep };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
-        self.views.insert(spec.id, View { inputs, readers, event_times, filling: Some(Filling { caught_up: 0, reply }) });
+        self.views.insert(spec.id, View { inputs, readers, event_times, keep: spec.keep, filling: Some(Filling { caught_up: 0, reply }) });
     }
 
     fn drop_relations(&mut self, relations: &[RelationId]) {

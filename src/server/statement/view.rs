@@ -77,6 +77,7 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
         name: name.clone(),
         plan: Arc::new(lower(&plan.root, &name, database.engine.workers())?),
         sources: sources(&catalog, &plan),
+        keep: !session.count_only,
     };
     let unfinished = Unfinished::new(&database.engine, id);
     database.engine.create_view(spec).await?;
