@@ -8,9 +8,17 @@ use arrow::record_batch::RecordBatch;
 use crate::dead_letter::DeadLetter;
 use crate::error::Result;
 
-/// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read.
+/// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read. The empty one,
+/// [`Position::default`], is the source's start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position(pub String);
+
+impl Position {
+    /// Whether it is the source's start, before the first row.
+    pub fn is_start(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Rows that a reader hands over in one piece.
 #[derive(Clone, Debug)]
@@ -51,8 +59,15 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn schema(&self) -> SchemaRef;
     /// Whether the source has an end; a finite source can be read as a batch by a SELECT.
     fn finite(&self) -> bool;
-    /// Opens a reader at the source's start.
-    fn open(&self) -> Result<Box<dyn SourceReader>>;
+    /// Opens a reader at a position.
+    ///
+    /// # Contract
+    /// - [`Position::default`] is the source's start.
+    /// - Any position that a reader of this source has handed out continues exactly behind the rows and dead letters that it covers:
+    ///   the same rows and dead letters follow as they did there, in batches that may be cut elsewhere, as long as the outside did not
+    ///   change. Positions outlive the process: a source that is declared again in the same words takes them.
+    /// - Any other position, and one whose rows the outside no longer has, is an error.
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>>;
 }
 
 /// Sources are shared between the catalog, the engine and ad-hoc reads.

@@ -3,13 +3,14 @@
 pub(crate) mod gunzip; // gzip that says how far it got
 mod input; // opening a file, and what may be wrong with it
 pub(crate) mod lines; // bytes into lines, in bounded memory
+pub(crate) mod place; // where a reader stands, as text
 mod reader; // lines into batches, dead letters and positions
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use weir_common::error::{Error, Result};
-use weir_common::source::{Source, SourceReader, SourceRef};
+use weir_common::source::{Position, Source, SourceReader, SourceRef};
 
 use crate::connector::{Connector, Declaration};
 use crate::file::input::Input;
@@ -67,9 +68,8 @@ impl Source for FileSource {
         true
     }
 
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
-        let input = Input::open(&self.path)?;
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
         let decoder = JsonDecoder::new(self.schema.clone())?;
-        Ok(Box::new(FileReader::new(self.name.clone(), self.path.clone(), input, decoder)))
+        Ok(Box::new(FileReader::open(self.name.clone(), self.path.clone(), decoder, from)?))
     }
 }

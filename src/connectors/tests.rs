@@ -5,6 +5,7 @@ mod framing; // which lines are records, held to serde_json
 mod gzip; // members, damage, and what is read before it
 mod lines; // bytes into lines, whatever their length and wherever reads cut them
 mod options; // what a CREATE SOURCE may say
+mod positions; // reading on from where another reader stood
 mod reader; // batches, dead letters and positions of a file
 mod times; // dates, times and timestamps
 mod values; // which values fit which types, and what they become // held to arrow-json where both should agree
@@ -21,7 +22,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::error::Result;
-use weir_common::source::{Read, SourceBatch, SourceRef};
+use weir_common::source::{Position, Read, SourceBatch, SourceRef};
 use weir_common::types::PgType;
 
 use crate::SourceFormat;
@@ -64,7 +65,12 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
 
 /// Every batch of a source.
 fn batches(source: &SourceRef) -> Vec<SourceBatch> {
-    let mut reader = source.open().unwrap();
+    batches_from(source, &Position::default())
+}
+
+/// Every batch of a source behind a position.
+fn batches_from(source: &SourceRef, from: &Position) -> Vec<SourceBatch> {
+    let mut reader = source.open(from).unwrap();
     let mut batches = Vec::new();
     while let Read::Batch(batch) = reader.next().unwrap() {
         assert!(batch.rows.num_rows() > 0 || !batch.dead.is_empty(), "a batch is of something");

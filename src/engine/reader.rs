@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, bounded};
 use weir_common::error::{Error, Result};
 use weir_common::limits::READER_QUEUE_BATCHES_MAX;
-use weir_common::source::{Read, SourceBatch, SourceRef};
+use weir_common::source::{Position, Read, SourceBatch, SourceRef};
 
 /// A source as the engine needs it.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Reader {
 impl Reader {
     /// Opens the source at its start and reads on a thread of its own; `wake` is called after each event.
     pub fn start(spec: &SourceSpec, wake: impl Fn() + Send + 'static) -> Result<Reader> {
-        let mut reader = spec.source.open()?;
+        let mut reader = spec.source.open(&Position::default())?;
         let (send, events) = bounded(READER_QUEUE_BATCHES_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, event_time) = (stop.clone(), spec.watermark.map(|(column, _)| column));

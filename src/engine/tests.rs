@@ -198,8 +198,9 @@ impl Source for Numbers {
     fn finite(&self) -> bool {
         true
     }
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(NumbersReader { at: 0, rows: self.rows, bad: self.bad, schema: self.schema.clone() }))
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        let at = if from.is_start() { 0 } else { from.0.parse().unwrap() };
+        Ok(Box::new(NumbersReader { at, rows: self.rows, bad: self.bad, schema: self.schema.clone() }))
     }
 }
 

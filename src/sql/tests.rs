@@ -57,7 +57,7 @@ impl Source for FixedSource {
     fn finite(&self) -> bool {
         self.finite
     }
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
+    fn open(&self, _from: &Position) -> Result<Box<dyn SourceReader>> {
         Ok(Box::new(FixedReader(Some(self.rows.clone()))))
     }
 }

@@ -28,7 +28,7 @@ fn main() {
     let source = source("flights", schema.clone(), &format, &options).expect("a source");
     let all = best(|| {
         let mut read = 0;
-        let mut reader = source.open().expect("a reader");
+        let mut reader = source.open(&Default::default()).expect("a reader");
         while let Batch(batch) = reader.next().expect("a batch") {
             assert!(batch.dead.is_empty(), "{:?}", batch.dead);
             read += batch.rows.num_rows();

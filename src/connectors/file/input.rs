@@ -1,11 +1,12 @@
 //! Opening a file: what may be wrong with a path, in Postgres words, and whether it is gzip.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use weir_common::error::{Error, Result, SqlState};
 
 use crate::file::gunzip::Gunzip;
+use crate::file::place::{HEAD_BYTES, Head};
 
 /// Postgres' code for a file that the server may not read.
 const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
@@ -37,6 +38,25 @@ impl Input {
         file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head).map_err(failed)?;
         file.rewind().map_err(failed)?;
         Ok(if head == GZIP_MAGIC { Input::Gzip(Box::new(Gunzip::new(file))) } else { Input::Plain(file) })
+    }
+
+    /// How the file starts, as far as what has been read up to `bytes` bytes of its content vouches for.
+    pub(crate) fn head(&self, bytes: u64) -> io::Result<Head> {
+        match self {
+            Input::Plain(file) => Head::of(file, bytes),
+            Input::Gzip(gunzip) => Head::of(gunzip.get_ref(), HEAD_BYTES),
+        }
+    }
+
+    /// Goes over the first `bytes` bytes of the content; false where there are fewer.
+    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<bool> {
+        match self {
+            Input::Plain(file) => {
+                file.seek(SeekFrom::Start(bytes))?;
+                Ok(bytes <= file.metadata()?.len())
+            }
+            Input::Gzip(gunzip) => Ok(io::copy(&mut gunzip.by_ref().take(bytes), &mut io::sink())? == bytes),
+        }
     }
 }
 

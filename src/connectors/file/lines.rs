@@ -6,6 +6,8 @@ use std::ops::Range;
 use memchr::memchr;
 use weir_common::limits::{DEAD_LETTER_PAYLOAD_BYTES_MAX, LINE_BYTES_MAX};
 
+use crate::file::place::Mark;
+
 /// Bytes asked of the input at once.
 pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -27,18 +29,7 @@ pub(crate) struct Lines<R> {
     /// Why no byte follows, unless the input simply ended.
     failure: Option<io::Error>,
     /// Lines and bytes found, blank lines too.
-    found: Place,
-    /// The same as of the line that was handed out last.
-    taken: Place,
-    /// Found by looking ahead, not handed out yet.
-    ahead: Option<Found>,
-}
-
-/// How far into an input.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    lines: u64,
-    bytes: u64,
+    found: Mark,
 }
 
 /// A line, or what there was instead of one.
@@ -60,26 +51,14 @@ enum Found {
 }
 
 impl<R: Read> Lines<R> {
-    pub(crate) fn new(input: R) -> Self {
-        Lines {
-            input,
-            buffer: Vec::new(),
-            start: 0,
-            scanned: 0,
-            end: 0,
-            ended: false,
-            failure: None,
-            found: Place::default(),
-            taken: Place::default(),
-            ahead: None,
-        }
+    /// The lines of an input that begins at `at` of its file.
+    pub(crate) fn new(input: R, at: Mark) -> Self {
+        Lines { input, buffer: Vec::new(), start: 0, scanned: 0, end: 0, ended: false, failure: None, found: at }
     }
 
     /// The next line; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<Line<'_>> {
-        let found = self.ahead.take().unwrap_or_else(|| self.find());
-        self.taken = self.found;
-        match found {
+        match self.find() {
             Found::Whole(range) => Some(Line::Whole(&self.buffer[range])),
             Found::TooLong { head, bytes } => Some(Line::TooLong { head, bytes }),
             Found::Broken { tail, failure } => Some(Line::Broken { tail: &self.buffer[tail], failure }),
@@ -87,22 +66,14 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Whether [`Lines::next`] would give nothing more.
-    pub(crate) fn at_end(&mut self) -> bool {
-        if self.ahead.is_none() {
-            self.ahead = Some(self.find());
-        }
-        matches!(self.ahead, Some(Found::End))
+    /// What it reads.
+    pub(crate) fn input(&self) -> &R {
+        &self.input
     }
 
-    /// The number of the line handed out last, from 1.
-    pub(crate) fn number(&self) -> u64 {
-        self.taken.lines
-    }
-
-    /// Bytes of the input up to the end of the line handed out last.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.taken.bytes
+    /// How far into the file the line handed out last ends.
+    pub(crate) fn mark(&self) -> Mark {
+        self.found
     }
 
     fn find(&mut self) -> Found {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use weir_common::limits::LINE_BYTES_MAX;
 
 use crate::file::lines::{CHUNK_BYTES, Line, Lines};
+use crate::file::place::Mark;
 
 /// Gives at most `step` bytes a read, and after the last ones an error if there is one.
 struct Slowly<'a> {
@@ -27,30 +28,26 @@ impl Read for Slowly<'_> {
     }
 }
 
-/// Each line with its number and the bytes up to it, read in steps and with or without a look ahead.
-fn lines(bytes: &[u8], step: usize, look_ahead: bool) -> Vec<(u64, u64, String)> {
-    let mut lines = Lines::new(Slowly { bytes, step, failure: None });
+/// Each line with its number and the bytes up to it, read in steps.
+fn lines(bytes: &[u8], step: usize) -> Vec<(u64, u64, String)> {
+    let mut lines = Lines::new(Slowly { bytes, step, failure: None }, Mark::default());
     let mut all = Vec::new();
     loop {
-        let end = look_ahead && lines.at_end();
         let text = match lines.next() {
             None => return all,
             Some(Line::Whole(line)) => String::from_utf8_lossy(line).into_owned(),
             other => panic!("{other:?}"),
         };
-        assert!(!end, "the look ahead said that nothing follows");
-        all.push((lines.number(), lines.bytes(), text));
+        all.push((lines.mark().lines, lines.mark().bytes, text));
     }
 }
 
 #[track_caller]
 fn check(bytes: &[u8], expected: &[(u64, u64, &str)]) {
     for step in [1, 2, 3, 7, 1000] {
-        for look_ahead in [false, true] {
-            let lines = lines(bytes, step, look_ahead);
-            let lines: Vec<_> = lines.iter().map(|(number, bytes, text)| (*number, *bytes, text.as_str())).collect();
-            assert_eq!(lines, expected, "in steps of {step}");
-        }
+        let lines = lines(bytes, step);
+        let lines: Vec<_> = lines.iter().map(|(number, bytes, text)| (*number, *bytes, text.as_str())).collect();
+        assert_eq!(lines, expected, "in steps of {step}");
     }
 }
 
@@ -77,7 +74,7 @@ fn a_line_may_be_as_long_as_the_limit() {
     for (extra, end, whole) in [(0, "\n", true), (0, "\r\n", true), (0, "", true), (1, "\n", false), (1, "\r\n", false), (1, "", false)] {
         let mut bytes = vec![b'x'; LINE_BYTES_MAX + extra];
         bytes.extend(end.as_bytes());
-        let mut lines = Lines::new(Slowly { bytes: &bytes, step: usize::MAX, failure: None });
+        let mut lines = Lines::new(Slowly { bytes: &bytes, step: usize::MAX, failure: None }, Mark::default());
         match lines.next() {
             Some(Line::Whole(line)) => assert!(whole && line.len() == LINE_BYTES_MAX),
             Some(Line::TooLong { head, bytes }) => {
@@ -86,7 +83,7 @@ fn a_line_may_be_as_long_as_the_limit() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!((lines.number(), lines.bytes()), (1, bytes.len() as u64));
+        assert_eq!((lines.mark().lines, lines.mark().bytes), (1, bytes.len() as u64));
         assert!(lines.next().is_none());
     }
 }
@@ -95,22 +92,22 @@ fn a_line_may_be_as_long_as_the_limit() {
 fn a_line_of_any_length_is_passed_in_bounded_memory() {
     let length = 100 << 20;
     let input = b"a\n".chain(io::repeat(b'y').take(length)).chain(&b"\nb\n"[..]).chain(io::repeat(b'z').take(length));
-    let mut lines = Lines::new(input);
+    let mut lines = Lines::new(input, Mark::default());
     assert!(matches!(lines.next(), Some(Line::Whole(b"a"))));
     assert!(matches!(lines.next(), Some(Line::TooLong { head, bytes }) if head[0] == b'y' && bytes == length));
     assert!(lines.buffer.len() <= LINE_BYTES_MAX + 2 * CHUNK_BYTES, "{}", lines.buffer.len());
     assert!(matches!(lines.next(), Some(Line::Whole(b"b"))));
-    assert_eq!((lines.number(), lines.bytes()), (3, length + 5));
+    assert_eq!((lines.mark().lines, lines.mark().bytes), (3, length + 5));
     assert!(matches!(lines.next(), Some(Line::TooLong { head, bytes }) if head[0] == b'z' && bytes == length));
-    assert!(lines.at_end() && lines.next().is_none());
-    assert_eq!((lines.number(), lines.bytes()), (4, 2 * length + 5));
+    assert!(lines.next().is_none());
+    assert_eq!((lines.mark().lines, lines.mark().bytes), (4, 2 * length + 5));
 }
 
 #[test]
 fn memory_for_a_long_line_is_given_back() {
     let mut bytes = vec![b'x'; LINE_BYTES_MAX];
     bytes.extend(b"\n".iter().chain(&b"short\n".repeat(2 * CHUNK_BYTES)));
-    let mut lines = Lines::new(&bytes[..]);
+    let mut lines = Lines::new(&bytes[..], Mark::default());
     while lines.next().is_some() {}
     assert!(lines.buffer.capacity() <= 4 * CHUNK_BYTES, "{}", lines.buffer.capacity());
 }
@@ -118,11 +115,10 @@ fn memory_for_a_long_line_is_given_back() {
 #[test]
 fn a_failing_input_gives_its_lines_first() {
     for step in [1, 5, 1000] {
-        let mut lines = Lines::new(Slowly { bytes: b"a\nbc", step, failure: Some(io::ErrorKind::StorageFull) });
+        let mut lines = Lines::new(Slowly { bytes: b"a\nbc", step, failure: Some(io::ErrorKind::StorageFull) }, Mark::default());
         assert!(matches!(lines.next(), Some(Line::Whole(b"a"))));
-        assert!(!lines.at_end());
         assert!(matches!(lines.next(), Some(Line::Broken { tail: b"bc", failure }) if failure.kind() == io::ErrorKind::StorageFull));
-        assert_eq!(lines.number(), 2);
+        assert_eq!(lines.mark().lines, 2);
         assert!(lines.next().is_none());
     }
 }

@@ -89,7 +89,7 @@ fn a_file_that_went_away_is_an_error_of_open() {
     let rows = written(b"{}");
     let source = super::file(rows.path(), "a integer").unwrap();
     drop(rows);
-    assert_eq!(source.open().err().unwrap().sqlstate().0, "58P01");
+    assert_eq!(source.open(&Default::default()).err().unwrap().sqlstate().0, "58P01");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::stream;
 use weir_common::limits::BATCH_ROWS_MAX;
 use weir_common::snapshot::{Run, Snapshot};
-use weir_common::source::{Read, SourceRef};
+use weir_common::source::{Position, Read, SourceRef};
 
 use crate::context::external;
 
@@ -191,7 +191,7 @@ impl PartitionStream for SourceStream {
         let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema.clone(), SOURCE_BATCHES_AHEAD);
         let (sender, source, schema) = (builder.tx(), self.source.clone(), self.schema.clone());
         builder.spawn_blocking(move || {
-            let mut reader = source.open().map_err(external)?;
+            let mut reader = source.open(&Position::default()).map_err(external)?;
             while let Read::Batch(batch) = reader.next().map_err(external)? {
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.rows.num_rows()));
                 let rows = RecordBatch::try_new_with_options(schema.clone(), batch.rows.columns().to_vec(), &options)?;

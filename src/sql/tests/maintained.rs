@@ -21,7 +21,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
     let rows = match &node.op {
         Op::Import { relation, columns, .. } => {
             let all = match &world.catalog.by_id(*relation).unwrap().kind {
-                RelationKind::Source(source) => match source.source.open().unwrap().next().unwrap() {
+                RelationKind::Source(source) => match source.source.open(&Default::default()).unwrap().next().unwrap() {
                     weir_common::source::Read::Batch(batch) => batch.rows,
                     weir_common::source::Read::End => panic!("a source without rows"),
                 },
