@@ -7,6 +7,8 @@ use arrow::record_batch::RecordBatch;
 
 use crate::dead_letter::DeadLetter;
 use crate::error::Result;
+#[cfg(doc)]
+use crate::limits::READER_IDLE_MILLIS_MAX;
 
 /// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read. The empty one,
 /// [`Position::default`], is the source's start.
@@ -38,6 +40,9 @@ pub struct SourceBatch {
 pub enum Read {
     /// Rows.
     Batch(SourceBatch),
+    /// All that is there has been read, and more may come; said again and again while nothing does, at least every
+    /// [`READER_IDLE_MILLIS_MAX`], so that a reader that is dropped ends soon.
+    Idle,
     /// A finite source was read to its end; nothing follows, ever.
     End,
 }
@@ -49,7 +54,7 @@ pub enum Read {
 /// - A record that cannot be decoded becomes a [`DeadLetter`] and reading goes on.
 /// - An `Err` means that the source cannot go on by itself; the engine shows it in `weir.sources` and stops the reader.
 pub trait SourceReader: Send {
-    /// The next piece; blocks until there is one.
+    /// The next piece; blocks until there is one, or [`Read::Idle`] has to be said.
     fn next(&mut self) -> Result<Read>;
 }
 
@@ -59,6 +64,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn schema(&self) -> SchemaRef;
     /// Whether the source has an end; a finite source can be read as a batch by a SELECT.
     fn finite(&self) -> bool;
+    /// Whether a reader tells when it has read all that is there: by [`Read::End`], or by [`Read::Idle`] where more may come. Until
+    /// then, views over it are filling.
+    fn catches_up(&self) -> bool {
+        self.finite()
+    }
     /// Opens a reader at a position.
     ///
     /// # Contract

@@ -28,6 +28,8 @@ pub struct SourceSpec {
 pub enum Event {
     /// Rows, and the greatest event time among them.
     Batch(SourceBatch, Option<i64>),
+    /// All that is there has been read; more may come. Told once between batches.
+    Idle,
     /// A finite source is at its end.
     End,
     /// The source cannot go on.
@@ -50,10 +52,14 @@ impl Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, event_time) = (stop.clone(), spec.watermark.map(|(column, _)| column));
         let read = move || {
+            let mut idle = false;
             while !stopped.load(Ordering::Relaxed) {
                 let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.next()))
                     .unwrap_or_else(|_| Err(Error::internal("the source's reader panicked")));
+                let was_idle = std::mem::replace(&mut idle, matches!(next, Ok(Read::Idle)));
                 let (event, last) = match next {
+                    Ok(Read::Idle) if was_idle => continue,
+                    Ok(Read::Idle) => (Event::Idle, false),
                     Ok(Read::Batch(batch)) => {
                         let latest = event_time.and_then(|column| latest(&batch.rows, column));
                         (Event::Batch(batch, latest), false)

@@ -25,7 +25,7 @@ pub struct SourceStatus {
     pub dead_letters: u64,
     /// Where it stands, in the connector's words.
     pub position: String,
-    /// Whether a finite source has been read to its end.
+    /// Whether all that there is has been read, and can be seen in views; of a finite source that is the end.
     pub at_end: bool,
     /// The watermark, microseconds since 1970 UTC; `None` before the first event time, or without a watermark.
     pub watermark: Option<i64>,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -257,6 +258,83 @@ async fn views_of_a_source_created_at_any_time_see_all_of_it_and_share_the_reade
         assert!(engine.snapshot(&[(RelationId(20003), ints(&["k", "n"]))]).await.is_err(), "dropped");
         engine.stop();
     }
+}
+
+/// A source that grows: the numbers below a bound that the test moves.
+#[derive(Debug)]
+struct Growing {
+    bound: Arc<AtomicI64>,
+    schema: SchemaRef,
+}
+
+struct GrowingReader {
+    numbers: NumbersReader,
+    bound: Arc<AtomicI64>,
+}
+
+impl Source for Growing {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+    fn finite(&self) -> bool {
+        false
+    }
+    fn catches_up(&self) -> bool {
+        true
+    }
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        let at = if from.is_start() { 0 } else { from.0.parse().unwrap() };
+        let numbers = NumbersReader { at, rows: 0, bad: false, schema: self.schema.clone() };
+        Ok(Box::new(GrowingReader { numbers, bound: self.bound.clone() }))
+    }
+}
+
+impl SourceReader for GrowingReader {
+    fn next(&mut self) -> Result<Read> {
+        self.numbers.rows = self.bound.load(Ordering::SeqCst);
+        match self.numbers.next()? {
+            Read::End => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                Ok(Read::Idle)
+            }
+            batch => Ok(batch),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_grows_is_at_its_end_whenever_all_of_it_can_be_read() {
+    let engine = engine(2);
+    let source = RelationId(20000);
+    let bound = Arc::new(AtomicI64::new(10_000));
+    let mut spec = Numbers::spec(0);
+    spec.source = Arc::new(Growing { bound: bound.clone(), schema: spec.source.schema() });
+    let plan = count(source, &spec.source.schema(), true);
+    let sources = BTreeMap::from([(source, spec)]);
+    engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+    let caught_up = async |rows: u64, readers: usize| loop {
+        let status = engine.status().await.unwrap();
+        if status.sources.iter().all(|reader| reader.at_end && reader.rows == rows) && status.sources.len() == readers {
+            assert!(status.views.iter().all(|view| !view.filling));
+            break;
+        }
+        assert!(status.sources.iter().all(|reader| !reader.at_end || reader.rows >= 10_000), "at its end before it was");
+        tokio::task::yield_now().await;
+    };
+    caught_up(10_000, 1).await;
+    bound.store(25_000, Ordering::SeqCst);
+    caught_up(25_000, 1).await;
+    // A later view reads from the start, and shares the reader once it stands at the same place.
+    engine.create_view(view(&engine, 20002, &plan, sources)).await.unwrap();
+    caught_up(25_000, 1).await;
+    bound.store(25_001, Ordering::SeqCst);
+    caught_up(25_001, 1).await;
+    let counted = ints(&["k", "n"]);
+    let (_, snapshots) = engine.snapshot(&[(RelationId(20001), counted.clone()), (RelationId(20002), counted)]).await.unwrap();
+    let expected: BTreeSet<Vec<i64>> = (0..7).map(|key| vec![key, 25_001 / 7 + i64::from(key < 25_001 % 7)]).collect();
+    assert_eq!(read(&snapshots[0]), expected);
+    assert_eq!(read(&snapshots[1]), expected);
+    engine.stop();
 }
 
 #[tokio::test]

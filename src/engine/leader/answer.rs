@@ -27,16 +27,16 @@ impl Leader {
             bytes: reader.bytes,
             dead_letters: reader.dead,
             position: reader.position.0.clone(),
-            at_end: reader.has_ended(self.committed()),
+            at_end: reader.is_at_end(self.committed()),
             watermark: reader.watermark(),
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
         let views = self.views.iter().map(|(id, view)| {
             let total = sum((*id).into());
             let behind = |stream: &StreamId| {
-                self.readers
-                    .get(stream)
-                    .is_some_and(|reader| !reader.has_ended(self.committed()) && reader.error.is_none() && reader.spec.source.finite())
+                self.readers.get(stream).is_some_and(|reader| {
+                    !reader.has_caught_up(self.committed()) && reader.error.is_none() && reader.spec.source.catches_up()
+                })
             };
             ViewStatus {
                 view: *id,

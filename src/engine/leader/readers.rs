@@ -28,13 +28,22 @@ pub(super) struct ReaderState {
     pub(super) latest: Option<i64>,
     /// The epoch with its last rows, once a finite source has been read to its end.
     pub(super) ended_in: Option<Epoch>,
+    /// The epoch with its latest rows, while all that is there has been read.
+    pub(super) idle_in: Option<Epoch>,
+    /// The epoch in which all that was there had been read for the first time.
+    pub(super) caught_up_in: Option<Epoch>,
     pub(super) error: Option<Error>,
 }
 
 impl ReaderState {
-    /// Whether all rows of a finite source are in views that can be read.
-    pub(super) fn has_ended(&self, committed: Epoch) -> bool {
-        self.ended_in.is_some_and(|epoch| epoch <= committed)
+    /// Whether all rows that there are have reached the views, and can be read.
+    pub(super) fn is_at_end(&self, committed: Epoch) -> bool {
+        self.ended_in.or(self.idle_in).is_some_and(|epoch| epoch <= committed)
+    }
+
+    /// Whether that was so at some time.
+    pub(super) fn has_caught_up(&self, committed: Epoch) -> bool {
+        self.caught_up_in.is_some_and(|epoch| epoch <= committed)
     }
 
     /// Events that wait to be taken.
@@ -74,6 +83,7 @@ impl Leader {
                         reader.dead += batch.dead.len() as u64;
                         reader.latest = reader.latest.max(latest);
                         reader.position = batch.position;
+                        reader.idle_in = None;
                         // Every reader of a source meets the same letters in the same order: each is told once.
                         let told = self.letters_told.entry(reader.source).or_insert(0);
                         let known = batch.dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
@@ -86,8 +96,13 @@ impl Leader {
                             inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(batch.rows)));
                         }
                     }
+                    Event::Idle => {
+                        reader.idle_in = Some(epoch);
+                        reader.caught_up_in.get_or_insert(epoch);
+                    }
                     Event::End => {
                         reader.ended_in = Some(epoch);
+                        reader.caught_up_in.get_or_insert(epoch);
                         reader.reader = None;
                         tracing::info!(source = reader.spec.name, rows = reader.rows, "source read to its end");
                     }
@@ -135,6 +150,8 @@ impl Leader {
             dead: 0,
             latest: None,
             ended_in: None,
+            idle_in: None,
+            caught_up_in: None,
             error: None,
         };
         self.readers.insert(stream, state);

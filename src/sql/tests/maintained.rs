@@ -23,7 +23,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let all = match &world.catalog.by_id(*relation).unwrap().kind {
                 RelationKind::Source(source) => match source.source.open(&Default::default()).unwrap().next().unwrap() {
                     weir_common::source::Read::Batch(batch) => batch.rows,
-                    weir_common::source::Read::End => panic!("a source without rows"),
+                    _ => panic!("a source without rows"),
                 },
                 _ => world.rows[relation].batches().unwrap().remove(0),
             };
