@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use weir_common::error::Result;
-use weir_common::source::{Read, Source, SourceBatch, SourceReader, SourceRef};
+use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, SourceRef};
 
 use crate::bench::usage;
 
@@ -44,10 +44,10 @@ impl Source for Metered {
         self.source.finite()
     }
 
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
         // On the thread of whoever opens it; the reader then moves to its own, which begins at 0.
         let before = usage::of_thread();
-        let reader = self.source.open();
+        let reader = self.source.open(from);
         self.meter.add_since(before);
         Ok(Box::new(MeteredReader { reader: reader?, meter: self.meter.clone(), so_far: Duration::ZERO }))
     }
@@ -78,7 +78,7 @@ pub struct Held {
 impl Held {
     /// Reads a finite source to its end.
     pub fn all_of(source: &SourceRef) -> Result<Held> {
-        let mut reader = source.open()?;
+        let mut reader = source.open(&Position::default())?;
         let mut batches = vec![];
         while let Read::Batch(batch) = reader.next()? {
             batches.push(batch);
@@ -96,8 +96,9 @@ impl Source for Held {
         true
     }
 
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(HeldReader { batches: self.batches.clone(), next: 0 }))
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        let behind = self.batches.iter().position(|batch| batch.position == *from);
+        Ok(Box::new(HeldReader { batches: self.batches.clone(), next: behind.map_or(0, |batch| batch + 1) }))
     }
 }
 

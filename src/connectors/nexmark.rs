@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use weir_common::error::{Error, Result, SqlState, nearest};
-use weir_common::source::{Source, SourceReader, SourceRef};
+use weir_common::source::{Position, Source, SourceReader, SourceRef};
 use weir_common::types::PgType;
 
 use crate::connector::{Connector, Declaration};
@@ -117,7 +117,12 @@ impl Source for NexmarkSource {
         self.config.events.is_some()
     }
 
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
-        Ok(Box::new(self.open_at(0)))
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        if *from == Position::default() {
+            return Ok(Box::new(self.open_at(0)));
+        }
+        let event = from.0.parse().ok().filter(|event| *event <= self.config.end());
+        let event = event.ok_or_else(|| Error::internal(format!("\"{}\" is no event number of connector \"nexmark\"", from.0)))?;
+        Ok(Box::new(self.open_at(event)))
     }
 }

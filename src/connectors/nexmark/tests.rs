@@ -9,7 +9,7 @@ use arrow::datatypes::{Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use weir_common::error::{Error, Result};
 use weir_common::limits::BATCH_ROWS_MAX;
-use weir_common::source::{Read, SourceBatch, SourceReader, SourceRef};
+use weir_common::source::{Position, Read, SourceBatch, SourceReader, SourceRef};
 use weir_common::types::PgType;
 
 use crate::nexmark::config::Config;
@@ -246,7 +246,7 @@ fn declared_columns_are_those_that_are_made() {
     let declared = columns(&[("date_time", PgType::Timestamp), ("auction", PgType::Int8)]);
     let few = declare(declared.clone(), &[("table", "bid"), ("events", "1000")]).unwrap();
     assert_eq!(few.schema(), declared);
-    let Read::Batch(batch) = few.open().unwrap().next().unwrap() else { panic!("rows") };
+    let Read::Batch(batch) = few.open(&Position::default()).unwrap().next().unwrap() else { panic!("rows") };
     assert_eq!(batch.rows.columns(), [all.column(5).clone(), all.column(0).clone()]);
 
     let none = declare(columns(&[]), &[("table", "auction"), ("events", "1000")]).unwrap();
