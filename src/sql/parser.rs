@@ -10,6 +10,7 @@ use crate::parser::cursor::Cursor;
 use crate::parser::split::Piece;
 use crate::statement::{Parsed, Statement};
 
+mod dialect; // Postgres' precedences
 mod split; // a query string cut into statements
 mod cursor; // reading one statement's tokens
 mod syntax; // syntax errors in Postgres words
@@ -34,6 +35,7 @@ mod unsupported; // understood, and not there yet
 mod tests;
 
 pub use depth::STACK_BYTES_MIN;
+pub(crate) use dialect::PgDialect;
 pub(crate) use split::offsets;
 pub(crate) use syntax::location;
 

@@ -1,9 +1,8 @@
 //! Where in a statement's text something stands: positions in characters, from 1.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use crate::parser;
+use crate::parser::{self, PgDialect};
 
 /// Looks things up in one text. It reads the text anew for each question: there is one question per error.
 #[derive(Clone, Copy)]
@@ -96,7 +95,7 @@ impl<'a> Locate<'a> {
     }
 
     fn tokens(self) -> Vec<TokenWithSpan> {
-        let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, self.sql).tokenize_with_location().unwrap_or_default();
+        let mut tokens = Tokenizer::new(&PgDialect, self.sql).tokenize_with_location().unwrap_or_default();
         tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
         tokens
     }

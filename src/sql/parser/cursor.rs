@@ -1,13 +1,12 @@
 //! A cursor over one statement's tokens: sqlparser's `Parser` for expressions and queries, words of our own around it.
 
 use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use weir_common::error::{Error, Result, SqlState};
 
 use crate::parser::split::{End, Piece};
-use crate::parser::{check, split, syntax};
+use crate::parser::{PgDialect, check, split, syntax};
 
 /// Levels that sqlparser may descend; its stack grows, and [`crate::parser::depth`] bounds what becomes of the tree.
 const RECURSION_MAX: usize = 400;
@@ -37,7 +36,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn over(piece: &Piece<'a>, tokens: Vec<TokenWithSpan>, end: End) -> Self {
-        let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+        let parser = Parser::new(&PgDialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
         Cursor { parser, text: piece.text, end }
     }
 

@@ -3,9 +3,10 @@
 //! Strings, dollar quotes and comments hide a `;` because the tokenizer reads them first. Each piece has the spans of
 //! its tokens counted from its own text, so that a statement means the same alone as among others.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace};
 use weir_common::error::{Error, Result, SqlState};
+
+use crate::parser::PgDialect;
 
 /// One statement: text and tokens, the latter without blanks and comments.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub(super) fn split(sql: &str) -> Result<Vec<Piece<'_>>> {
         return Err(Error::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00")
             .with_position(sql[..at].chars().count() + 1));
     }
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|error| unreadable(sql, error))?;
+    let tokens = Tokenizer::new(&PgDialect, sql).tokenize_with_location().map_err(|error| unreadable(sql, error))?;
     let mut pieces = Vec::new();
     let mut walk = Walk { text: sql, at: Offsets::default(), location: Location { line: 1, column: 1 } };
     let mut current: Vec<TokenWithSpan> = Vec::new();
