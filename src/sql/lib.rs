@@ -14,6 +14,7 @@ pub mod scalar; // single values
 mod parameter; // $1: how many, of which types
 mod names; // names of output columns
 mod rules; // Postgres' typing rules, as an analyzer rule
+mod optimizer; // DataFusion's optimizer, where needed with rules of ours
 mod function; // functions with Postgres' results
 mod window; // TUMBLE in FROM
 mod expr; // expressions for operators

@@ -13,6 +13,7 @@ use weir_common::limits::BATCH_ROWS_MAX;
 
 use crate::context::Settings;
 use crate::function;
+use crate::optimizer;
 use crate::rules::PostgresTypes;
 use crate::types::SqlTypes;
 use crate::window::WindowPlanner;
@@ -53,12 +54,16 @@ fn build() -> SessionState {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_string());
+    // Rules of DataFusion may find out that an input is never NULL; an aggregate over it is the same.
+    options.execution.skip_physical_aggregate_schema_check = true;
     let rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(PostgresTypes), Arc::new(TypeCoercion::new())];
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         .with_analyzer_rules(rules)
+        .with_optimizer_rules(optimizer::logical_rules())
+        .with_physical_optimizer_rules(optimizer::physical_rules())
         .with_relation_planners(vec![Arc::new(WindowPlanner)])
         .with_type_planner(Arc::new(SqlTypes))
         .build();

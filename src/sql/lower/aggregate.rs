@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::AggregateFunction as Call;
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use weir_common::error::Error;
 use weir_common::expr::{Column, ExprRef};
@@ -29,14 +30,16 @@ impl Lowering<'_> {
             sources.push(source.clone());
             exprs.len() - 1
         };
+        // A key that is named twice is one column.
+        let group: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
         // A key that follows from another one is computed from it afterwards: groups are found by the others alone.
-        let following = keys::following(&aggregate.group_expr, &aggregate.input);
-        for (key, follows) in aggregate.group_expr.iter().zip(&following) {
+        let following = keys::following(&group, &aggregate.input);
+        for (key, follows) in group.iter().zip(&following) {
             if follows.is_none() {
                 add(compile(key, schema, state)?, key);
             }
         }
-        let all_keys = aggregate.group_expr.len();
+        let all_keys = group.len();
         let keys = following.iter().filter(|follows| follows.is_none()).count();
         let mut calls = Vec::new();
         for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
