@@ -1,9 +1,11 @@
 //! Rows as text for dead letters, and as bytes to find equal ones.
 
-use arrow::array::{Array, ArrayRef, BinaryArray, make_array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, downcast_primitive_array, make_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{Row, RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::error::{Error, Result};
 
@@ -53,4 +55,25 @@ pub(crate) fn converter<'a>(types: impl IntoIterator<Item = &'a DataType>) -> Re
 pub(crate) fn encode(converter: &RowConverter, columns: &[ArrayRef]) -> Result<BinaryArray> {
     let rows = converter.convert_columns(columns)?;
     rows.try_into_binary().map_err(|error| Error::internal(format!("the rows of one batch take more than 2 GiB: {error}")))
+}
+
+/// The columns of rows as bytes. What is under a NULL is zero: the bytes would give the least value of the type, on which an
+/// expression that computes before it looks for NULL can overflow.
+pub(crate) fn decode<'a>(converter: &RowConverter, rows: impl IntoIterator<Item = Row<'a>>) -> Result<Vec<ArrayRef>> {
+    Ok(converter.convert_rows(rows)?.into_iter().map(zero_under_null).collect())
+}
+
+fn zero_under_null(column: ArrayRef) -> ArrayRef {
+    if column.null_count() == 0 {
+        return column;
+    }
+    let array = column.as_ref();
+    downcast_primitive_array!(
+        array => zeroed(array),
+        _ => column,
+    )
+}
+
+fn zeroed<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> ArrayRef {
+    Arc::new(array.iter().collect::<PrimitiveArray<T>>().with_data_type(array.data_type().clone()))
 }

@@ -10,7 +10,7 @@ use hashbrown::hash_table::Entry;
 use weir_common::error::Result;
 
 use crate::operator::aggregate::keys::{empty, empty_table, fold};
-use crate::rows::converter;
+use crate::rows::{converter, decode};
 
 /// Garbage below this is not worth a compaction.
 const GARBAGE_BYTES_MIN: usize = 64 * 1024;
@@ -98,7 +98,7 @@ impl EncodedKeys {
 
     pub(super) fn columns(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         let rows = slots.iter().map(|slot| self.parser.parse(self.spans[*slot as usize].of(&self.arena)));
-        let columns = self.converter.convert_rows(rows)?;
+        let columns = decode(&self.converter, rows)?;
         debug_assert!(columns.iter().zip(&self.types).all(|(column, data_type)| column.data_type() == data_type), "keys keep their types");
         Ok(columns)
     }
