@@ -24,6 +24,8 @@ pub const DEAD_LETTERS_MAX: usize = 10_000;
 pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 1024;
 /// Bytes of a line of a file; a longer one is a dead letter.
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Files that the pattern of a source may match.
+pub const SOURCE_FILES_MAX: usize = 100_000;
 /// Connections served at once.
 pub const CONNECTIONS_MAX: usize = 1000;
 /// Bytes of one message from a client.

@@ -1,10 +1,14 @@
 //! Connector `file`: one finite file of JSON lines on the server's machine, plain or gzip.
 
 pub(crate) mod gunzip; // gzip that says how far it got
-mod input; // opening a file, and what may be wrong with it
+mod files; // which file is read next
+pub(crate) mod input; // opening a file, and what may be wrong with it
 pub(crate) mod lines; // bytes into lines, in bounded memory
 pub(crate) mod place; // where a reader stands, as text
-mod reader; // lines into batches, dead letters and positions
+mod list; // files that are read once
+mod paths; // one file, or a pattern
+mod records; // the records of one file, decoded
+mod text; // records into batches, dead letters and positions
 
 use std::sync::Arc;
 
@@ -13,8 +17,13 @@ use weir_common::error::{Error, Result};
 use weir_common::source::{Position, Source, SourceReader, SourceRef};
 
 use crate::connector::{Connector, Declaration};
-use crate::file::input::Input;
-use crate::file::reader::FileReader;
+use crate::csv::CsvDecoder;
+use crate::file::files::{Files, Turn};
+use crate::file::list::List;
+use crate::file::paths::Paths;
+use crate::file::records::{Decoder, Records};
+use crate::file::text::TextReader;
+use crate::format::Encoding;
 use crate::json::JsonDecoder;
 
 /// The connector `file`.
@@ -30,33 +39,45 @@ impl Connector for File {
     }
 
     fn source(&self, declaration: &Declaration<'_>) -> Result<SourceRef> {
-        declaration.format()?.check_plain_json()?;
-        let path = declaration.options.required("path")?;
+        let encoding = declaration.format()?.encoding()?;
+        let paths = Paths::new(declaration.options.required("path")?)?;
         if declaration.options.boolean("follow", false)? {
             return Err(Error::unsupported("following a file as it grows is not supported yet")
                 .with_hint("Leave out follow, or write follow = 'false': the file is read once, to its end."));
         }
-        if path.contains("://") {
-            return Err(Error::unsupported(format!("path \"{path}\" is a URL, which is not supported"))
-                .with_hint("Connector \"file\" reads files of the server's machine; write a plain path."));
-        }
-        if path.contains(['*', '?', '[']) {
-            return Err(Error::unsupported(format!("path \"{path}\" is a pattern, which is not supported yet"))
-                .with_hint("Name one file; create one source for each, and combine them in a view with UNION ALL."));
-        }
-        // Both fail here rather than in a reader's thread: the statement is the place to say so.
-        JsonDecoder::new(declaration.schema.clone())?;
-        Input::open(path)?;
-        Ok(Arc::new(FileSource { name: declaration.name.to_string(), schema: declaration.schema.clone(), path: path.to_string() }))
+        let source = FileSource { name: declaration.name.to_string(), schema: declaration.schema.clone(), encoding, paths };
+        source.check()?;
+        Ok(Arc::new(source))
     }
 }
 
-/// A file, declared as a source.
+/// Files, declared as a source.
 #[derive(Debug)]
 struct FileSource {
     name: String,
     schema: SchemaRef,
-    path: String,
+    encoding: Encoding,
+    paths: Paths,
+}
+
+impl FileSource {
+    /// Tells what is wrong here rather than by a reader's thread: the statement is the place to say so.
+    fn check(&self) -> Result<()> {
+        let mut decoder = self.decoder()?;
+        let mut files = List::open(&self.paths, false, &Position::default())?;
+        match files.next()? {
+            Turn::Open(opening) => Records::open(opening, &decoder)?.check(&mut decoder),
+            _ => Ok(()),
+        }
+    }
+
+    fn decoder(&self) -> Result<Decoder> {
+        match &self.encoding {
+            Encoding::Json => Ok(Decoder::Json(JsonDecoder::new(self.schema.clone())?)),
+            Encoding::Csv(dialect) => Ok(Decoder::Csv(CsvDecoder::new(self.schema.clone(), dialect.clone())?)),
+            Encoding::Parquet => Err(Error::unsupported("ENCODE PARQUET is not supported")),
+        }
+    }
 }
 
 impl Source for FileSource {
@@ -69,7 +90,7 @@ impl Source for FileSource {
     }
 
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
-        let decoder = JsonDecoder::new(self.schema.clone())?;
-        Ok(Box::new(FileReader::open(self.name.clone(), self.path.clone(), decoder, from)?))
+        let files = List::open(&self.paths, false, from)?;
+        Ok(Box::new(TextReader::new(self.name.clone(), Box::new(files), self.decoder()?)))
     }
 }

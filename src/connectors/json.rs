@@ -8,15 +8,12 @@
 //! - A key is a column of exactly that name; other keys are skipped, of equal keys the last counts, a missing one is NULL.
 //! - `null` is NULL for every type.
 //! - A number goes into integers (`1.0` and `1e3` are integers, `1.5` is none), floats and NUMERIC; never into text or time.
-//! - A string goes into text as it is, and into any other type as Postgres reads a literal of that type (see [`time`] for
+//! - A string goes into text as it is, and into any other type as Postgres reads a literal of that type (see `value/time.rs` for
 //!   timestamps with an offset), except BYTEA, which is `\x` and hex digits.
 //! - JSON and JSONB take any value and keep its text; an array takes an array.
 
-mod binary;
-pub(crate) mod column; // values into Arrow arrays
-mod cursor; // the grammar
-pub(crate) mod number; // integers, floats and decimals from text
-pub(crate) mod time; // dates and timestamps from text // bytea and UUIDs from text
+pub(crate) mod cursor; // the grammar
+pub(crate) mod value; // a value into a column
 
 use std::collections::HashMap;
 
@@ -24,13 +21,13 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use weir_common::error::Result;
 
-use self::column::{Column, Refusal};
 use self::cursor::{Cursor, Syntax};
+use self::value::Refusal;
+use crate::quote::shorten;
+use crate::value::column::Column;
 
 /// Keys whose order is remembered.
 const FAMILIAR_MAX: usize = 256;
-/// Characters of a refused value that an error quotes.
-const QUOTED_CHARS_MAX: usize = 64;
 
 /// Decodes records into batches of one schema.
 ///
@@ -44,15 +41,43 @@ pub struct JsonDecoder {
     /// For each column the last record that had it, so that nothing has to be reset between records.
     seen: Vec<u64>,
     record: u64,
-    /// Keys as they stand in the text, quotes included, in the order in which records have them.
-    familiar: Vec<(Vec<u8>, Option<usize>)>,
+    /// Keys in the order in which records have them.
+    familiar: Vec<Familiar>,
     scratch: Vec<u8>,
+}
+
+/// A key as it stands in the text, quotes included.
+struct Familiar {
+    quoted: Vec<u8>,
+    column: Option<usize>,
+    /// Its first bytes as a number, and which of them there are.
+    head: u128,
+    mask: u128,
+}
+
+impl Familiar {
+    fn new(quoted: &[u8], column: Option<usize>) -> Self {
+        let mut head = [0; 16];
+        let length = quoted.len().min(head.len());
+        head[..length].copy_from_slice(&quoted[..length]);
+        let mask = u128::MAX >> (8 * (head.len() - length));
+        Familiar { quoted: quoted.to_vec(), column, head: u128::from_le_bytes(head), mask }
+    }
+
+    /// Whether a text starts with it; most keys are told by one comparison of words.
+    #[inline]
+    fn starts(&self, text: &[u8]) -> bool {
+        match text.first_chunk::<16>() {
+            Some(chunk) if self.quoted.len() <= 16 => u128::from_le_bytes(*chunk) & self.mask == self.head,
+            _ => text.starts_with(&self.quoted),
+        }
+    }
 }
 
 impl JsonDecoder {
     /// A decoder for these columns; an error where JSON has no form for one's type.
     pub fn new(schema: SchemaRef) -> Result<Self> {
-        let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<Vec<_>>>()?;
+        let columns = schema.fields().iter().map(|field| Column::new(field, "JSON")).collect::<Result<Vec<_>>>()?;
         let names = schema.fields().iter().enumerate().map(|(column, field)| (field.name().as_bytes().to_vec(), column)).collect();
         let seen = vec![0; columns.len()];
         Ok(JsonDecoder { schema, names, columns, rows: 0, seen, record: 0, familiar: Vec::new(), scratch: Vec::new() })
@@ -147,12 +172,12 @@ impl JsonDecoder {
     fn key(&mut self, cursor: &mut Cursor<'_>, turn: &mut usize) -> Result<Option<usize>, Syntax> {
         // One key further on too: a record may leave one out.
         for ahead in 0..2 {
-            if let Some((quoted, column)) = self.familiar.get(*turn + ahead)
-                && cursor.rest().starts_with(quoted)
+            if let Some(familiar) = self.familiar.get(*turn + ahead)
+                && familiar.starts(cursor.rest())
             {
-                cursor.advance(quoted.len());
+                cursor.advance(familiar.quoted.len());
                 *turn += ahead + 1;
-                return Ok(*column);
+                return Ok(familiar.column);
             }
         }
         self.strange_key(cursor, turn)
@@ -169,10 +194,10 @@ impl JsonDecoder {
         let quoted = &rest[..cursor.at() - start];
         // Keys that are different in every record fill the list; then there is no order to learn, and nothing to search.
         if self.familiar.len() < FAMILIAR_MAX {
-            match self.familiar.iter().position(|(familiar, _)| familiar == quoted) {
+            match self.familiar.iter().position(|familiar| familiar.quoted == quoted) {
                 Some(place) => *turn = place + 1,
                 None => {
-                    self.familiar.insert(*turn, (quoted.to_vec(), column));
+                    self.familiar.insert(*turn, Familiar::new(quoted, column));
                     *turn += 1;
                 }
             }
@@ -188,24 +213,15 @@ impl JsonDecoder {
                 let mut cursor = Cursor::new(record);
                 cursor.advance(at);
                 let value = cursor.value(1).unwrap_or(&record[at..]);
-                format!("column \"{name}\": {} {reason}", quote(value))
+                format!("column \"{name}\": {} {reason}", shorten(value))
             }
             (Refusal::Misfit { reason, .. }, None) => reason,
             (Refusal::Syntax(Syntax { at, expected }), _) if at >= record.len() => {
                 format!("the record breaks off: expected {expected} at byte {}", record.len() + 1)
             }
             (Refusal::Syntax(Syntax { at, expected }), _) => {
-                format!("the record is not a JSON object: expected {expected} at byte {}, found {}", at + 1, quote(&record[at..]))
+                format!("the record is not a JSON object: expected {expected} at byte {}, found {}", at + 1, shorten(&record[at..]))
             }
         }
-    }
-}
-
-/// Text for an error message, cut to a length that can be read.
-fn quote(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&text[..text.len().min(4 * QUOTED_CHARS_MAX)]);
-    match text.char_indices().nth(QUOTED_CHARS_MAX) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.into_owned(),
     }
 }

@@ -1,19 +1,21 @@
-//! The options of a WITH clause: each is known and has a value that makes sense, or the statement fails.
+//! The options of a WITH clause, or of an ENCODE: each is known and has a value that makes sense, or the statement fails.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use weir_common::error::{Error, Result, SqlState, nearest};
 
+use crate::csv::dialect::Dialect;
+
 /// The option that names the connector.
 const CONNECTOR: &str = "connector";
 
-/// The options that a statement gives to one connector.
+/// The options that a statement gives to one connector, or to one encoding.
 ///
 /// # Invariants
-/// - every option is one the connector knows.
+/// - every option is one that it knows.
 pub struct Options<'a> {
-    connector: &'static str,
+    whose: String,
     given: &'a BTreeMap<String, String>,
 }
 
@@ -28,26 +30,47 @@ impl<'a> Options<'a> {
 
     /// The options given to `connector`, which knows those of `known`.
     pub fn new(connector: &'static str, known: &[&'static str], given: &'a BTreeMap<String, String>) -> Result<Self> {
-        for name in given.keys().filter(|name| *name != CONNECTOR) {
+        let options = Options { whose: format!("connector \"{connector}\""), given };
+        options.check(known, "WITH")?;
+        Ok(options)
+    }
+
+    /// The options given to an encoding, which knows those of `known`.
+    pub fn of_encoding(encode: &str, known: &[&'static str], given: &'a BTreeMap<String, String>) -> Result<Self> {
+        let options = Options { whose: format!("ENCODE {}", encode.to_uppercase()), given };
+        options.check(known, "ENCODE")?;
+        Ok(options)
+    }
+
+    fn check(&self, known: &[&'static str], clause: &str) -> Result<()> {
+        for name in self.given.keys().filter(|name| clause != "WITH" || *name != CONNECTOR) {
             if !known.contains(&name.as_str()) {
-                let hint = match nearest(name, known.iter().copied()) {
-                    Some(near) => format!("Perhaps you meant the option \"{near}\"."),
-                    None => format!("Options of connector \"{connector}\": {}.", known.join(", ")),
-                };
-                let message = format!("unknown option \"{name}\" for connector \"{connector}\"");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint(hint));
+                let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unknown option \"{name}\" for {}", self.whose));
+                if clause == "WITH" && Dialect::OPTIONS.contains(&name.as_str()) {
+                    return Err(error.with_hint(format!("An option of the encoding stands behind it: ENCODE CSV ({name} = '..').")));
+                }
+                return Err(match nearest(name, known.iter().copied()) {
+                    Some(near) => error.with_hint(format!("Perhaps you meant the option \"{near}\".")),
+                    None if known.is_empty() => error.with_hint(format!("{} has no options.", self.whose)),
+                    None => error.with_hint(format!("Options of {}: {}.", self.whose, known.join(", "))),
+                });
             }
         }
-        Ok(Options { connector, given })
+        Ok(())
+    }
+
+    /// The value of an option, if it is given.
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        self.given.get(name).map(String::as_str)
     }
 
     /// The value of an option that must be there and must not be empty.
     pub fn required(&self, name: &str) -> Result<&'a str> {
-        match self.given.get(name).map(String::as_str) {
+        match self.value(name) {
             Some("") => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("option \"{name}\" must not be empty"))),
             Some(value) => Ok(value),
             None => {
-                let message = format!("option \"{name}\" is required for connector \"{}\"", self.connector);
+                let message = format!("option \"{name}\" is required for {}", self.whose);
                 Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_hint(format!("Add {name} = '..' to the WITH clause.")))
             }
         }

@@ -1,7 +1,9 @@
 //! What connectors must do, rule by rule.
 
 mod arrow_json;
+mod csv; // fields, values and records of CSV
 mod framing; // which lines are records, held to serde_json
+mod globs; // several files as one
 mod gzip; // members, damage, and what is read before it
 mod lines; // bytes into lines, whatever their length and wherever reads cut them
 mod options; // what a CREATE SOURCE may say
@@ -37,7 +39,11 @@ fn schema(columns: &str) -> SchemaRef {
 }
 
 fn plain_json() -> SourceFormat {
-    SourceFormat { format: "PLAIN".into(), encode: "JSON".into() }
+    encoded("JSON", &[])
+}
+
+fn encoded(encode: &str, given: &[(&str, &str)]) -> SourceFormat {
+    SourceFormat { format: "PLAIN".into(), encode: encode.into(), options: options(given) }
 }
 
 fn options(options: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -48,6 +54,12 @@ fn options(options: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn file(path: &Path, columns: &str) -> Result<SourceRef> {
     let path = path.to_str().expect("UTF-8");
     crate::source("s", schema(columns), &plain_json(), &options(&[("connector", "file"), ("path", path)]))
+}
+
+/// The source `s` of files of CSV.
+fn csv(path: &Path, columns: &str, given: &[(&str, &str)]) -> Result<SourceRef> {
+    let path = path.to_str().expect("UTF-8");
+    crate::source("s", schema(columns), &encoded("CSV", given), &options(&[("connector", "file"), ("path", path)]))
 }
 
 /// A file that is gone when the test is.

@@ -64,11 +64,6 @@ impl<R: Read> Gunzip<R> {
         Gunzip { input, chunk, start: 0, end: 0, position: 0, member: Decompress::new_gzip(WINDOW_BITS), state: State::Member }
     }
 
-    /// What it reads.
-    pub(crate) fn get_ref(&self) -> &R {
-        &self.input
-    }
-
     /// Reads compressed bytes unless some wait; false at the end of the file.
     fn fill(&mut self) -> io::Result<bool> {
         if self.start == self.end {

@@ -1,12 +1,12 @@
-//! Opening a file: what may be wrong with a path, in Postgres words, and whether it is gzip.
+//! The bytes of a file, decompressed, and what may be wrong with opening it, in Postgres' words.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt;
 
-use weir_common::error::{Error, Result, SqlState};
+use weir_common::error::{Error, SqlState};
 
 use crate::file::gunzip::Gunzip;
-use crate::file::place::{HEAD_BYTES, Head};
 
 /// Postgres' code for a file that the server may not read.
 const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
@@ -14,48 +14,58 @@ const INSUFFICIENT_PRIVILEGE: SqlState = SqlState("42501");
 /// The first bytes of a gzip member.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// What a file of text is, as its first bytes tell and its name does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Plain,
+    Gzip,
+}
+
+impl Packing {
+    /// Of a file with the content that it has now; `None` where that could become either.
+    pub(crate) fn of(file: &File) -> io::Result<Option<Packing>> {
+        let mut head = [0; GZIP_MAGIC.len()];
+        let mut read = 0;
+        while read < head.len() {
+            match file.read_at(&mut head[read..], read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        Ok(match read {
+            2 if head == GZIP_MAGIC => Some(Packing::Gzip),
+            0 => None,
+            1 if head[0] == GZIP_MAGIC[0] => None,
+            _ => Some(Packing::Plain),
+        })
+    }
+}
+
 /// The bytes of a file, decompressed.
 pub(crate) enum Input {
-    Plain(File),
-    Gzip(Box<Gunzip<File>>),
+    Plain(FileBytes),
+    Gzip(Box<Gunzip<FileBytes>>),
+}
+
+/// The bytes of a file from a place of its own: handles of one file share theirs.
+pub(crate) struct FileBytes {
+    file: File,
+    at: u64,
 }
 
 impl Input {
-    /// Opens a regular file; whether it is gzip is told by its first bytes, not by its name.
-    pub(crate) fn open(path: &str) -> Result<Input> {
-        let failed = |error| cannot_open(path, &error);
-        // Asked before opening: to open a FIFO waits for a writer.
-        let metadata = std::fs::metadata(path).map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{path}\" is a directory"))
-                .with_hint("Connector \"file\" reads one file; name the file."));
-        }
-        if !metadata.is_file() {
-            return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{path}\" is not a regular file")));
-        }
-        let mut file = File::open(path).map_err(failed)?;
-        let mut head = Vec::with_capacity(GZIP_MAGIC.len());
-        file.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut head).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        Ok(if head == GZIP_MAGIC { Input::Gzip(Box::new(Gunzip::new(file))) } else { Input::Plain(file) })
-    }
-
-    /// How the file starts, as far as what has been read up to `bytes` bytes of its content vouches for.
-    pub(crate) fn head(&self, bytes: u64) -> io::Result<Head> {
-        match self {
-            Input::Plain(file) => Head::of(file, bytes),
-            Input::Gzip(gunzip) => Head::of(gunzip.get_ref(), HEAD_BYTES),
-        }
-    }
-
-    /// Goes over the first `bytes` bytes of the content; false where there are fewer.
-    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<bool> {
-        match self {
-            Input::Plain(file) => {
-                file.seek(SeekFrom::Start(bytes))?;
-                Ok(bytes <= file.metadata()?.len())
+    /// The content of a file from its `skip`-th byte on; `None` where it has fewer.
+    pub(crate) fn open(file: File, packing: Packing, skip: u64) -> io::Result<Option<Input>> {
+        match packing {
+            Packing::Plain => {
+                let enough = skip <= file.metadata()?.len();
+                Ok(enough.then_some(Input::Plain(FileBytes { file, at: skip })))
             }
-            Input::Gzip(gunzip) => Ok(io::copy(&mut gunzip.by_ref().take(bytes), &mut io::sink())? == bytes),
+            Packing::Gzip => {
+                let mut gunzip = Gunzip::new(FileBytes { file, at: 0 });
+                let skipped = io::copy(&mut gunzip.by_ref().take(skip), &mut io::sink())?;
+                Ok((skipped == skip).then(|| Input::Gzip(Box::new(gunzip))))
+            }
         }
     }
 }
@@ -63,13 +73,22 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Input::Plain(file) => file.read(out),
+            Input::Plain(bytes) => bytes.read(out),
             Input::Gzip(gunzip) => gunzip.read(out),
         }
     }
 }
 
-fn cannot_open(path: &str, error: &io::Error) -> Error {
+impl Read for FileBytes {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(out, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// The error of a file that cannot be opened.
+pub(crate) fn cannot_open(path: &str, error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             let here = std::env::current_dir().map_or_else(|_| String::from("its working directory"), |dir| dir.display().to_string());
@@ -83,4 +102,9 @@ fn cannot_open(path: &str, error: &io::Error) -> Error {
         }
         _ => Error::new(SqlState::IO_ERROR, format!("could not open file \"{path}\": {error}")),
     }
+}
+
+/// The error of a file that cannot be read on.
+pub(crate) fn cannot_read(path: &str, error: &io::Error) -> Error {
+    Error::new(SqlState::IO_ERROR, format!("could not read file \"{path}\": {error}"))
 }

@@ -154,6 +154,30 @@ impl<'a> Cursor<'a> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Goes over a number that is an integer of few digits, written without point and exponent; stays where it is before any other.
+    #[inline]
+    pub(crate) fn integer(&mut self) -> Option<i64> {
+        let negative = self.peek() == Some(b'-');
+        let digits = &self.rest()[negative as usize..];
+        let mut value = 0;
+        let mut count = 0;
+        // Eighteen digits always fit.
+        for byte in digits.iter().take(18) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value * 10 + digit as i64;
+            count += 1;
+        }
+        let leading_zero = count > 1 && digits[0] == b'0';
+        if count == 0 || leading_zero || matches!(digits.get(count), Some(b'.' | b'e' | b'E' | b'0'..=b'9')) {
+            return None;
+        }
+        self.at += negative as usize + count;
+        Some(if negative { -value } else { value })
+    }
+
     #[inline]
     fn digits(&mut self) -> Result<(), Syntax> {
         let start = self.at;
@@ -226,6 +250,10 @@ impl<'a> Cursor<'a> {
 }
 
 impl<'a> Quoted<'a> {
+    pub(crate) fn is_escaped(self) -> bool {
+        self.escaped
+    }
+
     /// The characters that are meant; `scratch` holds them where the text has escapes.
     #[inline]
     pub(crate) fn content<'b>(self, scratch: &'b mut Vec<u8>) -> &'b [u8]
@@ -278,21 +306,31 @@ fn hex4(text: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// The first quote, backslash or control character from `at` on, eight bytes at a time.
+/// The first quote, backslash or control character from `at` on: eight bytes at a time where short strings end, then 32 at a time
+/// in a form that compilers make vector instructions of, then eight again.
 #[inline]
 fn special(text: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // In each term the high bit of the first byte that matches is set; bytes behind it may be wrong, and are not looked at.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    for _ in 0..3 {
+        let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
+        if let Some(hit) = special_of_eight(chunk) {
+            return at + hit;
+        }
+        at += 8;
+    }
+    special_behind(text, at)
+}
+
+fn special_behind(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        let hit = chunk.iter().fold(false, |hit, byte| hit | (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
+        if hit {
+            break;
+        }
+        at += 32;
+    }
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = zero(word ^ (ONES * b'"' as u64));
-        let backslash = zero(word ^ (ONES * b'\\' as u64));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let hits = quote | backslash | control;
-        if hits != 0 {
-            return at + (hits.trailing_zeros() / 8) as usize;
+        if let Some(hit) = special_of_eight(chunk) {
+            return at + hit;
         }
         at += 8;
     }
@@ -300,4 +338,18 @@ fn special(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+#[inline]
+fn special_of_eight(chunk: &[u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // In each term the high bit of the first byte that matches is set; bytes behind it may be wrong, and are not looked at.
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let word = u64::from_le_bytes(*chunk);
+    let quote = zero(word ^ (ONES * b'"' as u64));
+    let backslash = zero(word ^ (ONES * b'\\' as u64));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    let hits = quote | backslash | control;
+    (hits != 0).then(|| (hits.trailing_zeros() / 8) as usize)
 }

@@ -298,7 +298,7 @@ fn options_are_checked() {
         "column \"price\" of connector \"nexmark\" is bigint, not integer",
         "no columns at all",
     );
-    let json = SourceFormat { format: "PLAIN".into(), encode: "JSON".into() };
+    let json = SourceFormat { format: "PLAIN".into(), encode: "JSON".into(), options: options(&[]) };
     let formatted = crate::source("s", columns(&[]), &json, &options(&[bid])).unwrap_err();
     check(formatted, "22023", "connector \"nexmark\" makes rows, so FORMAT PLAIN does not apply", "Leave out");
 }

@@ -48,15 +48,20 @@ fn options_are_known_required_and_sensible() {
 }
 
 #[test]
-fn only_plain_json() {
+fn only_plain_formats() {
     let rows = written(b"");
     let given = options(&[("connector", "file"), ("path", rows.path().to_str().unwrap())]);
     let source = |format: &str, encode: &str| {
-        crate::source("s", schema("a integer"), &SourceFormat { format: format.into(), encode: encode.into() }, &given)
+        crate::source(
+            "s",
+            schema("a integer"),
+            &SourceFormat { format: format.into(), encode: encode.into(), options: options(&[]) },
+            &given,
+        )
     };
     assert!(source("plain", "Json").is_ok());
-    check(source("UPSERT", "JSON").unwrap_err(), "0A000", "FORMAT UPSERT is not supported", "FORMAT PLAIN ENCODE JSON");
-    check(source("PLAIN", "avro").unwrap_err(), "0A000", "ENCODE AVRO is not supported", "FORMAT PLAIN ENCODE JSON");
+    check(source("UPSERT", "JSON").unwrap_err(), "0A000", "FORMAT UPSERT is not supported", "FORMAT PLAIN ENCODE JSON, CSV or PARQUET");
+    check(source("PLAIN", "avro").unwrap_err(), "0A000", "ENCODE AVRO is not supported", "FORMAT PLAIN ENCODE JSON, CSV or PARQUET");
 }
 
 #[test]
@@ -66,9 +71,10 @@ fn paths_are_checked_when_the_source_is_created() {
     check(path("no/such.jsonl"), "58P01", message, &std::env::current_dir().unwrap().display().to_string());
     let directory = tempfile::tempdir().unwrap();
     let name = directory.path().to_str().unwrap();
-    check(path(name), "42809", &format!("\"{name}\" is a directory"), "name the file");
+    check(path(name), "42809", &format!("\"{name}\" is a directory"), &format!("'{name}/*'"));
     check(path("/dev/null"), "42809", "\"/dev/null\" is not a regular file", "");
-    check(path("data/*.json"), "0A000", "path \"data/*.json\" is a pattern, which is not supported yet", "UNION ALL");
+    check(path("data/*.none"), "58P01", "no file matches \"data/*.none\"", "follow = 'true'");
+    check(path("data/[x"), "22023", "path \"data/[x\" is not a pattern: invalid range pattern at character 6", "[[]");
     check(path("s3://b/k"), "0A000", "path \"s3://b/k\" is a URL, which is not supported", "plain path");
     assert_eq!(path("a\0b").sqlstate().0, "22023");
     let below = written(b"{}");

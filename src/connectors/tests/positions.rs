@@ -4,7 +4,7 @@ use weir_common::dead_letter::DeadLetter;
 use weir_common::limits::BATCH_ROWS_MAX;
 use weir_common::source::{Position, SourceBatch, SourceRef};
 
-use super::{batches, batches_from, file, gzipped, texts, written};
+use super::{batches, batches_from, csv, file, gzipped, texts, written};
 
 fn flat(batches: &[SourceBatch]) -> (Vec<String>, Vec<DeadLetter>) {
     let rows = batches.iter().flat_map(|batch| texts(&batch.rows)).collect();
@@ -48,7 +48,7 @@ pub(super) fn lines(random: &mut fastrand::Rng, count: usize) -> Vec<u8> {
 
 #[test]
 fn lines_go_on_behind_any_batch() {
-    let seed = fastrand::u64(..);
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let text = lines(&mut random, 4 * BATCH_ROWS_MAX);
@@ -60,18 +60,70 @@ fn lines_go_on_behind_any_batch() {
 }
 
 #[test]
+fn csv_goes_on_behind_any_batch() {
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut text = b"b,z,a\n".to_vec();
+    for n in 0..3 * BATCH_ROWS_MAX {
+        let line = match random.u32(..20) {
+            0 => String::new(),
+            1 => "1,2".to_string(),
+            2 => format!("\"{}\"\n\n\",x,{n}", "y\n".repeat(random.usize(..20))),
+            3 => format!("\"stray,x,{n}"),
+            _ => format!("b,x,{n}"),
+        };
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+    let packed = gzipped(&text);
+    for bytes in [&text[..], &packed, &packed[..packed.len() * 4 / 5]] {
+        let written = written(bytes);
+        check(&csv(written.path(), "a integer;b text", &[("header", "true")]).unwrap());
+    }
+}
+
+#[test]
+fn many_files_go_on_behind_any_batch() {
+    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let directory = tempfile::tempdir().unwrap();
+    for n in 0..60 {
+        let count = random.usize(..1000);
+        let mut bytes = lines(&mut random, count);
+        if random.bool() {
+            bytes = gzipped(&bytes);
+            bytes.truncate(bytes.len() - random.usize(..2) * 9);
+        }
+        std::fs::write(directory.path().join(format!("part {n:02} of <60%>.json")), bytes).unwrap();
+    }
+    check(&file(&directory.path().join("*.json"), "a integer;b text").unwrap());
+}
+
+#[test]
 fn a_position_of_something_else_is_refused() {
     let text = "{\"a\":1}\n".repeat(BATCH_ROWS_MAX + 1);
     let rows = written(text.as_bytes());
     let source = file(rows.path(), "a integer").unwrap();
     let position = batches(&source)[0].position.0.clone();
     let path = rows.path().display();
-    for strange in ["x", "5", ":::", &format!("{path}:x:1:00000000"), &format!("{path}:8:1"), &format!("{path}:8:1:zz")] {
-        assert!(refused(&source, strange).ends_with("it is not a position of connector \"file\""), "{strange}");
+    for strange in [
+        "x",
+        "5",
+        ":::",
+        "<=a",
+        "a:1:1:00000000 b:1:1:00000000",
+        &format!("{path}:x:1:00000000"),
+        &format!("{path}:8:1"),
+        &format!("{path}:8:1:zz"),
+    ] {
+        let why = refused(&source, strange);
+        assert!(["it is not a position of connector \"file\"", "of files that are followed"].iter().any(|end| why.ends_with(end)), "{why}");
     }
     let other = written(text.as_bytes());
     let elsewhere = file(other.path(), "a integer").unwrap();
-    assert!(refused(&elsewhere, &position).contains("the source reads file"));
+    assert!(refused(&elsewhere, &position).contains("is not among those of"));
 
     std::fs::write(rows.path(), &text[..100]).unwrap();
     assert_eq!(refused(&source, &position), format!("cannot continue at position \"{position}\": the file is shorter"));

@@ -2,8 +2,8 @@
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
-use crate::json::column::Misfit;
-use crate::json::time::{date, time, timestamp};
+use crate::value::column::Misfit;
+use crate::value::time::{date, time, timestamp};
 
 fn micros(text: &str) -> i64 {
     string_to_timestamp_nanos(text).unwrap().div_euclid(1000)

@@ -78,7 +78,7 @@ fn floats_are_the_nearest_doubles() {
             _ => format!("0.{}{digits}e{}", "0".repeat(random.usize(..4)), random.i32(-30..30)),
         };
         let expected: f64 = text.parse().unwrap();
-        assert_eq!(crate::json::number::float8(text.as_bytes()), Ok(expected), "seed {seed}: {text}");
+        assert_eq!(crate::value::number::float8(text.as_bytes()), Ok(expected), "seed {seed}: {text}");
     }
 }
 

@@ -10,7 +10,7 @@ use weir_connectors::SourceFormat;
 use weir_sql::ast;
 use weir_sql::catalog::{ColumnDef, Relation, RelationKind, SourceDef};
 use weir_sql::parser;
-use weir_sql::statement::{CreateSource, Parsed, Statement, Watermark};
+use weir_sql::statement::{CreateSource, Options, Parsed, Statement, Watermark};
 
 use crate::names;
 use crate::pgwire::backend::Outcome;
@@ -33,11 +33,13 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
                 .with_hint("Rows of a source come as they are; filter or coalesce them in a view."));
         }
     }
-    let options: BTreeMap<String, String> = create.options.iter().map(|(name, option)| (name.clone(), option.value.clone())).collect();
-    if let Some(format) = &create.format {
-        define::refuse_options(&format.options, &[], &[])?;
-    }
-    let said = create.format.as_ref().map(|format| SourceFormat { format: format.format.clone(), encode: format.encode.clone() });
+    let values = |options: &Options| options.iter().map(|(name, option)| (name.clone(), option.value.clone())).collect();
+    let options: BTreeMap<String, String> = values(&create.options);
+    let said = create.format.as_ref().map(|format| SourceFormat {
+        format: format.format.clone(),
+        encode: format.encode.clone(),
+        options: values(&format.options),
+    });
     // Without columns the connector says them, or that it cannot.
     let mut columns = if create.columns.is_empty() { vec![] } else { define::columns(&create.columns)? };
     let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));

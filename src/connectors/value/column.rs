@@ -15,8 +15,7 @@ use arrow::datatypes::{
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
-use crate::json::cursor::{Cursor, Syntax};
-use crate::json::{binary, number, time};
+use crate::value::{binary, number, time};
 
 /// A value that is JSON but not one of the column's type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,35 +30,18 @@ pub(crate) enum Misfit {
     Nul,
 }
 
-/// Why a value was not read.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    Syntax(Syntax),
-    /// Where the value starts, and what is wrong with it.
-    Misfit {
-        at: usize,
-        reason: String,
-    },
-}
-
-impl From<Syntax> for Refusal {
-    fn from(syntax: Syntax) -> Self {
-        Refusal::Syntax(syntax)
-    }
-}
-
 /// Values of one type.
 ///
 /// # Invariants
 /// - `nulls` is as long as `values`; a NULL has a placeholder there.
 pub(crate) struct Column {
-    ty: PgType,
+    pub(crate) ty: PgType,
     data_type: DataType,
-    nulls: NullBufferBuilder,
-    values: Values,
+    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) values: Values,
 }
 
-enum Values {
+pub(crate) enum Values {
     Bool(BooleanBufferBuilder),
     Int2(Vec<i16>),
     Int4(Vec<i32>),
@@ -79,20 +61,20 @@ enum Values {
 }
 
 /// Values of any length, end to end.
-struct Bytes {
+pub(crate) struct Bytes {
     offsets: Offsets,
     data: Vec<u8>,
 }
 
 /// Where values end in what holds them all; a leading 0 is where the first starts.
-struct Offsets(Vec<i32>);
+pub(crate) struct Offsets(Vec<i32>);
 
 impl Column {
-    /// An empty column for a field's values; an error where JSON has no form for its type.
-    pub(crate) fn new(field: &Field) -> Result<Column> {
+    /// An empty column for a field's values; an error where the format has no form for its type.
+    pub(crate) fn new(field: &Field, format: &str) -> Result<Column> {
         Self::of_type(PgType::of_field(field), field.data_type()).ok_or_else(|| {
             let ty = PgType::of_field(field).spelling();
-            Error::unsupported(format!("column \"{}\" of type {ty} cannot be read from JSON", field.name()))
+            Error::unsupported(format!("column \"{}\" of type {ty} cannot be read from {format}", field.name()))
         })
     }
 
@@ -121,51 +103,6 @@ impl Column {
             _ => return None,
         };
         Some(Column { ty, data_type: data_type.clone(), nulls: NullBufferBuilder::new(0), values })
-    }
-
-    /// Reads the next value and appends it; `depth` is how many arrays and objects it is in. After an error the column has to be
-    /// truncated.
-    #[inline]
-    pub(crate) fn read(&mut self, cursor: &mut Cursor<'_>, scratch: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
-        let at = cursor.at();
-        let first = cursor.peek();
-        if first == Some(b'n') {
-            cursor.word("null")?;
-            self.push_null();
-            return Ok(());
-        }
-        let outcome = match (&mut self.values, first) {
-            (Values::Json(bytes), _) => {
-                let raw = cursor.value(depth)?;
-                if self.ty == PgType::Jsonb && has_nul_escape(raw) {
-                    Err(Misfit::Nul)
-                } else {
-                    bytes.push(raw);
-                    Ok(())
-                }
-            }
-            (values, Some(b'"')) => values.push_string(&self.ty, cursor.string()?.content(scratch)),
-            (values, Some(b'-' | b'0'..=b'9')) => values.push_number(cursor.number()?),
-            (Values::Bool(values), Some(b't' | b'f')) => {
-                let value = first == Some(b't');
-                cursor.word(if value { "true" } else { "false" })?;
-                values.append(value);
-                Ok(())
-            }
-            (Values::List(offsets, _, child), Some(b'[')) => {
-                cursor.elements(depth, |cursor| child.read(cursor, scratch, depth + 1))?;
-                offsets.push(child.nulls.len());
-                Ok(())
-            }
-            _ => cursor.value(depth).map(|_| Err(Misfit::Kind))?,
-        };
-        match outcome {
-            Ok(()) => {
-                self.nulls.append_non_null();
-                Ok(())
-            }
-            Err(misfit) => Err(Refusal::Misfit { at, reason: self.reason(misfit) }),
-        }
     }
 
     /// Appends a NULL.
@@ -234,7 +171,7 @@ impl Column {
 
     /// What is wrong with a value, to stand behind it.
     #[cold]
-    fn reason(&self, misfit: Misfit) -> String {
+    pub(crate) fn reason(&self, misfit: Misfit) -> String {
         match misfit {
             Misfit::Range => format!("is out of range for type {}", self.ty.spelling()),
             Misfit::Length => format!("is too long for type {}", self.ty.spelling()),
@@ -251,6 +188,7 @@ impl Column {
                     PgType::Interval => "an interval",
                     PgType::Uuid => "a UUID",
                     PgType::Array(_) => "an array",
+                    PgType::Json | PgType::Jsonb => "JSON",
                     _ => "a string",
                 };
                 format!("is not {kind}")
@@ -261,7 +199,7 @@ impl Column {
 
 impl Values {
     #[inline]
-    fn push_number(&mut self, text: &[u8]) -> Result<(), Misfit> {
+    pub(crate) fn push_number(&mut self, text: &[u8]) -> Result<(), Misfit> {
         match self {
             Values::Int2(values) => values.push(number::integer(text)?.try_into().map_err(|_| Misfit::Range)?),
             Values::Int4(values) => values.push(number::integer(text)?.try_into().map_err(|_| Misfit::Range)?),
@@ -274,8 +212,9 @@ impl Values {
         Ok(())
     }
 
+    /// Appends the value that a text stands for; whoever calls has seen to it that there is no NUL character in it.
     #[inline]
-    fn push_string(&mut self, ty: &PgType, text: &[u8]) -> Result<(), Misfit> {
+    pub(crate) fn push_string(&mut self, ty: &PgType, text: &[u8]) -> Result<(), Misfit> {
         match self {
             Values::Text(bytes) => bytes.push(fitting(ty, text)?),
             Values::Timestamp(values) => values.push(time::timestamp(text)?),
@@ -285,7 +224,7 @@ impl Values {
             Values::Int4(values) => values.push(number::integer_of_string(text)?.try_into().map_err(|_| Misfit::Range)?),
             Values::Int8(values) => values.push(number::integer_of_string(text)?),
             Values::Float4(values) => values.push(number::float4(text)?),
-            Values::Float8(values) => values.push(number::float8_of_string(text)?),
+            Values::Float8(values) => values.push(number::float8(text)?),
             Values::Numeric(values, precision, scale) => values.push(number::numeric(text, *precision, *scale)?),
             Values::Bool(values) => values.append(boolean(text)?),
             Values::Uuid(values) => values.extend(binary::uuid(text)?),
@@ -306,7 +245,7 @@ impl Bytes {
     }
 
     #[inline]
-    fn push(&mut self, value: &[u8]) {
+    pub(crate) fn push(&mut self, value: &[u8]) {
         self.data.extend_from_slice(value);
         self.offsets.push(self.data.len());
     }
@@ -326,7 +265,7 @@ impl Offsets {
     }
 
     #[inline]
-    fn push(&mut self, end: usize) {
+    pub(crate) fn push(&mut self, end: usize) {
         self.0.push(i32::try_from(end).expect("a batch is cut long before 2 GiB"));
     }
 
@@ -346,9 +285,6 @@ impl Offsets {
 /// The text as the type keeps it, or why it does not.
 #[inline]
 fn fitting<'a>(ty: &PgType, text: &'a [u8]) -> Result<&'a [u8], Misfit> {
-    if text.contains(&0) {
-        return Err(Misfit::Nul);
-    }
     match ty {
         // Spaces at the end of a char(n) mean nothing.
         PgType::Bpchar(limit) => fitting_chars(text.trim_ascii_end(), *limit),
@@ -371,23 +307,17 @@ fn fitting_chars(text: &[u8], limit: Option<u32>) -> Result<&[u8], Misfit> {
 
 /// A boolean in a word that Postgres reads as one.
 fn boolean(text: &[u8]) -> Result<bool, Misfit> {
-    match text.trim_ascii().to_ascii_lowercase().as_slice() {
-        b"t" | b"tr" | b"tru" | b"true" | b"y" | b"ye" | b"yes" | b"on" | b"1" => Ok(true),
-        b"f" | b"fa" | b"fal" | b"fals" | b"false" | b"n" | b"no" | b"of" | b"off" | b"0" => Ok(false),
-        _ => Err(Misfit::Kind),
+    let text = text.trim_ascii();
+    let starts = |word: &str| !text.is_empty() && word.as_bytes().get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text));
+    let is = |word: &str| text.eq_ignore_ascii_case(word.as_bytes());
+    // An "o" alone could be both.
+    if starts("true") || starts("yes") || is("on") || is("1") {
+        Ok(true)
+    } else if starts("false") || starts("no") || is("of") || is("off") || is("0") {
+        Ok(false)
+    } else {
+        Err(Misfit::Kind)
     }
-}
-
-/// Whether JSON text has the escape `\u0000` in it, and not an escaped backslash before `u0000`.
-fn has_nul_escape(raw: &[u8]) -> bool {
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        if rest[at + 1..].starts_with(b"u0000") {
-            return true;
-        }
-        rest = &rest[at + 2..];
-    }
-    false
 }
 
 fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>, data_type: &DataType) -> ArrayRef {

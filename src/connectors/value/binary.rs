@@ -1,6 +1,6 @@
 //! Bytes from text: `bytea` in hex, and UUIDs.
 
-use crate::json::column::Misfit;
+use crate::value::column::Misfit;
 
 /// Appends the bytes that `\x0aff` stands for. Postgres' other form of a bytea, text as it is, is refused: base64 would pass for it.
 pub(crate) fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), Misfit> {

@@ -2,7 +2,7 @@
 //!
 //! What a function for JSON numbers gets has the grammar of one; a function for strings takes what Postgres takes.
 
-use crate::json::column::Misfit;
+use crate::value::column::Misfit;
 
 /// Powers of ten that a double holds exactly.
 const POWERS: [f64; 23] =
@@ -11,25 +11,40 @@ const POWERS: [f64; 23] =
 /// The integer that a JSON number is; `1.0` and `1e3` are integers, `1.5` is none.
 #[inline]
 pub(crate) fn integer(text: &[u8]) -> Result<i64, Misfit> {
-    let (negative, digits) = sign(text);
-    // Eighteen digits always fit.
-    if digits.len() <= 18 {
-        let mut value = 0;
-        let mut plain = true;
-        for byte in digits {
-            let digit = byte.wrapping_sub(b'0');
-            plain &= digit < 10;
-            value = value * 10 + (digit & 15) as i64;
-        }
-        if plain {
-            return Ok(if negative { -value } else { value });
-        }
+    match few_digits(text) {
+        Some(value) => Ok(value),
+        None => whole(text),
     }
-    whole(text)
+}
+
+/// A sign or none, and so many digits as always fit; `None` for any other text.
+#[inline]
+fn few_digits(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = sign(text);
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0;
+    let mut plain = true;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        plain &= digit < 10;
+        value = value * 10 + (digit & 15) as i64;
+    }
+    plain.then_some(if negative { -value } else { value })
 }
 
 /// The integer that a string is: digits, with a sign before and space around them.
+#[inline]
 pub(crate) fn integer_of_string(text: &[u8]) -> Result<i64, Misfit> {
+    match few_digits(text) {
+        Some(value) => Ok(value),
+        None => integer_of_any_string(text),
+    }
+}
+
+#[cold]
+fn integer_of_any_string(text: &[u8]) -> Result<i64, Misfit> {
     let text = text.trim_ascii();
     let (_, digits) = sign(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -48,12 +63,13 @@ fn whole(text: &[u8]) -> Result<i64, Misfit> {
     i64::try_from(number.signed(magnitude)).map_err(|_| Misfit::Range)
 }
 
-/// The double nearest to a JSON number.
+/// The double nearest to the number that a JSON number or a string is: also `NaN` and `Infinity`.
 #[inline]
 pub(crate) fn float8(text: &[u8]) -> Result<f64, Misfit> {
     let (negative, digits) = sign(text);
-    // At most 15 digits are exact in a double, and so is the power of ten: one division rounds once (Clinger 1990).
-    if digits.len() <= 16 {
+    // At most 15 digits are exact in a double, and so is the power of ten: one division rounds once (Clinger 1990). A point alone
+    // is no number.
+    if (1..=16).contains(&digits.len()) && (digits[0] != b'.' || digits.len() > 1) {
         let mut mantissa = 0u64;
         let mut plain = true;
         let mut point = digits.len();
@@ -72,11 +88,11 @@ pub(crate) fn float8(text: &[u8]) -> Result<f64, Misfit> {
             return Ok(if negative { -value } else { value });
         }
     }
-    float8_of_string(text)
+    float8_of_any(text)
 }
 
-/// The double that a string is: also `NaN` and `Infinity`.
-pub(crate) fn float8_of_string(text: &[u8]) -> Result<f64, Misfit> {
+#[cold]
+fn float8_of_any(text: &[u8]) -> Result<f64, Misfit> {
     let text = text.trim_ascii();
     let value: f64 = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(Misfit::Kind)?;
     in_range(text, value.is_infinite(), value == 0.0).map(|()| value)

@@ -1,9 +1,9 @@
-//! Dates, times and timestamps from text: ISO 8601 as Postgres reads it, with a fast path for `2013-01-01 05:15:00`.
+//! Dates, times and timestamps from text: ISO 8601 as Postgres reads it, with a fast path for `2013-01-01 05:15:00[.123]`.
 //!
 //! A timestamp without an offset is UTC, and one with an offset is turned into UTC, for TIMESTAMP and TIMESTAMPTZ alike:
 //! Weir keeps wall clocks in UTC. (Postgres ignores the offset where a TIMESTAMP is asked for, and so moves the event.)
 
-use crate::json::column::Misfit;
+use crate::value::column::Misfit;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -16,10 +16,11 @@ const YEAR_MAX: i64 = 262_142;
 /// Microseconds since 1970-01-01 UTC.
 #[inline]
 pub(crate) fn timestamp(text: &[u8]) -> Result<i64, Misfit> {
-    if let Some(text) = text.first_chunk::<19>().filter(|_| text.len() == 19)
-        && let Some(micros) = fixed(text)
+    if let Some((head, rest)) = text.split_first_chunk::<19>()
+        && let Some(fraction) = fixed_fraction(rest)
+        && let Some(micros) = fixed(head)
     {
-        return Ok(micros);
+        return Ok(micros + fraction);
     }
     timestamp_general(text)
 }
@@ -67,6 +68,26 @@ fn fixed(text: &[u8; 19]) -> Option<i64> {
         return None;
     }
     Some(days(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * SECOND)
+}
+
+/// Micros of nothing, `.fff` or `.ffffff`, each with a `Z` behind it or none; `None` for any other text.
+#[inline]
+fn fixed_fraction(text: &[u8]) -> Option<i64> {
+    let text = text.strip_suffix(b"Z").unwrap_or(text);
+    let (digits, unit) = match text {
+        [] => return Some(0),
+        [b'.', digits @ ..] if digits.len() == 3 => (digits, 1000),
+        [b'.', digits @ ..] if digits.len() == 6 => (digits, 1),
+        _ => return None,
+    };
+    let mut value = 0;
+    let mut plain = true;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        plain &= digit < 10;
+        value = value * 10 + digit as i64;
+    }
+    plain.then_some(value * unit)
 }
 
 #[cold]
