@@ -135,7 +135,7 @@ impl Source for SourceRows {
     fn finite(&self) -> bool {
         true
     }
-    fn open(&self) -> Result<Box<dyn SourceReader>> {
+    fn open(&self, _from: &Position) -> Result<Box<dyn SourceReader>> {
         let rows = self.rows.lock().expect("no reader panics").clone();
         Ok(Box::new(Once(Some(rows))))
     }
