@@ -26,6 +26,8 @@ pub const DEAD_LETTER_PAYLOAD_BYTES_MAX: usize = 1024;
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Files that the pattern of a source may match.
 pub const SOURCE_FILES_MAX: usize = 100_000;
+/// Followed files, of those that a source's pattern matches, that are kept open and that a position tells of one by one.
+pub const FOLLOWED_FILES_MAX: usize = 64;
 /// Connections served at once.
 pub const CONNECTIONS_MAX: usize = 1000;
 /// Bytes of one message from a client.

@@ -2,6 +2,7 @@
 
 pub(crate) mod gunzip; // gzip that says how far it got
 mod files; // which file is read next
+mod follow; // files that are followed
 pub(crate) mod input; // opening a file, and what may be wrong with it
 pub(crate) mod lines; // bytes into lines, in bounded memory
 pub(crate) mod place; // where a reader stands, as text
@@ -10,17 +11,21 @@ mod paths; // one file, or a pattern
 mod records; // the records of one file, decoded
 mod text; // records into batches, dead letters and positions
 
+use std::fs;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use weir_common::error::{Error, Result};
+use weir_common::error::{Error, Result, SqlState};
 use weir_common::source::{Position, Source, SourceReader, SourceRef};
 
 use crate::connector::{Connector, Declaration};
 use crate::csv::CsvDecoder;
-use crate::file::files::{Files, Turn};
+use crate::file::files::{Files, Opening};
+use crate::file::follow::Follow;
+use crate::file::input::cannot_open;
 use crate::file::list::List;
 use crate::file::paths::Paths;
+use crate::file::place::Mark;
 use crate::file::records::{Decoder, Records};
 use crate::file::text::TextReader;
 use crate::format::Encoding;
@@ -39,13 +44,13 @@ impl Connector for File {
     }
 
     fn source(&self, declaration: &Declaration<'_>) -> Result<SourceRef> {
-        let encoding = declaration.format()?.encoding()?;
-        let paths = Paths::new(declaration.options.required("path")?)?;
-        if declaration.options.boolean("follow", false)? {
-            return Err(Error::unsupported("following a file as it grows is not supported yet")
-                .with_hint("Leave out follow, or write follow = 'false': the file is read once, to its end."));
-        }
-        let source = FileSource { name: declaration.name.to_string(), schema: declaration.schema.clone(), encoding, paths };
+        let source = FileSource {
+            name: declaration.name.to_string(),
+            schema: declaration.schema.clone(),
+            encoding: declaration.format()?.encoding()?,
+            paths: Paths::new(declaration.options.required("path")?)?,
+            follow: declaration.options.boolean("follow", false)?,
+        };
         source.check()?;
         Ok(Arc::new(source))
     }
@@ -58,17 +63,23 @@ struct FileSource {
     schema: SchemaRef,
     encoding: Encoding,
     paths: Paths,
+    /// More may come: what is appended, and new files.
+    follow: bool,
 }
 
 impl FileSource {
     /// Tells what is wrong here rather than by a reader's thread: the statement is the place to say so.
     fn check(&self) -> Result<()> {
         let mut decoder = self.decoder()?;
-        let mut files = List::open(&self.paths, false, &Position::default())?;
-        match files.next()? {
-            Turn::Open(opening) => Records::open(opening, &decoder)?.check(&mut decoder),
-            _ => Ok(()),
-        }
+        let name = match self.paths.files() {
+            Ok(files) => files.into_iter().next().map(|(name, _)| name),
+            Err(error) if self.follow && error.sqlstate() == SqlState::UNDEFINED_FILE => None,
+            Err(error) => return Err(error),
+        };
+        let Some(name) = name else { return if self.follow { Ok(()) } else { Err(self.paths.no_match()) } };
+        let file = fs::File::open(&name).map_err(|error| cannot_open(&name, &error))?;
+        let opening = Opening { name, file, at: Mark::default(), growing: self.follow };
+        Records::open(opening, &decoder)?.check(&mut decoder)
     }
 
     fn decoder(&self) -> Result<Decoder> {
@@ -86,11 +97,18 @@ impl Source for FileSource {
     }
 
     fn finite(&self) -> bool {
+        !self.follow
+    }
+
+    fn catches_up(&self) -> bool {
         true
     }
 
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
-        let files = List::open(&self.paths, false, from)?;
-        Ok(Box::new(TextReader::new(self.name.clone(), Box::new(files), self.decoder()?)))
+        let files: Box<dyn Files> = match self.follow {
+            true => Box::new(Follow::open(self.name.clone(), self.paths.clone(), false, from)?),
+            false => Box::new(List::open(&self.paths, false, from)?),
+        };
+        Ok(Box::new(TextReader::new(self.name.clone(), files, self.decoder()?)))
     }
 }

@@ -2,6 +2,7 @@
 
 mod arrow_json;
 mod csv; // fields, values and records of CSV
+mod follow; // files that grow, come later, are truncated and rotated
 mod framing; // which lines are records, held to serde_json
 mod globs; // several files as one
 mod gzip; // members, damage, and what is read before it

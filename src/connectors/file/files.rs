@@ -12,11 +12,22 @@ pub(crate) trait Files: Send {
     /// What to read now that there is nothing more in the current file.
     fn next(&mut self) -> Result<Turn>;
 
-    /// The current file has been read up to here; `ended` says that nothing of it is left, whatever it holds.
-    fn stand(&mut self, at: Mark, ended: bool);
+    /// How far the current file has been read.
+    fn stand(&mut self, stand: Stand);
 
     /// Where the reader stands.
     fn position(&mut self) -> Result<Position>;
+}
+
+/// How far a file has been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stand {
+    /// Behind the records that were used.
+    pub(crate) at: Mark,
+    /// Nothing of it is left, whatever it holds.
+    pub(crate) ended: bool,
+    /// Bytes that were looked at, those of a record included that is not complete; only of files that grow.
+    pub(crate) seen: u64,
 }
 
 /// What to read.
@@ -25,8 +36,8 @@ pub(crate) enum Turn {
     Open(Opening),
     /// The current file, which has grown; or, where that is said, all that is left in it.
     More { last: bool },
-    /// Nothing for now.
-    Wait,
+    /// Nothing for now; `soon` says that there may be something in a moment, of what is there already.
+    Wait { soon: bool },
     /// Nothing any more.
     End,
 }

@@ -70,6 +70,16 @@ impl Input {
     }
 }
 
+impl Input {
+    /// Bytes of the file up to what was read last; 0 where it is packed.
+    pub(crate) fn seen(&self) -> u64 {
+        match self {
+            Input::Plain(bytes) => bytes.at,
+            Input::Gzip(_) => 0,
+        }
+    }
+}
+
 impl Read for Input {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {

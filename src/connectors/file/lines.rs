@@ -191,6 +191,11 @@ impl<R: Read> Lines<R> {
         self.growing = false;
     }
 
+    /// What it reads.
+    pub(crate) fn input(&self) -> &R {
+        &self.input
+    }
+
     /// How far into the file the record handed out last ends.
     pub(crate) fn mark(&self) -> Mark {
         self.found

@@ -6,7 +6,7 @@ use std::vec;
 use weir_common::error::Result;
 use weir_common::source::Position;
 
-use crate::file::files::{Files, Opening, Turn};
+use crate::file::files::{Files, Opening, Stand, Turn};
 use crate::file::input::{Packing, cannot_open, cannot_read};
 use crate::file::paths::Paths;
 use crate::file::place::{self, HEAD_BYTES, Head, Mark, Place, Places};
@@ -51,7 +51,7 @@ impl List {
         let rest = names.split_off(at + 1);
         let mut current = Current::open(place.name.clone(), whole)?;
         let failed = |error| cannot_read(&place.name, &error);
-        if !place.ended && !current.whole && current.file.metadata().map_err(failed)?.len() < place.at.bytes {
+        if (place.ended || !current.whole) && current.file.metadata().map_err(failed)?.len() < place.at.bytes {
             return Err(place::cannot_continue(from, "the file is shorter"));
         }
         (current.at, current.ended) = (place.at, place.ended);
@@ -73,9 +73,12 @@ impl Files for List {
         Ok(Turn::Open(current.opening()?))
     }
 
-    fn stand(&mut self, at: Mark, ended: bool) {
+    fn stand(&mut self, stand: Stand) {
         if let Some(current) = &mut self.current {
-            (current.at, current.ended) = (at, ended);
+            (current.at, current.ended) = (stand.at, stand.ended);
+            if let (true, Ok(metadata)) = (stand.ended, current.file.metadata()) {
+                current.at.bytes = metadata.len();
+            }
         }
     }
 
@@ -99,6 +102,7 @@ impl Current {
     }
 
     fn head(&self) -> Result<Head> {
-        Head::of(&self.file, if self.whole { HEAD_BYTES } else { self.at.bytes }).map_err(|error| cannot_read(&self.name, &error))
+        Head::of(&self.file, if self.whole && !self.ended { HEAD_BYTES } else { self.at.bytes })
+            .map_err(|error| cannot_read(&self.name, &error))
     }
 }

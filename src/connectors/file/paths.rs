@@ -43,11 +43,6 @@ impl Paths {
         &self.text
     }
 
-    /// Whether it is a pattern.
-    pub(crate) fn is_pattern(&self) -> bool {
-        self.pattern
-    }
-
     /// The files that there are, in the order of their names. Of a pattern, what is no regular file is left out.
     pub(crate) fn files(&self) -> Result<Vec<(String, Metadata)>> {
         if !self.pattern {

@@ -1,7 +1,7 @@
 //! Where a reader of files stands, as text: `NAME:OFFSET:LINE:HEAD`, and `@INODE` behind it where files are followed.
 //!
-//! OFFSET counts bytes after decompression (rows of a Parquet file), or is `end` where nothing of the file is left to be read,
-//! whatever its length. LINE counts the lines before it. HEAD is a checksum of how the file starts, so that a file that has been
+//! OFFSET counts bytes after decompression (rows of a Parquet file); where nothing of the file is left to be read it is `end` and the
+//! file's length. LINE counts the lines before it. HEAD is a checksum of how the file starts, so that a file that has been
 //! replaced is noticed before rows are read from the middle of it.
 //!
 //! A reader of a finite pattern stands in one file, and has read those whose names sort before it. A reader that follows a pattern
@@ -33,7 +33,7 @@ pub(crate) struct Places {
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) at: Mark,
-    /// Nothing of the file is left to be read, whatever comes behind `at`.
+    /// Nothing of the file is left to be read, whatever comes behind; the bytes of `at` are the file's length.
     pub(crate) ended: bool,
     pub(crate) head: Head,
     /// Of a followed file: a name may come to mean another file.
@@ -92,7 +92,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", Escaped(&self.name))?;
         match self.ended {
-            true => write!(f, "end:{}:{:08x}", self.at.lines, self.head.0)?,
+            true => write!(f, "end{}:{}:{:08x}", self.at.bytes, self.at.lines, self.head.0)?,
             false => write!(f, "{}:{}:{:08x}", self.at.bytes, self.at.lines, self.head.0)?,
         }
         self.inode.map_or(Ok(()), |inode| write!(f, "@{inode}"))
@@ -151,8 +151,10 @@ impl Place {
         let head = Head(u32::from_str_radix(head, 16).ok()?);
         let lines = parts.next()?.parse().ok()?;
         let offset = parts.next()?;
-        let ended = offset == "end";
-        let bytes = if ended { 0 } else { offset.parse().ok()? };
+        let (ended, bytes) = match offset.strip_prefix("end") {
+            Some(length) => (true, length.parse().ok()?),
+            None => (false, offset.parse().ok()?),
+        };
         Some(Place { name: unescape(parts.next()?)?, at: Mark { bytes, lines }, ended, head, inode })
     }
 }

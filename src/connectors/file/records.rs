@@ -10,7 +10,7 @@ use weir_common::limits::{DEAD_LETTER_PAYLOAD_BYTES_MAX, LINE_BYTES_MAX};
 use crate::csv::CsvDecoder;
 use crate::csv::dialect::Dialect;
 use crate::csv::fields::Behind;
-use crate::file::files::Opening;
+use crate::file::files::{Opening, Stand};
 use crate::file::gunzip::Damage;
 use crate::file::input::{Input, Packing, cannot_read};
 use crate::file::lines::{Blank, Joined, Line, Lines};
@@ -124,9 +124,9 @@ impl Records {
         self.lines.mark()
     }
 
-    /// Whether nothing is left to be read because of damage.
-    pub(crate) fn ended(&self) -> bool {
-        self.ended
+    /// How far the file has been read.
+    pub(crate) fn stand(&self) -> Stand {
+        Stand { at: self.lines.mark(), ended: self.ended, seen: self.lines.input().seen() }
     }
 
     /// The file will not grow any more: its last line needs no end.

@@ -29,6 +29,8 @@ pub(crate) struct TextReader {
     ended: bool,
     /// What cannot be read on; told after the rows before it.
     failed: Option<Error>,
+    /// There was nothing more in the current file, and it may not be the same any more.
+    waiting: bool,
     /// It has been told that there is nothing for now.
     idle: bool,
 }
@@ -42,28 +44,33 @@ struct Gathered {
 
 impl TextReader {
     pub(crate) fn new(relation: String, files: Box<dyn Files>, decoder: Decoder) -> Self {
-        TextReader { relation, files, decoder, current: None, ended: false, failed: None, idle: false }
+        TextReader { relation, files, decoder, current: None, ended: false, failed: None, waiting: false, idle: false }
     }
 
-    /// Adds to the batch what there is, until it is full.
-    fn gather(&mut self, gathered: &mut Gathered) -> Result<()> {
+    /// Adds to the batch what there is, until it is full; says whether there may be more in a moment.
+    fn gather(&mut self, gathered: &mut Gathered) -> Result<bool> {
         loop {
-            if let Some(current) = &mut self.current {
+            if let Some(current) = &mut self.current
+                && !self.waiting
+            {
                 let start = current.mark().bytes;
                 let full = decode(current, &mut self.decoder, gathered, &self.relation);
                 gathered.bytes += current.mark().bytes - start;
                 if full? {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
             self.stand();
-            match self.files.next()? {
+            self.waiting = true;
+            let turn = self.files.next()?;
+            self.waiting = matches!(turn, Turn::Wait { .. });
+            match turn {
                 Turn::Open(opening) => self.current = Some(Records::open(opening, &self.decoder)?),
                 Turn::More { last } => self.current.iter_mut().filter(|_| last).for_each(Records::stop_growing),
-                Turn::Wait => return Ok(()),
+                Turn::Wait { soon } => return Ok(soon),
                 Turn::End => {
                     self.ended = true;
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }
@@ -71,7 +78,7 @@ impl TextReader {
 
     fn stand(&mut self) {
         if let Some(current) = &self.current {
-            self.files.stand(current.mark(), current.ended());
+            self.files.stand(current.stand());
         }
     }
 }
@@ -80,11 +87,12 @@ impl SourceReader for TextReader {
     fn next(&mut self) -> Result<Read> {
         let mut gathered = Gathered::default();
         for _ in 0..READER_IDLE_MILLIS_MAX / POLL.as_millis() as u64 {
-            if self.failed.is_none()
-                && !self.ended
-                && let Err(error) = self.gather(&mut gathered)
-            {
-                self.failed = Some(error);
+            let mut soon = false;
+            if self.failed.is_none() && !self.ended {
+                match self.gather(&mut gathered) {
+                    Ok(more) => soon = more,
+                    Err(error) => self.failed = Some(error),
+                }
             }
             if self.decoder.rows() > 0 || !gathered.dead.is_empty() {
                 self.idle = false;
@@ -98,11 +106,12 @@ impl SourceReader for TextReader {
             if self.ended {
                 return Ok(Read::End);
             }
-            if !std::mem::replace(&mut self.idle, true) {
+            if !self.idle && !soon {
                 break;
             }
             thread::sleep(POLL);
         }
+        self.idle = true;
         Ok(Read::Idle)
     }
 }

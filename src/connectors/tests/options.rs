@@ -38,8 +38,6 @@ fn options_are_known_required_and_sensible() {
     check(refused(&[file, ("path", "x"), ("topic", "t")]), "22023", "unknown option \"topic\" for connector \"file\"", "path, follow");
     let message = "invalid value for boolean option \"follow\": \"maybe\"";
     check(refused(&[file, ("path", "x"), ("follow", "maybe")]), "22023", message, "'true' or 'false'");
-    let message = "following a file as it grows is not supported yet";
-    check(refused(&[file, ("path", "x"), ("follow", "true")]), "0A000", message, "follow = 'false'");
     let rows = written(b"");
     let path = rows.path().to_str().unwrap();
     let given = options(&[file, ("path", path), ("follow", "false")]);

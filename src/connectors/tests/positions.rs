@@ -48,7 +48,7 @@ pub(super) fn lines(random: &mut fastrand::Rng, count: usize) -> Vec<u8> {
 
 #[test]
 fn lines_go_on_behind_any_batch() {
-    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed = std::env::var("WEIR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let text = lines(&mut random, 4 * BATCH_ROWS_MAX);
@@ -61,7 +61,7 @@ fn lines_go_on_behind_any_batch() {
 
 #[test]
 fn csv_goes_on_behind_any_batch() {
-    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed = std::env::var("WEIR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut text = b"b,z,a\n".to_vec();
@@ -85,7 +85,7 @@ fn csv_goes_on_behind_any_batch() {
 
 #[test]
 fn many_files_go_on_behind_any_batch() {
-    let seed = std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed = std::env::var("WEIR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let directory = tempfile::tempdir().unwrap();
