@@ -11,7 +11,7 @@ help:
 	@echo "make run     a server on 127.0.0.1:5433: psql postgres://weir@127.0.0.1:5433/weir"
 	@echo "make test    every test; WEIR_FLIGHTS=path/to/flights.jsonl.gz adds those over all flights"
 	@echo "make lint    formatting and clippy"
-	@echo "make bench   release build and measurements; needs WEIR_FLIGHTS"
+	@echo "make bench   release build and measurements (docs/benchmarks.md)"
 	@echo "make setup   installs what is missing (the others do it too)"
 
 setup:

@@ -4,12 +4,14 @@ mod harness; // servers, clients and data that the tests share
 mod server; // a `weir serve` process
 
 mod bad_input; // what users and files get wrong: a clear error or a dead letter, and the server stands
+mod bench; // `weir bench`
 mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`
 mod follow; // files that grow, come later, are truncated and rotated
 mod flights; // all of the flights, while views come and go
 mod http; // health and metrics
 mod many_views; // views that nothing happens to
+mod nexmark; // a made-up market without an end
 mod process; // the command line, start and end
 mod psql; // what a person types
 mod readme; // what the README promises

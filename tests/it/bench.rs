@@ -1,0 +1,82 @@
+//! `weir bench`: the engine's own figures are right where they can be held against something.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::harness::{finish, printed};
+
+fn bench(args: &[&str]) -> Output {
+    finish(Command::new(env!("CARGO_BIN_EXE_weir")).arg("bench").args(args))
+}
+
+/// The report of a measurement that must succeed.
+fn report(args: &[&str]) -> Value {
+    let output = bench(&[args, &["--check", "--format", "json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", printed(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", printed(&output)));
+    let figure = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    assert!(figure("seconds") > 0.0 && figure("cpu_seconds") > 0.0 && figure("peak_rss_bytes") > 1e6, "{report}");
+    let near = |rate: f64, seconds: &str| (rate * figure(seconds) / figure("events") - 1.0).abs() < 1e-6;
+    assert!(near(figure("events_per_second"), "seconds") && near(figure("events_per_cpu_second"), "cpu_seconds"), "{report}");
+    assert_eq!(report["checked"], true);
+    report
+}
+
+#[test]
+fn every_query_gives_what_it_gives_as_a_batch_at_1_2_and_4_workers() {
+    for (query, rows_out) in [("q0", 60_000), ("q1", 60_000), ("q2", 227), ("tumble", 3907), ("q5_count", 19_781), ("q7_max", 1)] {
+        for workers in ["1", "2", "4"] {
+            let report = report(&["nexmark", "--query", query, "--events", "60000", "--workers", workers]);
+            assert_eq!((report["query"].as_str(), report["workers"].to_string()), (Some(query), workers.to_string()));
+            // 1,304 cycles of 46 bids and 16 more.
+            assert_eq!((report["events"].as_u64(), report["generated_events"].as_u64()), (Some(60_000), Some(65_220)));
+            assert_eq!(report["rows_out"].as_u64(), Some(rows_out), "{report}");
+            assert!(report["generator_cpu_seconds"].as_f64().unwrap() > 0.0, "{report}");
+        }
+    }
+}
+
+#[test]
+fn bids_that_are_there_before_cost_nothing_to_make() {
+    let args = ["nexmark", "--query", "tumble", "--events", "60000", "--workers", "2", "--pregenerate"];
+    let report = report(&args);
+    assert_eq!((report["generator_cpu_seconds"].as_f64(), report["pregenerated"].as_bool()), (Some(0.0), Some(true)));
+    assert_eq!(report["rows_out"].as_u64(), Some(3907));
+}
+
+#[test]
+fn bids_of_a_file_are_counted_by_auction() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("bids.jsonl");
+    let bid = |n: u64| {
+        let time = format!("2015-07-15 00:00:{:02}.{:03}", n / 1000, n % 1000);
+        format!(
+            "{{\"auction\":{},\"bidder\":1,\"price\":{n},\"channel\":\"c\",\"url\":\"u\",\"date_time\":\"{time}\",\"extra\":\"\"}}\n",
+            n % 7
+        )
+    };
+    std::fs::write(&path, (0..25_000).map(bid).collect::<String>()).unwrap();
+    let path = path.to_str().unwrap();
+    let found = report(&["file", "--path", path, "--query", "tumble", "--workers", "2"]);
+    // Three windows of seven auctions.
+    assert_eq!((found["events"].as_u64(), found["rows_out"].as_u64()), (Some(25_000), Some(21)));
+    assert_eq!(found["generated_events"], Value::Null);
+    assert_eq!(report(&["file", "--path", path, "--query", "q7_max"])["rows_out"].as_u64(), Some(3));
+}
+
+#[test]
+fn what_cannot_be_measured_is_an_error() {
+    for (args, message) in [
+        (&["nexmark", "--events", "0"][..], "0 is not in 1"),
+        (&["nexmark", "--query", "q99"], "invalid value 'q99'"),
+        (&["nexmark", "--emit", "close", "--events", "1000"], "only EMIT ON UPDATE is supported yet"),
+        (&["file", "--path", "no/such.jsonl"], "could not open file \"no/such.jsonl\""),
+        (&["file", "--path", "Cargo.toml"], "\"Cargo.toml\" does not say what its rows are written in"),
+        (&["file", "--path", "sql/data/flights-100.jsonl"], "column \"date_time\" is null, so the row is in no window"),
+    ] {
+        let output = bench(args);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}: {}", printed(&output));
+        assert!(printed(&output).contains(message), "{args:?}: {}", printed(&output));
+    }
+}
