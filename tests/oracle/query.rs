@@ -104,9 +104,15 @@ impl Grammar<'_> {
         let mut windows = false;
         if !times.is_empty() && percent(self.rng, 45) {
             windows = true;
-            let size = pick(self.rng, &["1 minute", "30 minutes", "1 hour", "1 day", "1 month"]);
             let offset = pick(self.rng, &["", "", ", INTERVAL '10 minutes'", ", INTERVAL '-40 seconds'"]);
-            sql = format!("TUMBLE({sql}, {}, INTERVAL '{size}'{offset})", pick(self.rng, &times));
+            let (function, size) = match percent(self.rng, 60) {
+                true => ("TUMBLE", pick(self.rng, &["'1 minute'", "'30 minutes'", "'1 hour'", "'1 day'", "'1 month'"])),
+                false => (
+                    "HOP",
+                    pick(self.rng, &["'10 minutes', INTERVAL '1 hour'", "'40 minutes', INTERVAL '1 hour'", "'1 day', INTERVAL '2 days'"]),
+                ),
+            };
+            sql = format!("{function}({sql}, {}, INTERVAL {size}{offset})", pick(self.rng, &times));
             columns.extend(["window_start", "window_end"].map(|name| Column::new(name, Kind::Time)));
         }
         if nested || windows || percent(self.rng, 30) {
