@@ -58,6 +58,7 @@ sqlstates! {
     UNDEFINED_TABLE = "42P01", "undefined_table";
     UNDEFINED_PARAMETER = "42P02", "undefined_parameter";
     DUPLICATE_CURSOR = "42P03", "duplicate_cursor";
+    INVALID_CURSOR_DEFINITION = "42P11", "invalid_cursor_definition";
     DUPLICATE_PREPARED_STATEMENT = "42P05", "duplicate_prepared_statement";
     DUPLICATE_SCHEMA = "42P06", "duplicate_schema";
     DUPLICATE_TABLE = "42P07", "duplicate_table";
@@ -124,6 +125,12 @@ impl Error {
     /// Adds the position of the offending token: characters into the statement's text, from 1.
     pub fn with_position(mut self, position: usize) -> Self {
         self.0.position = Some(position);
+        self
+    }
+
+    /// Without a position: for an error about a text that the client did not send now.
+    pub fn without_position(mut self) -> Self {
+        self.0.position = None;
         self
     }
 

@@ -32,6 +32,14 @@ pub const FOLLOWED_FILES_MAX: usize = 64;
 pub const CONNECTIONS_MAX: usize = 1000;
 /// Bytes of one message from a client.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+/// Statements that a session has prepared under a name, by the protocol or by PREPARE.
+pub const PREPARED_STATEMENTS_MAX: usize = 10_000;
+/// Cursors and named portals that a session has open.
+pub const CURSORS_MAX: usize = 1000;
+/// Bytes of rows that the SCROLL cursors of a session keep to go back to.
+pub const CURSOR_KEPT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of a statement that `pg_stat_activity` shows.
+pub const ACTIVITY_QUERY_BYTES_MAX: usize = 1024;
 /// Requests that wait for the epoch clock, over all sessions.
 pub const LANE_REQUESTS_MAX: usize = 4096;
 /// Virtual groups: what a key's hash is reduced to before a worker is chosen.

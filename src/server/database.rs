@@ -14,8 +14,10 @@ use weir_engine::log::MemoryLog;
 use weir_engine::{Engine, EngineConfig, TableSpec, TableWrite};
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
 
+use crate::activity::Activity;
 use crate::locks::{TableLocks, TransactionId};
 use crate::metrics::Metrics;
+use crate::pgwire::cancel::Registry;
 
 /// The one database of a server.
 pub struct Database {
@@ -25,6 +27,10 @@ pub struct Database {
     pub clock: Arc<dyn Clock>,
     /// Write locks.
     pub locks: Arc<TableLocks>,
+    /// Who is connected, and what they do.
+    pub activity: Arc<Activity>,
+    /// How their connections are reached.
+    pub connections: Arc<Registry>,
     /// Counters.
     pub metrics: Metrics,
     /// When the server started, microseconds since 1970 UTC.
@@ -65,6 +71,8 @@ impl Database {
             started_micros: clock.wall_micros(),
             clock,
             locks: Arc::default(),
+            activity: Arc::default(),
+            connections: Arc::default(),
             metrics: Metrics::default(),
             catalog: RwLock::default(),
             definitions: tokio::sync::Mutex::default(),

@@ -42,9 +42,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Sockets that are held at once, those that only ask to cancel or have not said anything yet included.
 const SOCKETS_MAX: usize = 2 * CONNECTIONS_MAX;
 
-/// Serves connections until `shutdown`; returns when all of them have ended.
-pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, shutdown: CancellationToken) -> Result<()> {
-    let server = Arc::new(Server { backend, registry: Arc::default(), sessions: AtomicUsize::new(0), sessions_max: CONNECTIONS_MAX });
+/// Serves connections until `shutdown`, and makes them known to `registry`; returns when all of them have ended.
+pub async fn serve<B: Backend>(listener: TcpListener, backend: Arc<B>, registry: Arc<Registry>, shutdown: CancellationToken) -> Result<()> {
+    let server = Arc::new(Server { backend, registry, sessions: AtomicUsize::new(0), sessions_max: CONNECTIONS_MAX });
     accept(listener, server, shutdown).await;
     Ok(())
 }
@@ -91,7 +91,7 @@ async fn connect<B: Backend>(stream: TcpStream, peer: SocketAddr, server: Arc<Se
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "could not switch Nagle's algorithm off");
     }
-    let mut link = Link::new(stream, shutdown);
+    let mut link = Link::new(stream, shutdown.clone());
     let opening = match tokio::time::timeout(STARTUP_TIMEOUT, startup::open(&mut link, peer)).await {
         Ok(Ok(opening)) => opening,
         Ok(Err(stop)) => return end(link, peer, stop).await,
@@ -112,8 +112,8 @@ async fn connect<B: Backend>(stream: TcpStream, peer: SocketAddr, server: Arc<Se
             return end(link, peer, Stop::Fatal(error)).await;
         }
     };
-    let (registration, cancel) = server.registry.register();
-    link.listen(cancel);
+    let (registration, cancel, ended) = server.registry.register(&shutdown);
+    link.listen(cancel, ended);
     let mut startup = hello.startup.clone();
     startup.pid = registration.pid;
     let session = match link.race(server.backend.open(startup)).await {

@@ -51,7 +51,8 @@ impl Server {
         let sessions = Arc::new(Sessions { database: database.clone() });
         let of_pg = shutdown.clone();
         let pg_task = tokio::spawn(async move {
-            if let Err(error) = pgwire::serve(pg, sessions, of_pg).await {
+            let connections = sessions.database.connections.clone();
+            if let Err(error) = pgwire::serve(pg, sessions, connections, of_pg).await {
                 tracing::error!(%error, "the Postgres listener ended");
             }
         });

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -17,21 +17,25 @@ use weir_sql::catalog::{Catalog, DATABASE};
 use weir_sql::context::{Context, Settings};
 use weir_sql::dml::{DeletePlan, InsertPlan, UpdatePlan};
 use weir_sql::parser;
-use weir_sql::pg_catalog::{SessionFacts, SetConfig};
 use weir_sql::read::QueryPlan;
 use weir_sql::statement::{Parsed, Statement, Transaction as Control};
 use weir_sql::system::SessionSystem;
 
+use crate::activity::Active;
+use crate::cursors::{Cursors, Declared};
 use crate::database::Database;
-use crate::pgwire::backend::{self, Backend, Deallocated, Notice, Outcome, RowsTag, Severity, Startup, TransactionStatus};
+use crate::pgwire::backend::{self, Backend, Batches, Named, Notice, Outcome, RowSource, RowsTag, Severity, Startup, TransactionStatus};
 use crate::pgwire::shield::Shield;
 use crate::statement;
 use crate::statement::copy::CopyIn;
+use crate::statement::prepared::{NamedStatement, NamedStatements};
 use crate::system;
 use crate::transaction::Transaction;
 use crate::value::scalar::ScalarParam;
 use crate::value::settings::TextSettings;
 use crate::variables::Variables;
+
+mod facts; // what functions and pg_catalog show of the session
 
 /// Opens sessions on a database.
 pub struct Sessions {
@@ -53,13 +57,15 @@ impl Backend for Sessions {
         }
         variables.begin();
         let started_micros = self.database.clock.wall_micros();
+        let application = variables.get("application_name").unwrap_or_default();
+        let active = self.database.activity.begin(startup.pid, &startup.user, startup.peer, application, started_micros);
         self.database.metrics.connections.inc();
         Ok(Session {
             database: self.database.clone(),
             user: startup.user,
             pid: startup.pid,
             peer: startup.peer,
-            started_micros,
+            active,
             variables,
             transaction: None,
             copy: None,
@@ -67,7 +73,8 @@ impl Backend for Sessions {
             asked: Arc::default(),
             count_only: false,
             notices: vec![],
-            deallocated: vec![],
+            named: NamedStatements::default(),
+            cursors: Cursors::default(),
         })
     }
 }
@@ -80,7 +87,8 @@ pub struct Session {
     pub user: String,
     pid: i32,
     peer: SocketAddr,
-    started_micros: i64,
+    /// What others see of it.
+    active: Active,
     /// Session variables.
     pub variables: Variables,
     /// The transaction that is going on, a block's or an implicit one.
@@ -89,13 +97,23 @@ pub struct Session {
     pub copy: Option<CopyIn>,
     /// Up while a write is on its way that cannot be taken back.
     pub shield: Shield,
-    /// What `set_config()` has asked for in the statement that is running.
-    asked: Arc<Mutex<Vec<(String, String, bool)>>>,
+    /// What functions have asked for in the statement that is running.
+    asked: Arc<Mutex<Asked>>,
     /// Materialized views that it creates count their rows instead of keeping them. No SQL sets it; `weir bench` does.
     pub count_only: bool,
     notices: Vec<Notice>,
-    /// Prepared statements that SQL dropped.
-    pub deallocated: Vec<Deallocated>,
+    /// Prepared statements that have a name.
+    pub named: NamedStatements,
+    /// Cursors that SQL declared.
+    pub cursors: Cursors,
+}
+
+/// What functions ask of the session that calls them: done when their statement ends.
+#[derive(Default)]
+struct Asked {
+    /// `set_config()`: name, value, whether for the transaction alone.
+    settings: Vec<(String, String, bool)>,
+    notices: Vec<Notice>,
 }
 
 impl Drop for Session {
@@ -118,6 +136,13 @@ pub struct Prepared {
     fields: Option<SchemaRef>,
 }
 
+impl Prepared {
+    /// The types of `$1`, `$2` ..
+    pub fn parameters(&self) -> &[PgType] {
+        &self.parameters
+    }
+}
+
 /// The plan of a statement.
 pub enum Plan {
     /// A query.
@@ -138,35 +163,12 @@ impl Session {
         let (catalog, _) = self.database.catalog();
         let status =
             if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
-        let system = Arc::new(SessionSystem::new(catalog.clone(), system::tables_of(&catalog, status), self.facts()));
+        let system = Arc::new(SessionSystem::new(
+            catalog.clone(),
+            system::tables_of(&catalog, status),
+            self.facts(statement::query::names_own(&catalog, parsed)),
+        ));
         Ok(Context::new(catalog, system, &self.settings()))
-    }
-
-    /// What the session's functions and `pg_catalog` show, the catalog left out.
-    fn facts(&self) -> impl Fn() -> SessionFacts + Send + Sync + 'static {
-        let (user, pid, peer, session_started, now) = (self.user.clone(), self.pid, self.peer, self.started_micros, self.now_micros());
-        let (variables, database, asked) = (self.variables.clone(), self.database.clone(), self.asked.clone());
-        let of_set_config = variables.clone();
-        let set_config = SetConfig(Arc::new(move |name, value, local| {
-            // Checked now, done when the statement ends: what it shows of the session does not change under it.
-            let mut changed = of_set_config.clone();
-            changed.set(name, value, local)?;
-            asked.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_string(), value.to_string(), local));
-            changed.get(name)
-        }));
-        move || SessionFacts {
-            set_config: Some(set_config.clone()),
-            user: user.clone(),
-            database: DATABASE.to_string(),
-            pid,
-            client: Some(peer),
-            search_path: variables.search_path(),
-            settings: variables.all(),
-            server_started: database.started_micros,
-            session_started,
-            now,
-            ..SessionFacts::default()
-        }
     }
 
     /// What `now()` shows: the start of the transaction, or of the statement outside one.
@@ -217,7 +219,10 @@ impl Session {
         let before = transaction.before.clone();
         self.variables.end();
         let written = match transaction.changes() {
-            Ok(changes) if changes.is_empty() => return Ok(()),
+            Ok(changes) if changes.is_empty() => {
+                self.cursors.commit();
+                return Ok(());
+            }
             Ok(changes) => {
                 let engine = self.database.engine.clone();
                 let _shield = self.shield.raise();
@@ -232,16 +237,19 @@ impl Session {
             Err(error) => Err(error),
         };
         if let Err(error) = written {
+            self.cursors.rollback();
             self.variables.restore(before);
             self.variables.end();
             return Err(error);
         }
+        self.cursors.commit();
         Ok(())
     }
 
     /// Ends the transaction without a trace.
     pub fn rollback(&mut self) {
         if let Some(transaction) = self.transaction.take() {
+            self.cursors.rollback();
             self.variables.restore(transaction.before.clone());
             self.variables.end();
             if !transaction.defined.is_empty() {
@@ -253,7 +261,7 @@ impl Session {
     }
 
     /// Plans a statement against the catalog as it is now.
-    async fn plan(&mut self, parsed: Parsed, given: &[u32]) -> Result<Prepared> {
+    pub async fn plan(&mut self, parsed: Parsed, given: &[u32]) -> Result<Prepared> {
         let (_, version) = self.database.catalog();
         let types: Vec<Option<PgType>> = given.iter().map(|oid| PgType::from_oid(*oid)).collect();
         let (mut parameters, mut fields, mut plan) = (vec![], None, Plan::None);
@@ -283,6 +291,14 @@ impl Session {
                 parameters = delete.parameters.clone();
                 plan = Plan::Delete(delete);
             }
+            Statement::Declare(declare) => {
+                let context = self.context(&parsed).await?;
+                let query = statement::query::plan(&context, &declare.query, &parsed.text, &types)?;
+                parameters = query.parameters.clone();
+                plan = Plan::Query(query);
+            }
+            Statement::Execute(execute) => fields = self.named.require(&execute.name)?.fields.clone(),
+            Statement::Fetch(fetch) if !fetch.moves => fields = self.cursors.get(&fetch.name).map(|cursor| cursor.schema.clone()),
             Statement::Show(show) => fields = Some(statement::show::fields(show)),
             Statement::Explain(_) => fields = Some(statement::explain::fields()),
             _ => {}
@@ -290,10 +306,31 @@ impl Session {
         Ok(Prepared { parsed, plan, version, given: given.to_vec(), parameters, fields })
     }
 
+    /// The statement as it is to be run: planned again if the catalog has changed since, or if it shows the system itself.
+    pub async fn current(&mut self, prepared: &Arc<Prepared>) -> Result<Arc<Prepared>> {
+        let (catalog, version) = self.database.catalog();
+        let shows_system = || matches!(prepared.plan, Plan::Query(_)) && statement::query::names_system(&catalog, &prepared.parsed);
+        if prepared.version == version && !shows_system() {
+            return Ok(prepared.clone());
+        }
+        let again = self.plan(prepared.parsed.clone(), &prepared.given).await?;
+        if again.fields != prepared.fields {
+            return Err(Error::unsupported("cached plan must not change result type").with_hint("Prepare the statement again."));
+        }
+        Ok(Arc::new(again))
+    }
+
+    /// Runs a prepared statement with values of its parameters' types.
+    pub async fn run_again(&mut self, prepared: &Arc<Prepared>, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let prepared = self.current(prepared).await?;
+        self.run(&prepared, parameters).await
+    }
+
     async fn run(&mut self, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Outcome> {
         let parsed = &prepared.parsed;
         match (&parsed.statement, &prepared.plan) {
             (Statement::Query(query), Plan::Query(plan)) => statement::query::run(self, parsed, query, plan, &parameters).await,
+            (Statement::Declare(declare), Plan::Query(plan)) => statement::cursor::declare(self, parsed, declare, plan, &parameters).await,
             (_, Plan::Insert(plan)) => statement::dml::insert(self, parsed, plan, &parameters).await,
             (_, Plan::Update(plan)) => statement::dml::update(self, parsed, plan, &parameters).await,
             (_, Plan::Delete(plan)) => statement::dml::delete(self, parsed, plan, &parameters).await,
@@ -303,24 +340,21 @@ impl Session {
             (Statement::CreateView(create), _) => statement::view::create(self, parsed, create).await,
             (Statement::CreateMaterializedView(create), _) => statement::view::create_materialized(self, parsed, create).await,
             (Statement::Drop(drop), _) => statement::drop::run(self, drop).await,
-            (Statement::Explain(explain), _) => statement::explain::run(self, explain).await,
+            (Statement::Explain(explain), _) => statement::explain::run(self, parsed, explain).await,
             (Statement::Show(show), _) => statement::show::run(self, show),
             (Statement::Set(set), _) => statement::variable::set(self, set),
             (Statement::SetTransaction(set), _) => statement::variable::set_transaction(self, set),
             (Statement::Reset(reset), _) => statement::variable::reset(self, reset),
             (Statement::Discard(discard), _) => statement::variable::discard(self, *discard),
             (Statement::Transaction(control), _) => statement::transaction::run(self, control).await,
-            (Statement::Deallocate(name), _) => {
-                self.deallocated.push(name.clone().map_or(Deallocated::All, Deallocated::Name));
-                Ok(done(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" }))
-            }
-            (Statement::Close(None), _) => Ok(done("CLOSE CURSOR ALL")),
-            (Statement::Close(Some(name)), _) => {
-                Err(Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")))
-            }
+            (Statement::Prepare(prepare), _) => statement::prepared::prepare(self, parsed, prepare).await,
+            (Statement::Execute(execute), _) => statement::prepared::execute(self, parsed, execute).await,
+            (Statement::Deallocate(name), _) => statement::prepared::deallocate(self, name.as_deref()),
+            (Statement::Fetch(fetch), _) => statement::cursor::fetch(self, fetch).await,
+            (Statement::Close(name), _) => statement::cursor::close(self, name.as_deref()),
             (Statement::Unlisten(_), _) => Ok(done("UNLISTEN")),
             (Statement::Unsupported(what), _) => Err(what.error()),
-            (Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _) => {
+            (Statement::Query(_) | Statement::Declare(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _) => {
                 Err(Error::internal("a statement was prepared without its plan"))
             }
         }
@@ -364,6 +398,8 @@ impl backend::Session for Session {
 
     async fn execute(&mut self, prepared: &Arc<Prepared>, parameters: Vec<Option<ScalarParam>>) -> Result<Outcome> {
         self.database.metrics.statements.inc();
+        let transaction_started = self.transaction.as_ref().map(|transaction| transaction.started_micros);
+        self.active.run(&prepared.parsed.text, self.database.clock.wall_micros(), transaction_started);
         self.refuse_if_failed(&prepared.parsed.statement)?;
         let mut values = vec![];
         for (parameter, ty) in parameters.iter().zip(&prepared.parameters) {
@@ -372,18 +408,7 @@ impl backend::Session for Session {
                 None => weir_sql::scalar::null(ty)?,
             });
         }
-        // The catalog has changed since the statement was planned, or the system itself is what it shows: plan again.
-        let (catalog, version) = self.database.catalog();
-        let shows_system = || matches!(prepared.plan, Plan::Query(_)) && statement::query::names_system(&catalog, &prepared.parsed);
-        let outcome = if prepared.version != version || shows_system() {
-            let again = self.plan(prepared.parsed.clone(), &prepared.given).await?;
-            if again.fields != prepared.fields {
-                return Err(Error::unsupported("cached plan must not change result type").with_hint("Prepare the statement again."));
-            }
-            self.run(&again, values).await
-        } else {
-            self.run(prepared, values).await
-        };
+        let outcome = self.run_again(prepared, values).await;
         if outcome.is_err() {
             self.database.metrics.errors.inc();
         }
@@ -404,7 +429,8 @@ impl backend::Session for Session {
 
     fn fail(&mut self) {
         self.copy = None;
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.cursors.fail();
+        *self.asked() = Asked::default();
         match &mut self.transaction {
             Some(transaction) if transaction.block => transaction.failed = true,
             // What an implicit transaction has gathered goes with it.
@@ -448,11 +474,23 @@ impl backend::Session for Session {
     }
 
     fn take_notices(&mut self) -> Vec<Notice> {
+        let asked = std::mem::take(&mut self.asked().notices);
+        asked.into_iter().for_each(|notice| self.notify(notice));
         std::mem::take(&mut self.notices)
     }
 
+    fn wait(&mut self) {
+        let state = match self.transaction_status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::InBlock => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        };
+        let started = self.transaction.as_ref().map(|transaction| transaction.started_micros);
+        self.active.wait(state, self.database.clock.wall_micros(), started);
+    }
+
     fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        let asked = std::mem::take(&mut self.asked().settings);
         for (name, value, local) in asked {
             // Outside a transaction a local setting is over with its statement.
             if (!local || self.transaction.is_some())
@@ -461,7 +499,11 @@ impl backend::Session for Session {
                 tracing::debug!(%error, name, "a setting that was valid is no longer");
             }
         }
-        self.variables.take_changes()
+        let changes = self.variables.take_changes();
+        if let Some((_, name)) = changes.iter().find(|(name, _)| name == "application_name") {
+            self.active.rename(name);
+        }
+        changes
     }
 
     fn parameter_statuses(&self) -> Vec<(String, String)> {
@@ -476,12 +518,59 @@ impl backend::Session for Session {
         self.variables.timeout("statement_timeout")
     }
 
-    fn take_deallocated(&mut self) -> Vec<Deallocated> {
-        std::mem::take(&mut self.deallocated)
+    fn offset(prepared: &Prepared) -> usize {
+        prepared.parsed.offset
+    }
+
+    fn statement(&self, name: &str) -> Option<Named<Prepared>> {
+        self.named.get(name).map(|statement| statement.prepared.clone())
+    }
+
+    fn keep_statement(&mut self, name: &str, statement: Named<Prepared>) -> Result<()> {
+        let text = statement.as_ref().map_or(String::new(), |prepared| prepared.parsed.text.clone());
+        let prepared_micros = self.database.clock.wall_micros();
+        self.named.keep(name, NamedStatement { prepared: statement, text, from_sql: false, prepared_micros })
+    }
+
+    fn close_statement(&mut self, name: &str) {
+        self.named.remove(name);
+    }
+
+    fn cursor(&self, name: &str) -> Option<SchemaRef> {
+        self.cursors.get(name).map(|cursor| cursor.schema.clone())
+    }
+
+    fn close_cursor(&mut self, name: &str) {
+        self.cursors.close(name);
+    }
+
+    fn share(&mut self, name: &str, prepared: &Prepared, schema: &SchemaRef, batches: Batches) -> Result<RowSource> {
+        let declared = Declared {
+            statement: prepared.parsed.text.clone(),
+            binary: false,
+            scroll: false,
+            hold: false,
+            schema: schema.clone(),
+            batches,
+            created_micros: self.database.clock.wall_micros(),
+        };
+        self.cursors.open(name, declared, true)?;
+        Ok(RowSource::Shared(Box::new(self.cursors.require(name)?.portions())))
+    }
+
+    fn is_binary(&self, prepared: &Prepared) -> bool {
+        match &prepared.parsed.statement {
+            Statement::Fetch(fetch) => self.cursors.get(&fetch.name).is_some_and(|cursor| cursor.binary),
+            _ => false,
+        }
     }
 }
 
 impl Session {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn refuse_if_failed(&self, statement: &Statement) -> Result<()> {
         let ends = matches!(statement, Statement::Transaction(Control::Commit | Control::Rollback | Control::RollbackTo(_)));
         if self.transaction.as_ref().is_some_and(|transaction| transaction.failed) && !ends {

@@ -77,6 +77,7 @@ struct Savepoint {
     name: String,
     writes: BTreeMap<RelationId, usize>,
     variables: Variables,
+    cursors: u64,
 }
 
 impl Transaction {
@@ -226,10 +227,10 @@ impl Transaction {
         self.tables.values().any(|changed| !changed.writes.is_empty())
     }
 
-    /// SAVEPOINT.
-    pub fn savepoint(&mut self, name: &str, variables: &Variables) {
+    /// SAVEPOINT; `cursors` is the mark of the session's cursors.
+    pub fn savepoint(&mut self, name: &str, variables: &Variables, cursors: u64) {
         let writes = self.tables.iter().map(|(table, changed)| (*table, changed.writes.len())).collect();
-        self.savepoints.push(Savepoint { name: name.to_string(), writes, variables: variables.clone() });
+        self.savepoints.push(Savepoint { name: name.to_string(), writes, variables: variables.clone(), cursors });
     }
 
     /// RELEASE: forgets the savepoint and those after it.
@@ -239,8 +240,9 @@ impl Transaction {
         Ok(())
     }
 
-    /// ROLLBACK TO: undoes what came after the savepoint, and ends a failed state. Locks are kept.
-    pub fn rollback_to(&mut self, name: &str) -> Result<Variables> {
+    /// ROLLBACK TO: undoes what came after the savepoint, and ends a failed state. Locks are kept. Returns the variables and
+    /// the mark of the cursors to go back to.
+    pub fn rollback_to(&mut self, name: &str) -> Result<(Variables, u64)> {
         let at = self.find_savepoint(name)?;
         self.savepoints.truncate(at + 1);
         let savepoint = &self.savepoints[at];
@@ -254,7 +256,7 @@ impl Transaction {
             }
         }
         self.failed = false;
-        Ok(savepoint.variables.clone())
+        Ok((savepoint.variables.clone(), savepoint.cursors))
     }
 
     fn find_savepoint(&self, name: &str) -> Result<usize> {

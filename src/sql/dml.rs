@@ -5,6 +5,7 @@
 mod assign; // what a value becomes when it is stored in a column
 mod insert; // INSERT
 mod change; // UPDATE and DELETE
+mod arguments; // EXECUTE's
 
 use std::sync::Arc;
 

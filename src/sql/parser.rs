@@ -29,6 +29,8 @@ mod drop; // DROP ..
 mod copy; // COPY
 mod explain; // EXPLAIN
 mod session; // SET, SHOW, RESET, DISCARD
+mod prepared; // PREPARE, EXECUTE, DEALLOCATE
+mod fetch; // DECLARE, FETCH, MOVE, CLOSE
 mod transaction; // BEGIN .. COMMIT
 mod unsupported; // understood, and not there yet
 #[cfg(test)]
@@ -86,8 +88,12 @@ fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
         "SET" => session::set(&mut cursor)?,
         "RESET" => session::reset(&mut cursor)?,
         "DISCARD" => session::discard(&mut cursor)?,
-        "DEALLOCATE" => session::deallocate(&mut cursor)?,
-        "CLOSE" => session::close(&mut cursor)?,
+        "PREPARE" => prepared::prepare(&mut cursor, piece)?,
+        "EXECUTE" => prepared::execute(&mut cursor)?,
+        "DEALLOCATE" => prepared::deallocate(&mut cursor)?,
+        "DECLARE" => fetch::declare(&mut cursor)?,
+        "FETCH" | "MOVE" => fetch::fetch(&mut cursor)?,
+        "CLOSE" => fetch::close(&mut cursor)?,
         "UNLISTEN" => session::unlisten(&mut cursor)?,
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => transaction::transaction(&mut cursor)?,
         word => unsupported::statement(word, &mut cursor)?,

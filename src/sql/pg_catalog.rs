@@ -9,6 +9,7 @@
 //! - [`rewrite`] makes of a query that [`needs_rewrite`] one that DataFusion plans.
 
 mod facts; // what a statement is told about catalog and session
+mod sessions; // what a statement is told of sessions
 mod identifier; // quoting and taking apart names
 mod lookup; // objects by OID and by name
 mod relations; // the columns of every system relation
@@ -19,6 +20,7 @@ mod information_schema; // the rows of the standard's views
 mod provider; // system relations as DataFusion tables
 
 mod function; // a row-wise scalar function as a UDF
+mod sleep; // pg_sleep
 mod expand; // a list as records of element and number
 mod functions; // every function that has a name
 mod subquery; // correlated subqueries, evaluated for the rows that ask
@@ -32,3 +34,4 @@ pub use facts::{
 pub use functions::functions;
 pub use provider::{schema, table};
 pub use rewrite::{needs_rewrite, rewrite};
+pub use sessions::{CursorInfo, PreparedInfo, SendSignal, SendSignalFn, SessionInfo, Signal};

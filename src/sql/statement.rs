@@ -29,6 +29,14 @@ impl Parsed {
             None => error,
         }
     }
+
+    /// Moves the position of an error in the text of a statement inside this one to this one's text.
+    pub fn outside(&self, inner: &Parsed, error: Error) -> Error {
+        match error.position() {
+            Some(position) => error.with_position(position + inner.offset.saturating_sub(self.offset)),
+            None => error,
+        }
+    }
 }
 
 /// A statement by kind.
@@ -68,8 +76,16 @@ pub enum Statement {
     Discard(Discard),
     /// `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints
     Transaction(Transaction),
+    /// `PREPARE name [(types)] AS statement`
+    Prepare(Prepare),
+    /// `EXECUTE name [(arguments)]`
+    Execute(Execute),
     /// `DEALLOCATE [PREPARE] name`; `None` is `ALL`
     Deallocate(Option<String>),
+    /// `DECLARE name .. CURSOR .. FOR query`
+    Declare(Declare),
+    /// `FETCH ..`, `MOVE ..`
+    Fetch(Fetch),
     /// `CLOSE name`; `None` is `ALL`
     Close(Option<String>),
     /// `UNLISTEN channel`; `None` is `*`
@@ -343,8 +359,67 @@ pub struct Explain {
     pub analyze: bool,
     /// Say more.
     pub verbose: bool,
-    /// A query or `CREATE MATERIALIZED VIEW`; its offset counts from the start of the query string.
+    /// A query, `EXECUTE`, `DECLARE` or `CREATE MATERIALIZED VIEW`; its offset counts from the start of the query string.
     pub statement: Box<Parsed>,
+}
+
+/// `PREPARE name [(types)] AS statement`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepare {
+    /// Its name, folded.
+    pub name: String,
+    /// The types of `$1`, `$2` ..; `None` is `unknown`, and what the list leaves out is inferred.
+    pub types: Vec<Option<ast::DataType>>,
+    /// A query or a change of rows; its offset counts from the start of the query string.
+    pub statement: Box<Parsed>,
+}
+
+/// `EXECUTE name [(arguments)]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execute {
+    /// The name of the prepared statement, folded.
+    pub name: String,
+    /// The values of `$1`, `$2` ..
+    pub arguments: Vec<ast::Expr>,
+}
+
+/// `DECLARE name [BINARY] [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [WITH HOLD | WITHOUT HOLD] FOR query`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declare {
+    /// Its name, folded.
+    pub name: String,
+    /// `BINARY`: rows go out in binary format where the client names none.
+    pub binary: bool,
+    /// `SCROLL`: it can go back. Without it, and with `NO SCROLL`, it only goes on.
+    pub scroll: bool,
+    /// `WITH HOLD`: it outlives the transaction, if that commits.
+    pub hold: bool,
+    /// Its rows.
+    pub query: Box<ast::Query>,
+}
+
+/// `FETCH [direction] [FROM | IN] name`, `MOVE ..`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The cursor, folded.
+    pub name: String,
+    /// Where to, and what to return on the way.
+    pub direction: FetchDirection,
+    /// `MOVE`: nothing is returned.
+    pub moves: bool,
+}
+
+/// Where a `FETCH` goes. Counts are positive: a negative one is the other direction, none at all is `Relative(0)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchDirection {
+    /// So many rows on; `None` is `ALL`.
+    Forward(Option<u64>),
+    /// So many rows back, in this order; `None` is `ALL`.
+    Backward(Option<u64>),
+    /// The row of this number, from 1; from the end if it is negative.
+    Absolute(i64),
+    /// The row so far from this one; 0 is this row again.
+    Relative(i64),
 }
 
 /// `SHOW ..`

@@ -208,7 +208,7 @@ fn snapshot(relation: &Relation, batch: RecordBatch) -> Snapshot {
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().thread_stack_size(parser::STACK_BYTES_MIN).build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().thread_stack_size(parser::STACK_BYTES_MIN).build().unwrap().block_on(future)
 }
 
 fn statement(sql: &str) -> Statement {

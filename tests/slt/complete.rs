@@ -10,9 +10,9 @@ use crate::database::SqlError;
 use crate::file::{Directives, SltRecord, Stage, Target, block_on, records};
 
 /// Runs a file and rewrites it. What already agrees stays as its author wrote it.
-pub fn run(path: &Path, directives: &Directives, workers: usize) -> Result<(), Failed> {
+pub fn run(path: &Path, directives: &Directives, target: Target) -> Result<(), Failed> {
     block_on(async {
-        let stage = Stage::open(Target::Weir { workers }).await?;
+        let stage = Stage::open(target).await?;
         let mut runner = stage.runner();
         let mut text = String::new();
         let mut halted = false;
@@ -28,7 +28,7 @@ pub fn run(path: &Path, directives: &Directives, workers: usize) -> Result<(), F
             }
             text.push_str(&format!("{updated}\n"));
         }
-        if directives.batch {
+        if directives.batch && !stage.is_postgres() {
             stage.settle().await?;
             stage.check_views(None).await?;
         }

@@ -110,6 +110,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Whether it stands on a real Postgres.
+    pub fn is_postgres(&self) -> bool {
+        self.postgres
+    }
+
     /// Starts what answers the file.
     pub async fn open(target: Target) -> Result<Stage, Failed> {
         let (server, url, postgres) = match target {

@@ -38,13 +38,14 @@ fn main() -> ExitCode {
         if let Some(url) = &postgres {
             if directives.postgres {
                 let target = file::Target::Postgres { url: url.clone() };
-                trials.push(Trial::test(format!("{name}@postgres"), move || file::run(&path, &directives, target)));
+                let run = move || if complete { complete::run(&path, &directives, target) } else { file::run(&path, &directives, target) };
+                trials.push(Trial::test(format!("{name}@postgres"), run));
             }
             continue;
         }
         if complete {
-            let workers = directives.workers[0];
-            trials.push(Trial::test(name, move || complete::run(&path, &directives, workers)));
+            let target = file::Target::Weir { workers: directives.workers[0] };
+            trials.push(Trial::test(name, move || complete::run(&path, &directives, target)));
             continue;
         }
         for workers in directives.workers.clone() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use weir_common::error::{Result, SqlState};
 use weir_common::types::PgType;
@@ -64,6 +65,9 @@ pub trait Session: Send + 'static {
     /// The types of `$1`, `$2` ..: for ParameterDescription, and to decode what Bind brings.
     fn parameters(prepared: &Self::Prepared) -> &[PgType];
 
+    /// Characters before it in its query string.
+    fn offset(prepared: &Self::Prepared) -> usize;
+
     /// The columns it returns; `None` for no rows (NoData), which includes COPY.
     fn fields(prepared: &Self::Prepared) -> Option<SchemaRef>;
 
@@ -101,6 +105,9 @@ pub trait Session: Send + 'static {
     /// The client gave the COPY up; the loop reports the error and calls [`Session::fail`].
     fn copy_fail(&mut self, message: &str);
 
+    /// The client is told that its next statement is awaited.
+    fn wait(&mut self) {}
+
     /// Notices since the last call; asked for after each statement.
     fn take_notices(&mut self) -> Vec<Notice>;
 
@@ -116,24 +123,59 @@ pub trait Session: Send + 'static {
     /// `statement_timeout`; `None` for no limit.
     fn statement_timeout(&self) -> Option<Duration>;
 
-    /// A statement that the protocol named came (`Some`) or went (`None`): SQL's `EXECUTE`, `DEALLOCATE` and
-    /// `pg_prepared_statements` share those names.
-    fn named(&mut self, _name: &str, _prepared: Option<&Arc<Self::Prepared>>) {}
+    /// The statement of a name: Parse and SQL's PREPARE share the names. The one without a name is the loop's.
+    fn statement(&self, name: &str) -> Option<Named<Self::Prepared>>;
 
-    /// Prepared statements that SQL's `DEALLOCATE` or `DISCARD` dropped since the last call.
-    fn take_deallocated(&mut self) -> Vec<Deallocated> {
-        Vec::new()
+    /// Names a statement that Parse brought. A name that is taken is an error.
+    fn keep_statement(&mut self, name: &str, statement: Named<Self::Prepared>) -> Result<()>;
+
+    /// Lets the statement of a name go, if there is one.
+    fn close_statement(&mut self, name: &str);
+
+    /// The columns of a cursor that SQL declared: portals and cursors share the names too.
+    fn cursor(&self, _name: &str) -> Option<SchemaRef> {
+        None
+    }
+
+    /// Closes a cursor that SQL declared, if there is one of this name.
+    fn close_cursor(&mut self, _name: &str) {}
+
+    /// Makes the rows of a named portal known to SQL, whose FETCH and MOVE take from them too.
+    fn share(&mut self, _name: &str, _prepared: &Self::Prepared, _schema: &SchemaRef, batches: Batches) -> Result<RowSource> {
+        Ok(RowSource::Own { batches, rest: None })
+    }
+
+    /// Whether the rows of this statement, which has just run, go out in binary format where the client named none: those
+    /// of a FETCH from a BINARY cursor.
+    fn is_binary(&self, _prepared: &Self::Prepared) -> bool {
+        false
     }
 }
 
-/// What `DEALLOCATE` dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deallocated {
-    /// `DEALLOCATE name`
-    Name(String),
-    /// `DEALLOCATE ALL`, `DISCARD ALL`
-    All,
+/// Rows as they come.
+pub type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+/// Where the rows of a portal are taken from.
+pub enum RowSource {
+    /// Nobody else takes any.
+    Own {
+        /// The rows.
+        batches: Batches,
+        /// What is left of a batch.
+        rest: Option<RecordBatch>,
+    },
+    /// SQL may take some in between.
+    Shared(Box<dyn Portions>),
 }
+
+/// Rows that others take from too.
+pub trait Portions: Send {
+    /// At most so many of the next rows; `None` at the end.
+    fn next(&mut self, most: u64) -> BoxFuture<'_, Result<Option<RecordBatch>>>;
+}
+
+/// A statement that can have a name; `None` is an empty text, which is one.
+pub type Named<P> = Option<Arc<P>>;
 
 /// What a statement gives.
 pub enum Outcome {
@@ -142,7 +184,7 @@ pub enum Outcome {
         /// Their columns.
         schema: SchemaRef,
         /// The rows; dropped when the client no longer wants them.
-        batches: BoxStream<'static, Result<RecordBatch>>,
+        batches: Batches,
         /// The words before or instead of their number in the command tag.
         tag: RowsTag,
     },

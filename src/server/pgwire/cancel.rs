@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// The connections of a server.
 #[derive(Default)]
@@ -22,20 +23,23 @@ struct State {
 struct Connection {
     secret: Vec<u8>,
     requests: watch::Sender<u64>,
+    end: CancellationToken,
 }
 
 impl Registry {
-    /// Gives a connection a number that no other has, and a secret. It is known until the registration is dropped.
-    pub fn register(self: &Arc<Self>) -> (Registration, watch::Receiver<u64>) {
+    /// Gives a connection a number that no other has, and a secret. It is known until the registration is dropped. Returns
+    /// besides what cancels its statements and what ends it; shutdown ends it too.
+    pub fn register(self: &Arc<Self>, shutdown: &CancellationToken) -> (Registration, watch::Receiver<u64>, CancellationToken) {
         let mut state = self.lock();
         let (requests, receiver) = watch::channel(0);
+        let end = shutdown.child_token();
         let secret: Vec<u8> = (0..4).flat_map(|_| random().to_be_bytes()).collect();
         loop {
             state.last_pid = state.last_pid.checked_add(1).unwrap_or(1);
             let pid = state.last_pid;
             if let Entry::Vacant(vacant) = state.connections.entry(pid) {
-                vacant.insert(Connection { secret: secret.clone(), requests });
-                return (Registration { registry: self.clone(), pid, secret }, receiver);
+                vacant.insert(Connection { secret: secret.clone(), requests, end: end.clone() });
+                return (Registration { registry: self.clone(), pid, secret }, receiver, end);
             }
         }
     }
@@ -52,6 +56,19 @@ impl Registry {
             connection.requests.send_modify(|count| *count += 1);
         }
         known
+    }
+
+    /// Asks a connection to stop what it is doing, for another that may; says whether there is one.
+    pub fn interrupt(&self, pid: i32) -> bool {
+        let state = self.lock();
+        let connection = state.connections.get(&pid);
+        connection.inspect(|connection| connection.requests.send_modify(|count| *count += 1)).is_some()
+    }
+
+    /// Ends a connection, for another that may; says whether there is one.
+    pub fn terminate(&self, pid: i32) -> bool {
+        let state = self.lock();
+        state.connections.get(&pid).inspect(|connection| connection.end.cancel()).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

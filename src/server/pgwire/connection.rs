@@ -9,9 +9,9 @@ use futures::FutureExt;
 use tracing::error;
 use weir_common::error::{Error, Result};
 
-use crate::pgwire::backend::{Deallocated, Session, TransactionStatus};
+use crate::pgwire::backend::{Named, Session, TransactionStatus};
 use crate::pgwire::cancel::Registration;
-use crate::pgwire::extended::{Portal, Statement};
+use crate::pgwire::extended::Portal;
 use crate::pgwire::frontend::Message;
 use crate::pgwire::link::{Link, Stop};
 use crate::pgwire::respond;
@@ -25,7 +25,8 @@ use crate::pgwire::startup::Hello;
 pub struct Connection<S: Session> {
     pub(crate) link: Link,
     pub(crate) session: S,
-    pub(crate) statements: HashMap<String, Statement<S>>,
+    /// The statement without a name; those with one are the session's.
+    pub(crate) unnamed: Option<Named<S::Prepared>>,
     pub(crate) portals: HashMap<String, Portal<S>>,
     pub(crate) implicit: bool,
     skipping: bool,
@@ -34,7 +35,7 @@ pub struct Connection<S: Session> {
 impl<S: Session> Connection<S> {
     /// Over a session that was opened.
     pub fn new(link: Link, session: S) -> Self {
-        Connection { link, session, statements: HashMap::new(), portals: HashMap::new(), implicit: false, skipping: false }
+        Connection { link, session, unnamed: None, portals: HashMap::new(), implicit: false, skipping: false }
     }
 
     /// Greets the client and serves it to the end; says how it ended.
@@ -44,8 +45,8 @@ impl<S: Session> Connection<S> {
             Err(stop) => stop,
         };
         // The session goes first: a client that sees the connection closed may count on what it held being free.
-        let Connection { link, session, portals, statements, .. } = self;
-        drop((portals, statements, session));
+        let Connection { link, session, portals, unnamed, .. } = self;
+        drop((portals, unnamed, session));
         (link, stop)
     }
 
@@ -187,12 +188,6 @@ impl<S: Session> Connection<S> {
         for (name, value) in self.session.take_parameter_changes() {
             respond::parameter_status(&name, &value, &mut self.link.out);
         }
-        for deallocated in self.session.take_deallocated() {
-            match deallocated {
-                Deallocated::Name(name) => drop(self.statements.remove(&name)),
-                Deallocated::All => self.statements.retain(|name, _| name.is_empty()),
-            }
-        }
         self.link.seal();
     }
 
@@ -203,6 +198,7 @@ impl<S: Session> Connection<S> {
             self.portals.clear();
         }
         self.tell();
+        self.session.wait();
         respond::ready(status, &mut self.link.out);
         self.link.seal();
         self.link.flush().await

@@ -1,5 +1,6 @@
 //! The rows of a statement, batch by batch to the client; and the data of COPY.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use weir_common::error::{Error, Result, SqlState};
 
-use crate::pgwire::backend::{RowsTag, Session};
+use crate::pgwire::backend::{RowSource, RowsTag, Session};
 use crate::pgwire::frontend::Message;
 use crate::pgwire::link::{Link, Stop, WRITE_BYTES};
 use crate::pgwire::respond;
@@ -20,9 +21,7 @@ use crate::value::settings::TextSettings;
 /// Rows that are on their way.
 pub struct Cursor {
     schema: SchemaRef,
-    batches: BoxStream<'static, Result<RecordBatch>>,
-    /// What is left of a batch: a portal with a row limit stops anywhere.
-    rest: Option<RecordBatch>,
+    source: RowSource,
     ended: bool,
     /// What its CommandComplete says.
     pub tag: RowsTag,
@@ -38,60 +37,71 @@ pub struct Sent {
 
 impl Cursor {
     /// Over the rows of an outcome.
-    pub fn new(schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>>, tag: RowsTag) -> Cursor {
-        Cursor { schema, batches, rest: None, ended: false, tag }
+    pub fn new(schema: SchemaRef, source: RowSource, tag: RowsTag) -> Cursor {
+        Cursor { schema, source, ended: false, tag }
+    }
+
+    /// Whether SQL can reach its rows.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.source, RowSource::Shared(_))
     }
 
     /// Sends rows: all, or as many as the limit says. Rows that are there are written before others are waited for.
     pub async fn send(&mut self, link: &mut Link, formats: &[Format], settings: &TextSettings, limit: Option<u64>) -> Result<Sent, Stop> {
         let mut rows = 0;
-        loop {
-            if let Some(batch) = self.rest.take() {
-                let wanted = limit.map_or(u64::MAX, |limit| limit - rows);
-                let count = batch.num_rows().min(usize::try_from(wanted).unwrap_or(usize::MAX));
-                let encoder = RowEncoder::new(&self.schema, &batch, formats, settings)?;
-                let mut row = 0;
-                while row < count {
-                    while row < count && link.out.len() < WRITE_BYTES {
-                        encoder.put_message(row, &mut link.out)?;
-                        link.seal();
-                        row += 1;
-                    }
-                    link.flush_if_full().await?;
+        while limit != Some(rows) {
+            let Some(batch) = self.next(link, limit.map_or(u64::MAX, |limit| limit - rows)).await? else {
+                return Ok(Sent { rows, suspended: false });
+            };
+            let encoder = RowEncoder::new(&self.schema, &batch, formats, settings)?;
+            let mut row = 0;
+            while row < batch.num_rows() {
+                while row < batch.num_rows() && link.out.len() < WRITE_BYTES {
+                    encoder.put_message(row, &mut link.out)?;
+                    link.seal();
+                    row += 1;
                 }
-                rows += count as u64;
-                if count < batch.num_rows() {
-                    self.rest = Some(batch.slice(count, batch.num_rows() - count));
-                }
+                link.flush_if_full().await?;
             }
-            if limit == Some(rows) {
-                return Ok(Sent { rows, suspended: true });
-            }
-            match self.next(link).await? {
-                Some(batch) => self.rest = Some(batch),
-                None => return Ok(Sent { rows, suspended: false }),
-            }
+            rows += batch.num_rows() as u64;
         }
+        Ok(Sent { rows, suspended: true })
     }
 
-    async fn next(&mut self, link: &mut Link) -> Result<Option<RecordBatch>, Stop> {
+    /// At most so many rows; `None` at the end.
+    async fn next(&mut self, link: &mut Link, most: u64) -> Result<Option<RecordBatch>, Stop> {
         if self.ended {
             return Ok(None);
         }
-        let next = next(&mut self.batches, link).await?;
+        let next = match &mut self.source {
+            RowSource::Own { batches, rest } => {
+                let batch = match rest.take() {
+                    Some(batch) => Some(Ok(batch)),
+                    None => wait(batches.next(), link).await?,
+                };
+                let cut = |batch: RecordBatch| {
+                    let count = batch.num_rows().min(usize::try_from(most).unwrap_or(usize::MAX));
+                    *rest = (count < batch.num_rows()).then(|| batch.slice(count, batch.num_rows() - count));
+                    batch.slice(0, count)
+                };
+                batch.transpose()?.map(cut)
+            }
+            RowSource::Shared(portions) => wait(portions.next(most), link).await??,
+        };
         self.ended = next.is_none();
-        Ok(next.transpose()?)
+        Ok(next)
     }
 }
 
-/// The next item of a stream: at once if it is there, else after what was said so far is written.
-async fn next<T>(stream: &mut BoxStream<'static, T>, link: &mut Link) -> Result<Option<T>, Stop> {
+/// What is there at once, else what is there after all that was said so far is written.
+async fn wait<T>(next: impl Future<Output = T>, link: &mut Link) -> Result<T, Stop> {
     link.check()?;
-    if let Some(next) = stream.next().now_or_never() {
+    let mut next = std::pin::pin!(next);
+    if let Some(next) = next.as_mut().now_or_never() {
         return Ok(next);
     }
     link.flush().await?;
-    link.race(stream.next()).await
+    link.race(next).await
 }
 
 /// Sends the data of a COPY TO STDOUT; returns its tag.
@@ -104,7 +114,7 @@ pub async fn copy_out(
 ) -> Result<String, Stop> {
     respond::copy_out(columns, binary, &mut link.out);
     link.seal();
-    while let Some(chunk) = next(&mut chunks, link).await? {
+    while let Some(chunk) = wait(chunks.next(), link).await? {
         respond::copy_data(&chunk?, &mut link.out);
         link.seal();
         link.flush_if_full().await?;

@@ -1,13 +1,11 @@
 //! The extended protocol: statements are prepared, bound to parameters as portals, described, executed and closed.
 
-use std::sync::Arc;
-
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
-use crate::pgwire::backend::{Outcome, Session, TransactionStatus};
+use crate::pgwire::backend::{Named, Outcome, RowSource, Session, TransactionStatus};
 use crate::pgwire::connection::Connection;
 use crate::pgwire::cursor::{self, Cursor};
 use crate::pgwire::frontend::{Message, Target};
@@ -21,23 +19,9 @@ use crate::value::scalar::ScalarParam;
 /// Characters of a parameter that the context of an error shows.
 const SHOWN_CHARACTERS_MAX: usize = 100;
 
-/// A prepared statement.
-pub struct Statement<S: Session> {
-    /// `None` for an empty text, which is a statement here.
-    prepared: Option<Arc<S::Prepared>>,
-    /// Characters before the statement in its text.
-    offset: usize,
-}
-
-impl<S: Session> Clone for Statement<S> {
-    fn clone(&self) -> Self {
-        Statement { prepared: self.prepared.clone(), offset: self.offset }
-    }
-}
-
 /// A statement with its parameters.
 pub struct Portal<S: Session> {
-    statement: Statement<S>,
+    statement: Named<S::Prepared>,
     formats: Vec<Format>,
     state: State,
 }
@@ -79,23 +63,22 @@ impl<S: Session> Connection<S> {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "cannot insert multiple commands into a prepared statement").into());
         }
         if name.is_empty() {
-            self.statements.remove("");
-        } else if self.statements.contains_key(&name) {
+            self.unnamed = None;
+        } else if self.session.statement(&name).is_some() {
             let error = Error::new(SqlState::DUPLICATE_PREPARED_STATEMENT, format!("prepared statement \"{name}\" already exists"));
             return Err(error.into());
         }
         let statement = match parsed.pop() {
-            None => Statement { prepared: None, offset: 0 },
+            None => None,
             Some(parsed) => {
                 let offset = parsed.offset;
-                let prepared = self.link.race(self.session.prepare(parsed, types)).await?.map_err(|error| place(error, offset))?;
-                if !name.is_empty() {
-                    self.session.named(&name, Some(&prepared));
-                }
-                Statement { prepared: Some(prepared), offset }
+                Some(self.link.race(self.session.prepare(parsed, types)).await?.map_err(|error| place(error, offset))?)
             }
         };
-        self.statements.insert(name, statement);
+        match name.as_str() {
+            "" => self.unnamed = Some(statement),
+            name => self.session.keep_statement(name, statement)?,
+        }
         self.tell();
         respond::parse_complete(&mut self.link.out);
         Ok(())
@@ -109,8 +92,8 @@ impl<S: Session> Connection<S> {
         parameters: &[Option<Bytes>],
         result_formats: &[i16],
     ) -> Result<()> {
-        let bound = self.statement(statement)?.clone();
-        let types = bound.prepared.as_ref().map_or(&[][..], |prepared| S::parameters(prepared));
+        let bound = self.statement(statement)?;
+        let types = bound.as_ref().map_or(&[][..], |prepared| S::parameters(prepared));
         if parameters.len() != types.len() {
             return Err(violation(format!(
                 "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {}",
@@ -120,14 +103,15 @@ impl<S: Session> Connection<S> {
         }
         let mismatch = |count| violation(format!("bind message has {count} parameter formats but {} parameters", parameters.len()));
         let decoding = expand(parameter_formats, parameters.len(), mismatch)?;
-        let width = bound.fields().map_or(0, |schema| schema.fields().len());
+        let fields = fields::<S>(&bound);
+        let width = fields.as_ref().map_or(0, |schema| schema.fields().len());
         let mismatch = |count| violation(format!("bind message has {count} result formats but query has {width} columns"));
-        let formats = match bound.fields() {
+        let formats = match fields {
             // What has no columns ignores their formats, as drivers send them before they know.
             None => Vec::new(),
             Some(_) => expand(result_formats, width, mismatch)?,
         };
-        if !portal.is_empty() && self.portals.contains_key(&portal) {
+        if !portal.is_empty() && (self.portals.contains_key(&portal) || self.session.cursor(&portal).is_some()) {
             return Err(Error::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{portal}\" already exists")));
         }
         let settings = self.session.text_settings();
@@ -144,17 +128,21 @@ impl<S: Session> Connection<S> {
     fn describe(&mut self, target: Target) -> Result<()> {
         let (fields, formats) = match &target {
             Target::Statement(name) => {
-                let statement = self.statement(name)?.clone();
-                let types = statement.prepared.as_ref().map_or(&[][..], |prepared| S::parameters(prepared));
+                let statement = self.statement(name)?;
+                let types = statement.as_ref().map_or(&[][..], |prepared| S::parameters(prepared));
                 respond::parameters(types, &mut self.link.out);
-                let fields = statement.fields();
+                let fields = fields::<S>(&statement);
                 let width = fields.as_ref().map_or(0, |schema| schema.fields().len());
                 (fields, vec![Format::Text; width])
             }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                (portal.statement.fields(), portal.formats.clone())
-            }
+            Target::Portal(name) => match (self.portals.get(name), self.session.cursor(name)) {
+                (Some(portal), _) => (fields::<S>(&portal.statement), portal.formats.clone()),
+                (None, Some(columns)) => {
+                    let formats = vec![Format::Text; columns.fields().len()];
+                    (Some(columns), formats)
+                }
+                (None, None) => return Err(no_portal(name)),
+            },
         };
         match fields {
             Some(schema) => respond::rows(&schema, &formats, &mut self.link.out),
@@ -166,7 +154,7 @@ impl<S: Session> Connection<S> {
     async fn execute(&mut self, name: String, max_rows: i32) -> Result<(), Stop> {
         // Taken out while it runs: what fails is not put back.
         let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
-        let Some(prepared) = portal.statement.prepared.clone() else {
+        let Some(prepared) = portal.statement.clone() else {
             respond::empty_query(&mut self.link.out);
             self.portals.insert(name, portal);
             return Ok(());
@@ -175,10 +163,12 @@ impl<S: Session> Connection<S> {
         let outcome = match std::mem::replace(&mut portal.state, State::Done) {
             State::Bound(parameters) => {
                 self.begin_implicit().await?;
-                let offset = portal.statement.offset;
+                let offset = S::offset(&prepared);
                 let outcome = self.link.race(self.session.execute(&prepared, parameters)).await?;
                 outcome.map_err(|error| place(error, offset))?
             }
+            // SQL has closed it.
+            State::Rows(cursor) if cursor.is_shared() && self.session.cursor(&name).is_none() => return Err(no_portal(&name).into()),
             State::Rows(cursor) => {
                 return self.send_rows(name, portal, cursor, max_rows).await;
             }
@@ -189,9 +179,13 @@ impl<S: Session> Connection<S> {
         };
         let tag = match outcome {
             Outcome::Rows { schema, batches, tag } => {
-                check_unchanged(portal.statement.fields().as_deref(), &schema)?;
+                check_unchanged(S::fields(&prepared).as_deref(), &schema)?;
                 self.follow_transaction(before);
-                return self.send_rows(name, portal, Cursor::new(schema, batches, tag), max_rows).await;
+                let source = match name.as_str() {
+                    "" => RowSource::Own { batches, rest: None },
+                    name => self.session.share(name, &prepared, &schema, batches)?,
+                };
+                return self.send_rows(name, portal, Cursor::new(schema, source, tag), max_rows).await;
             }
             Outcome::Done { tag } => tag,
             Outcome::CopyIn { columns, binary } => cursor::copy_in(&mut self.link, &mut self.session, columns, binary).await?,
@@ -223,18 +217,19 @@ impl<S: Session> Connection<S> {
 
     fn close(&mut self, target: Target) {
         match target {
-            Target::Statement(name) => {
-                if self.statements.remove(&name).is_some() && !name.is_empty() {
-                    self.session.named(&name, None);
-                }
+            Target::Statement(name) if name.is_empty() => self.unnamed = None,
+            Target::Statement(name) => self.session.close_statement(&name),
+            Target::Portal(name) => {
+                self.portals.remove(&name);
+                self.session.close_cursor(&name);
             }
-            Target::Portal(name) => drop(self.portals.remove(&name)),
         }
         respond::close_complete(&mut self.link.out);
     }
 
-    fn statement(&self, name: &str) -> Result<&Statement<S>> {
-        self.statements.get(name).ok_or_else(|| {
+    fn statement(&self, name: &str) -> Result<Named<S::Prepared>> {
+        let statement = if name.is_empty() { self.unnamed.clone() } else { self.session.statement(name) };
+        statement.ok_or_else(|| {
             let message = match name {
                 "" => "unnamed prepared statement does not exist".to_string(),
                 name => format!("prepared statement \"{name}\" does not exist"),
@@ -244,10 +239,8 @@ impl<S: Session> Connection<S> {
     }
 }
 
-impl<S: Session> Statement<S> {
-    fn fields(&self) -> Option<SchemaRef> {
-        self.prepared.as_ref().and_then(|prepared| S::fields(prepared))
-    }
+fn fields<S: Session>(statement: &Named<S::Prepared>) -> Option<SchemaRef> {
+    statement.as_ref().and_then(|prepared| S::fields(prepared))
 }
 
 fn no_portal(name: &str) -> Error {

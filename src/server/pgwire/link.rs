@@ -84,9 +84,10 @@ impl Link {
         Link { incoming, writer, out: BytesMut::new(), sealed: 0 }
     }
 
-    /// From now on these requests cancel statements.
-    pub fn listen(&mut self, cancel: watch::Receiver<u64>) {
+    /// From now on these requests cancel statements, and this token ends the connection; shutdown must cancel it too.
+    pub fn listen(&mut self, cancel: watch::Receiver<u64>, end: CancellationToken) {
         self.incoming.cancel = Some(cancel);
+        self.incoming.shutdown = end;
     }
 
     /// From now on nothing is interrupted while this shield is up.

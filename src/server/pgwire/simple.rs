@@ -2,7 +2,7 @@
 
 use weir_common::error::{Error, Result};
 
-use crate::pgwire::backend::{Outcome, Session};
+use crate::pgwire::backend::{Outcome, RowSource, Session};
 use crate::pgwire::connection::Connection;
 use crate::pgwire::cursor::{self, Cursor};
 use crate::pgwire::link::Stop;
@@ -14,7 +14,7 @@ impl<S: Session> Connection<S> {
     /// Runs a query string. Several statements are one transaction, unless they say otherwise.
     pub(crate) async fn simple(&mut self, sql: &[u8]) -> Result<(), Stop> {
         // A query string replaces the unnamed statement and portal.
-        self.statements.remove("");
+        self.unnamed = None;
         self.portals.remove("");
         let statements = self.session.parse(text_of(sql)?)?;
         let count = statements.len();
@@ -30,7 +30,8 @@ impl<S: Session> Connection<S> {
             let offset = parsed.offset;
             let prepared = self.link.race(self.session.prepare(parsed, &[])).await?.map_err(|error| place(error, offset))?;
             let outcome = self.link.race(self.session.execute(&prepared, Vec::new())).await?.map_err(|error| place(error, offset))?;
-            let tag = self.deliver(outcome).await?;
+            let format = if self.session.is_binary(&prepared) { Format::Binary } else { Format::Text };
+            let tag = self.deliver(outcome, format).await?;
             self.follow_transaction(before);
             if at + 1 == count {
                 // Before the last tag, so that it is not said when the commit fails.
@@ -48,14 +49,14 @@ impl<S: Session> Connection<S> {
     }
 
     /// Sends what a statement gives, and returns its tag.
-    async fn deliver(&mut self, outcome: Outcome) -> Result<String, Stop> {
+    async fn deliver(&mut self, outcome: Outcome, format: Format) -> Result<String, Stop> {
         match outcome {
             Outcome::Rows { schema, batches, tag } => {
-                let formats = vec![Format::Text; schema.fields().len()];
+                let formats = vec![format; schema.fields().len()];
                 respond::rows(&schema, &formats, &mut self.link.out);
                 self.link.seal();
                 let settings = self.session.text_settings();
-                let mut cursor = Cursor::new(schema, batches, tag);
+                let mut cursor = Cursor::new(schema, RowSource::Own { batches, rest: None }, tag);
                 let sent = cursor.send(&mut self.link, &formats, &settings, None).await?;
                 Ok(cursor.tag.complete(sent.rows))
             }

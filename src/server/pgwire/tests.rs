@@ -21,7 +21,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 use weir_sql::statement::Parsed;
 
-use crate::pgwire::backend::{Backend, Notice, Outcome, RowsTag, Session, Startup, TransactionStatus};
+use crate::pgwire::backend::{Backend, Named, Notice, Outcome, RowsTag, Session, Startup, TransactionStatus};
 use crate::pgwire::shield::Shield;
 use crate::pgwire::{Server, accept, startup};
 use crate::value::scalar::ScalarParam;
@@ -46,10 +46,12 @@ struct FakeSession {
     shield: Shield,
     notices: Vec<Notice>,
     changes: Vec<(String, String)>,
+    named: BTreeMap<String, Named<Plan>>,
 }
 
 struct Plan {
     text: String,
+    offset: usize,
     parameters: Vec<PgType>,
     fields: Option<SchemaRef>,
 }
@@ -92,6 +94,7 @@ impl Backend for Fake {
             shield: Shield::default(),
             notices: Vec::new(),
             changes: Vec::new(),
+            named: BTreeMap::new(),
         })
     }
 }
@@ -122,7 +125,7 @@ impl Session for FakeSession {
     }
 
     async fn prepare(&mut self, parsed: Parsed, _types: &[u32]) -> Result<Arc<Plan>> {
-        let text = parsed.text;
+        let Parsed { text, offset, .. } = parsed;
         let word = text.split_whitespace().next().unwrap();
         let fields = match word {
             "rows" | "wait" | "forever" => Some(numbers()),
@@ -132,11 +135,28 @@ impl Session for FakeSession {
             _ => None,
         };
         let parameters = if word == "echo" { vec![PgType::Int4, PgType::Text] } else { Vec::new() };
-        Ok(Arc::new(Plan { text, parameters, fields }))
+        Ok(Arc::new(Plan { text, offset, parameters, fields }))
     }
 
     fn parameters(plan: &Plan) -> &[PgType] {
         &plan.parameters
+    }
+
+    fn offset(plan: &Plan) -> usize {
+        plan.offset
+    }
+
+    fn statement(&self, name: &str) -> Option<Named<Plan>> {
+        self.named.get(name).cloned()
+    }
+
+    fn keep_statement(&mut self, name: &str, statement: Named<Plan>) -> Result<()> {
+        self.named.insert(name.to_string(), statement);
+        Ok(())
+    }
+
+    fn close_statement(&mut self, name: &str) {
+        self.named.remove(name);
     }
 
     fn fields(plan: &Plan) -> Option<SchemaRef> {
@@ -751,7 +771,8 @@ fn options_of_startup() {
 #[test]
 fn secrets_are_checked() {
     let registry = Arc::new(crate::pgwire::cancel::Registry::default());
-    let (registration, receiver) = registry.register();
+    let shutdown = CancellationToken::new();
+    let (registration, receiver, end) = registry.register(&shutdown);
     assert!(!registry.cancel(registration.pid, &[]));
     assert!(!registry.cancel(registration.pid, &registration.secret[..8]));
     assert!(!registry.cancel(registration.pid + 1, &registration.secret));
@@ -759,11 +780,15 @@ fn secrets_are_checked() {
     assert!(registry.cancel(registration.pid, &registration.secret[..4]));
     assert!(registry.cancel(registration.pid, &registration.secret));
     assert!(receiver.has_changed().unwrap());
-    let (other, _receiver) = registry.register();
+    let (other, _receiver, other_end) = registry.register(&shutdown);
+    assert!(registry.interrupt(registration.pid) && registry.terminate(registration.pid));
+    assert!(end.is_cancelled() && !other_end.is_cancelled());
+    shutdown.cancel();
+    assert!(other_end.is_cancelled());
     assert_ne!((registration.pid, &registration.secret), (other.pid, &other.secret));
     let pid = registration.pid;
     drop(registration);
-    assert!(!registry.cancel(pid, &[0; 4]));
+    assert!(!registry.cancel(pid, &[0; 4]) && !registry.interrupt(pid) && !registry.terminate(pid));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use weir_sql::ScalarValue;
 use weir_sql::ast;
 use weir_sql::catalog::{Catalog, Relation, RelationKind, WEIR};
 use weir_sql::context::{Context, SnapshotSource};
-use weir_sql::read::QueryPlan;
+use weir_sql::read::{QueryPlan, Rows};
 use weir_sql::statement::Parsed;
 
 use crate::pgwire::backend::{Outcome, RowsTag};
@@ -26,6 +26,11 @@ fn mentions(catalog: &Catalog, parsed: &Parsed, words: &[&str]) -> bool {
 /// Whether it may read schema `weir`, so that the engine has to be asked first.
 pub fn names_weir(catalog: &Catalog, parsed: &Parsed) -> bool {
     mentions(catalog, parsed, &[WEIR])
+}
+
+/// Whether it may show the session's own prepared statements or cursors.
+pub fn names_own(catalog: &Catalog, parsed: &Parsed) -> bool {
+    mentions(catalog, parsed, &["pg_prepared_statements", "pg_cursors"])
 }
 
 /// Whether it may show the system itself: such a plan holds what it was planned with, and is good for one run.
@@ -56,10 +61,15 @@ pub async fn run(
     if !query.locks.is_empty() {
         lock(session, plan).await?;
     }
+    let rows = rows(session, parsed, plan, parameters).await?;
+    Ok(Outcome::Rows { schema: rows.schema, batches: rows.batches, tag: RowsTag::Select })
+}
+
+/// The rows of a planned query, at the commit that the session reads.
+pub async fn rows(session: &mut Session, parsed: &Parsed, plan: &QueryPlan, parameters: &[ScalarValue]) -> Result<Rows> {
     let snapshots = snapshots(session, plan).await?;
     let context = session.context(parsed).await?;
-    let rows = context.execute(plan, parameters, snapshots).await?;
-    Ok(Outcome::Rows { schema: rows.schema, batches: rows.batches, tag: RowsTag::Select })
+    context.execute(plan, parameters, snapshots).await
 }
 
 /// The rows of all stored relations that a plan reads.

@@ -53,8 +53,8 @@ pub async fn run(session: &mut Session, control: &Control) -> Result<Outcome> {
             Ok(done("ROLLBACK"))
         }
         Control::Savepoint(name) => {
-            let variables = session.variables.clone();
-            block(session, "SAVEPOINT")?.savepoint(&names::ident(name), &variables);
+            let (variables, cursors) = (session.variables.clone(), session.cursors.mark());
+            block(session, "SAVEPOINT")?.savepoint(&names::ident(name), &variables, cursors);
             Ok(done("SAVEPOINT"))
         }
         Control::Release(name) => {
@@ -66,8 +66,9 @@ pub async fn run(session: &mut Session, control: &Control) -> Result<Outcome> {
 }
 
 fn rollback_to(session: &mut Session, name: &Ident) -> Result<Outcome> {
-    let variables = block(session, "ROLLBACK TO SAVEPOINT")?.rollback_to(&names::ident(name))?;
+    let (variables, cursors) = block(session, "ROLLBACK TO SAVEPOINT")?.rollback_to(&names::ident(name))?;
     session.variables.restore(variables);
+    session.cursors.rollback_to(cursors);
     Ok(done("ROLLBACK"))
 }
 

@@ -3,7 +3,7 @@
 use weir_common::error::{Error, Result, SqlState};
 use weir_sql::statement::{Discard, Reset, Set, SetScope, SetTransaction, SetValue, TransactionModes};
 
-use crate::pgwire::backend::{Deallocated, Notice, Outcome};
+use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
 
 /// SET, SET LOCAL.
@@ -75,7 +75,8 @@ pub fn discard(session: &mut Session, discard: Discard) -> Result<Outcome> {
                 return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, "DISCARD ALL cannot run inside a transaction block"));
             }
             session.variables.reset_all();
-            session.deallocated.push(Deallocated::All);
+            session.cursors.close_all();
+            session.named.clear();
             "DISCARD ALL"
         }
         // Plans live in prepared statements only, and are made anew when the catalog changes.

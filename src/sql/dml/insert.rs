@@ -158,7 +158,7 @@ impl Context {
         Ok(Some(Cell::Computed(Box::new(assigned))))
     }
 
-    fn simplifier(&self) -> ExprSimplifier {
+    pub(super) fn simplifier(&self) -> ExprSimplifier {
         let context = SimplifyContext::builder()
             .with_schema(Arc::new(DFSchema::empty()))
             .with_config_options(self.state.config_options().clone())
@@ -168,7 +168,7 @@ impl Context {
     }
 
     /// The value of a constant expression, now.
-    fn evaluate(&self, expr: Expr) -> Result<ScalarValue, DataFusionError> {
+    pub(super) fn evaluate(&self, expr: Expr) -> Result<ScalarValue, DataFusionError> {
         match self.simplifier().simplify(expr)? {
             Expr::Literal(value, _) => Ok(value),
             // What the simplifier leaves alone: volatile functions.
@@ -361,7 +361,7 @@ fn check_counts(width: usize, columns: &[usize], insert: &ast::Insert, context: 
 }
 
 /// A literal as a value of the column, without any planning: most of what is inserted.
-fn literal(expr: &ast::Expr, column: &ColumnDef) -> Result<Option<Cell>> {
+pub(super) fn literal(expr: &ast::Expr, column: &ColumnDef) -> Result<Option<Cell>> {
     let text = |text: &str| parse::value(text, &column.ty, &column.data_type);
     let value = match expr {
         ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
@@ -422,7 +422,7 @@ fn fit(value: ScalarValue, column: &ColumnDef) -> Result<ScalarValue, DataFusion
 }
 
 /// Whether an expression has to be planned as part of a query.
-fn needs_query(expr: &ast::Expr) -> bool {
+pub(super) fn needs_query(expr: &ast::Expr) -> bool {
     struct Finds(bool);
     impl ast::Visitor for Finds {
         type Break = ();

@@ -361,7 +361,7 @@ fn what_the_parser_allows_can_be_run() {
             panic!("{short}")
         };
         let thread = std::thread::Builder::new().stack_size(crate::parser::STACK_BYTES_MIN).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let session = session(true);
                 let state = session.state();

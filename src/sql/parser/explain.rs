@@ -49,7 +49,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Stat
         None => error,
     })?;
     match statement {
-        Statement::Query(_) => {}
+        Statement::Query(_) | Statement::Execute(_) | Statement::Declare(_) => {}
         Statement::CreateMaterializedView(_) if !analyze => {}
         Statement::CreateMaterializedView(_) => {
             return Err(cursor
@@ -58,7 +58,7 @@ pub(super) fn explain(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Stat
         }
         _ => {
             return Err(cursor
-                .unsupported(position, "EXPLAIN is only supported for a query and for CREATE MATERIALIZED VIEW")
+                .unsupported(position, "EXPLAIN is only supported for a query, EXECUTE, DECLARE and CREATE MATERIALIZED VIEW")
                 .with_hint("Explain the SELECT that the statement contains."));
         }
     }

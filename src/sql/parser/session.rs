@@ -1,4 +1,4 @@
-//! What concerns the session: SET, SHOW, RESET, DISCARD, DEALLOCATE, CLOSE, UNLISTEN.
+//! What concerns the session: SET, SHOW, RESET, DISCARD, UNLISTEN.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::Result;
@@ -189,23 +189,6 @@ pub(super) fn discard(cursor: &mut Cursor<'_>) -> Result<Statement> {
         Some(_) => Ok(Statement::Discard(Discard::Temp)),
         None => Err(cursor.unexpected_for(&["ALL", "PLANS", "SEQUENCES", "TEMP"])),
     }
-}
-
-/// `DEALLOCATE [PREPARE] name | ALL`
-pub(super) fn deallocate(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.expect("DEALLOCATE")?;
-    cursor.eat("PREPARE");
-    Ok(Statement::Deallocate(name_or_all(cursor)?))
-}
-
-/// `CLOSE name | ALL`
-pub(super) fn close(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    cursor.expect("CLOSE")?;
-    Ok(Statement::Close(name_or_all(cursor)?))
-}
-
-fn name_or_all(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
-    if cursor.eat("ALL") { Ok(None) } else { Ok(Some(cursor::folded(&cursor.ident()?))) }
 }
 
 /// `UNLISTEN channel | *`

@@ -2,6 +2,7 @@
 
 mod objects; // relations, columns, keys
 mod cluster; // roles, databases, settings, what there is one of
+mod sessions; // who is connected, prepared statements, cursors
 mod views; // pg_tables and the like
 mod programs; // types, functions, operator classes
 
@@ -45,7 +46,9 @@ pub(super) fn rows(relation: &SystemRelation, facts: &SessionFacts) -> Rows {
         "pg_tablespace" => cluster::tablespace(),
         "pg_settings" => cluster::settings(facts),
         "pg_shdescription" => cluster::shared_description(),
-        "pg_stat_activity" => cluster::activity(facts),
+        "pg_stat_activity" => sessions::activity(facts),
+        "pg_prepared_statements" => sessions::prepared_statements(facts),
+        "pg_cursors" => sessions::cursors(facts),
         "pg_am" => programs::access_method(),
         "pg_type" => programs::types(),
         "pg_proc" => programs::procs(),

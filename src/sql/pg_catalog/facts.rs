@@ -7,6 +7,7 @@ use weir_common::error::Result;
 use weir_common::types::PgType;
 
 use crate::catalog::{self, Catalog};
+use crate::pg_catalog::sessions::{CursorInfo, PreparedInfo, SendSignal, SessionInfo};
 
 /// The OID of the schema `pg_catalog`.
 pub(super) const PG_CATALOG: i64 = 11;
@@ -253,14 +254,20 @@ pub struct SessionFacts {
     pub settings: Vec<Setting>,
     /// When the server started, microseconds since 1970.
     pub server_started: i64,
-    /// When the session started, microseconds since 1970.
-    pub session_started: i64,
     /// When the statement started, microseconds since 1970.
     pub now: i64,
     /// The last epoch that was committed, for `txid_current()`.
     pub commit: u64,
     /// What `set_config` calls; without it, it is refused.
     pub set_config: Option<SetConfig>,
+    /// Everybody's sessions, by number.
+    pub sessions: Vec<SessionInfo>,
+    /// The session's prepared statements that have a name, by name.
+    pub prepared: Vec<PreparedInfo>,
+    /// The session's cursors, by name.
+    pub cursors: Vec<CursorInfo>,
+    /// What `pg_cancel_backend` calls; without it, it is refused.
+    pub send_signal: Option<SendSignal>,
 }
 
 /// The OID of a schema.

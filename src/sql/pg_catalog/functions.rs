@@ -14,6 +14,7 @@ use weir_common::types::PgType;
 use super::expand::Expand;
 use super::facts::SessionFacts;
 use super::function::{Bound, Eval, Function};
+use super::sleep;
 use super::subquery::Subquery;
 
 static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {
@@ -29,13 +30,13 @@ static ALL: LazyLock<Vec<Function>> = LazyLock::new(|| {
 /// The scalar functions of one statement.
 pub fn functions(facts: &Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
     let named = ALL.iter().map(|function| Arc::new(ScalarUDF::new_from_impl(Bound::new(function, facts.clone()))));
-    let others = [ScalarUDF::new_from_impl(Subquery::new(facts.clone())), ScalarUDF::new_from_impl(Expand::new())];
+    let others = [ScalarUDF::new_from_impl(Subquery::new(facts.clone())), ScalarUDF::new_from_impl(Expand::new()), sleep::function()];
     named.chain(others.map(Arc::new)).collect()
 }
 
 /// Whether there is a function of this name here.
 pub(super) fn exists(name: &str) -> bool {
-    ALL.iter().any(|function| function.name == name)
+    name == sleep::NAME || ALL.iter().any(|function| function.name == name)
 }
 
 /// A function of so many arguments that gives NULL for NULL.

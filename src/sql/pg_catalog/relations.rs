@@ -84,7 +84,8 @@ fn column_type(name: &str, typname: &str) -> PgType {
         "regproc" | "xid" | "regtype" => PgType::Oid,
         "pg_node_tree" | "pg_lsn" | "inet" | "anyarray" => PgType::Text,
         "_aclitem" => PgType::Array(Box::new(PgType::Text)),
-        "_regtype" => PgType::Array(Box::new(PgType::Oid)),
+        // Shown by name, as Postgres shows them.
+        "_regtype" => PgType::Array(Box::new(PgType::Text)),
         _ => match typname.strip_prefix('_') {
             Some(element) => PgType::Array(Box::new(column_type(name, element))),
             None => PgType::parse(typname).unwrap_or_else(|| panic!("relations.txt: {name} has the unknown type {typname}")),

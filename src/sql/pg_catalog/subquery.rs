@@ -119,7 +119,8 @@ impl Subquery {
             let found = batches.first().map_or(schema, RecordBatch::schema);
             Ok(concat_batches(&found, &batches)?)
         };
-        let on_thread = || tokio::runtime::Builder::new_current_thread().build().map_err(DataFusionError::IoError)?.block_on(work);
+        let on_thread =
+            || tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(DataFusionError::IoError)?.block_on(work);
         std::thread::scope(|scope| scope.spawn(on_thread).join())
             .map_err(|_| external(Error::internal("a subquery of a catalog query panicked")))?
     }

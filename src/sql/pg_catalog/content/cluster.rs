@@ -137,46 +137,6 @@ pub(super) fn shared_description() -> Rows {
 /// The comment on the database.
 pub(in crate::pg_catalog) const DATABASE_COMMENT: &str = "Weir, a streaming SQL database";
 
-pub(super) fn activity(facts: &SessionFacts) -> Rows {
-    let mut rows = Rows::new(&[
-        "datid",
-        "datname",
-        "pid",
-        "usesysid",
-        "usename",
-        "application_name",
-        "client_addr",
-        "client_port",
-        "backend_start",
-        "xact_start",
-        "query_start",
-        "state_change",
-        "state",
-        "backend_type",
-        "query",
-    ]);
-    let role = facts.roles().iter().find(|(_, name)| *name == facts.user).map(|(oid, _)| *oid);
-    let application = facts.setting("application_name").map_or("", |setting| setting.value.as_str());
-    rows.push(row![
-        facts::DATABASE,
-        facts.database.as_str(),
-        facts.pid,
-        role,
-        facts.user.as_str(),
-        application,
-        facts.client.map(|client| client.ip().to_string()),
-        facts.client.map(|client| client.port() as i64),
-        facts.session_started,
-        facts.now,
-        facts.now,
-        facts.now,
-        "active",
-        "client backend",
-        "",
-    ]);
-    rows
-}
-
 pub(super) fn foreign_data_wrapper(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&["oid", "fdwname", "fdwowner"]);
     if !facts.servers().is_empty() {

@@ -8,6 +8,7 @@ use crate::pg_catalog::content::UTF8;
 use crate::pg_catalog::facts::{SCHEMAS, SessionFacts};
 use crate::pg_catalog::function::{Function, flag, int, text};
 use crate::pg_catalog::rows::Value;
+use crate::pg_catalog::sessions::Signal;
 
 pub(super) fn add(all: &mut Vec<Function>) {
     for name in ["current_user", "session_user", "user", "current_role"] {
@@ -28,6 +29,14 @@ pub(super) fn add(all: &mut Vec<Function>) {
         }),
         function("current_setting", 1..=2, PgType::Text, current_setting),
         Function { volatile: true, ..function("set_config", 3..=3, PgType::Text, set_config) },
+        Function {
+            volatile: true,
+            ..function("pg_cancel_backend", 1..=1, PgType::Bool, |facts, args| signal(facts, args, Signal::Cancel))
+        },
+        Function {
+            volatile: true,
+            ..function("pg_terminate_backend", 1..=1, PgType::Bool, |facts, args| signal(facts, args, Signal::Terminate))
+        },
         function("version", 0..=0, PgType::Text, |facts, _| Ok(version(facts).into())),
         function("pg_backend_pid", 0..=0, PgType::Int4, |facts, _| Ok(facts.pid.into())),
         function("pg_is_in_recovery", 0..=0, PgType::Bool, |_, _| Ok(false.into())),
@@ -90,6 +99,13 @@ fn set_config(facts: &SessionFacts, args: &[Value]) -> Result<Value> {
     match &facts.set_config {
         Some(set_config) => Ok((set_config.0)(&text(&args[0]), &text(&args[1]), flag(args.get(2)))?.into()),
         None => Err(Error::unsupported("set_config() cannot be called here").with_hint("Use SET.")),
+    }
+}
+
+fn signal(facts: &SessionFacts, args: &[Value], signal: Signal) -> Result<Value> {
+    match &facts.send_signal {
+        Some(send) => Ok((send.0)(int(&args[0])? as i32, signal).into()),
+        None => Err(Error::unsupported("other sessions cannot be reached here")),
     }
 }
 
