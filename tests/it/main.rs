@@ -6,6 +6,7 @@ mod server; // a `weir serve` process
 mod bad_input; // what users and files get wrong: a clear error or a dead letter, and the server stands
 mod bench; // `weir bench`
 mod activity; // sessions that look at each other
+mod copy; // COPY in binary
 mod cursors; // cursors and prepared statements, by SQL and protocol
 mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`

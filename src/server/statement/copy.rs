@@ -136,8 +136,9 @@ pub async fn finish(session: &mut Session, mut copy: CopyIn) -> Result<String> {
         });
     }
     let rows = batch(relation.schema(), columns, count)?;
-    check_rows(&relation, &rows)?;
-    dml::write(session, copy.table, vec![], vec![rows]).await?;
+    let context = |error: Error| if error.context().is_none() { error.with_context(format!("COPY {}", relation.name)) } else { error };
+    check_rows(&relation, &rows).map_err(context)?;
+    dml::write(session, copy.table, vec![], vec![rows]).await.map_err(context)?;
     Ok(format!("COPY {count}"))
 }
 

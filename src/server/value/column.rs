@@ -335,7 +335,12 @@ fn array_elements<'a>(bytes: &'a [u8], element: &PgType) -> Result<Vec<Option<&'
     if oid != element.oid() {
         return Err(Error::new(
             SqlState::DATATYPE_MISMATCH,
-            format!("binary data has array element type {oid} instead of expected {}", element.oid()),
+            format!(
+                "binary data has array element type {oid} ({}) instead of expected {} ({})",
+                PgType::from_oid(oid).map_or("???".to_string(), |ty| ty.spelling()),
+                element.oid(),
+                element.spelling()
+            ),
         ));
     }
     let size = match dimensions {

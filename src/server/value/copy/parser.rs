@@ -9,8 +9,13 @@ use crate::value::copy::{CopyFormat, CopyHeader, CopyKind};
 
 /// How the binary format begins.
 pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-/// Flags of the binary format's header that a reader must know; there are none yet.
+/// Where the flags of its header begin, the length of what extends it, and that itself.
+const FLAGS_AT: usize = SIGNATURE.len();
+const LENGTH_AT: usize = FLAGS_AT + 4;
+const EXTENSION_AT: usize = LENGTH_AT + 4;
+/// Flags that a reader must know; there are none yet, but for one that nobody writes any more.
 const CRITICAL_FLAGS: u32 = 0xFFFF_0000;
+const WITH_OIDS: u32 = 1 << 16;
 /// Characters of a line or value that an error shows.
 const SHOWN_BYTES_MAX: usize = 100;
 
@@ -72,11 +77,21 @@ impl CopyParser {
     /// Nothing more comes: the last line may have no end.
     pub fn finish(&mut self, sink: Sink<'_>) -> Result<()> {
         self.parse(true, sink)?;
-        if self.format.kind == CopyKind::Binary && self.at != At::End {
-            let missing = if self.at == At::Start { "COPY file signature not recognized" } else { "unexpected EOF in COPY data" };
-            return Err(self.binary_error(missing.to_string()));
+        if self.format.kind != CopyKind::Binary {
+            return Ok(());
         }
-        Ok(())
+        match self.at {
+            // Some clients leave out the trailer, as Postgres lets them.
+            At::Rows if self.pending.is_empty() => Ok(()),
+            At::End => Ok(()),
+            At::Rows => Err(self.in_row(self.rows + 1, "unexpected EOF in COPY data")),
+            At::Start => Err(malformed(match self.pending.len() {
+                ..FLAGS_AT => "COPY file signature not recognized",
+                ..LENGTH_AT => "invalid COPY file header (missing flags)",
+                ..EXTENSION_AT => "invalid COPY file header (missing length)",
+                _ => "invalid COPY file header (wrong length)",
+            })),
+        }
     }
 
     /// `COPY airlines, line 3, column name: "abc"`, for an error about one field.
@@ -206,17 +221,21 @@ impl CopyParser {
                 At::Start => {
                     let known = bytes.len().min(SIGNATURE.len());
                     if bytes[..known] != SIGNATURE[..known] {
-                        return Err(self.binary_error("COPY file signature not recognized".to_string()));
+                        return Err(malformed("COPY file signature not recognized"));
                     }
-                    let Some((flags, after)) = bytes.get(SIGNATURE.len()..).and_then(|bytes| bytes.split_first_chunk::<4>()) else {
+                    let Some((flags, after)) = bytes.get(FLAGS_AT..).and_then(|bytes| bytes.split_first_chunk::<4>()) else {
                         return Ok(());
                     };
                     let Some((extension, after)) = after.split_first_chunk::<4>() else { return Ok(()) };
-                    if u32::from_be_bytes(*flags) & CRITICAL_FLAGS != 0 {
-                        return Err(self.binary_error("unrecognized critical flags in COPY file header".to_string()));
+                    let flags = u32::from_be_bytes(*flags);
+                    if flags & WITH_OIDS != 0 {
+                        return Err(malformed("invalid COPY file header (WITH OIDS)"));
+                    }
+                    if flags & CRITICAL_FLAGS != 0 {
+                        return Err(malformed("unrecognized critical flags in COPY file header"));
                     }
                     let Ok(extension) = usize::try_from(i32::from_be_bytes(*extension)) else {
-                        return Err(self.binary_error("invalid COPY file header (missing length)".to_string()));
+                        return Err(malformed("invalid COPY file header (missing length)"));
                     };
                     let Some(after) = after.get(extension..) else { return Ok(()) };
                     *rest = after;
@@ -232,7 +251,8 @@ impl CopyParser {
                     }
                     self.rows += 1;
                     if count as usize != self.columns.len() {
-                        return Err(self.binary_error(format!("row field count is {count}, expected {}", self.columns.len())));
+                        let message = format!("row field count is {count}, expected {}", self.columns.len());
+                        return Err(malformed(message).with_context(format!("COPY {}, line {}", self.relation, self.rows)));
                     }
                     match self.binary_row(after)? {
                         Some(after) => *rest = after,
@@ -244,7 +264,10 @@ impl CopyParser {
                     sink(&self.fields, self.rows)?;
                 }
                 At::End if bytes.is_empty() => return Ok(()),
-                At::End => return Err(self.binary_error("received copy data after EOF marker".to_string())),
+                At::End => {
+                    let context = format!("COPY {}, line {}", self.relation, self.rows + 1);
+                    return Err(malformed("received copy data after EOF marker").with_context(context));
+                }
             }
         }
     }
@@ -259,7 +282,7 @@ impl CopyParser {
                 -1 => self.fields.push(None),
                 length => {
                     let Ok(length) = usize::try_from(length) else {
-                        return Err(self.binary_error("invalid field size".to_string()));
+                        return Err(self.in_row(self.rows, "invalid field size"));
                     };
                     let Some((value, after)) = rest.split_at_checked(length) else { return Ok(None) };
                     rest = after;
@@ -270,13 +293,18 @@ impl CopyParser {
         Ok(Some(rest))
     }
 
-    fn binary_error(&self, message: String) -> Error {
-        let context = match self.rows {
-            0 => format!("COPY {}", self.relation),
-            row => format!("COPY {}, line {row}", self.relation),
+    /// An error at the field after those of a row that were read.
+    fn in_row(&self, row: u64, message: &str) -> Error {
+        let column = match self.columns.get(self.fields.len()) {
+            Some(column) => format!(", column {column}"),
+            None => String::new(),
         };
-        Error::new(SqlState::BAD_COPY_FILE_FORMAT, message).with_context(context)
+        malformed(message).with_context(format!("COPY {}, line {row}{column}", self.relation))
     }
+}
+
+fn malformed(message: impl Into<String>) -> Error {
+    Error::new(SqlState::BAD_COPY_FILE_FORMAT, message)
 }
 
 /// A line or value as an error shows it: not all of it if it is long.

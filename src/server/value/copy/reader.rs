@@ -1,7 +1,8 @@
 //! A COPY FROM into columns.
 
 use arrow::array::ArrayRef;
-use weir_common::error::{Error, Result};
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::limits::COPY_BYTES_MAX;
 use weir_common::types::PgType;
 
 use crate::value::column::ColumnParser;
@@ -15,6 +16,7 @@ pub struct CopyReader {
     binary: bool,
     columns: Vec<ColumnParser>,
     rows: usize,
+    bytes: usize,
 }
 
 impl CopyReader {
@@ -26,11 +28,18 @@ impl CopyReader {
             parser: CopyParser::new(format, relation, columns.iter().map(|(name, _)| name.clone()).collect()),
             columns: columns.iter().map(|(_, ty)| ColumnParser::new(ty, settings)).collect(),
             rows: 0,
+            bytes: 0,
         })
     }
 
     /// Takes a piece of the data, cut anywhere.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
+        self.bytes += bytes.len();
+        if self.bytes > COPY_BYTES_MAX {
+            let message = format!("COPY takes at most {} MB at once", COPY_BYTES_MAX >> 20);
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+                .with_hint("Its rows become visible together. Copy them in several parts."));
+        }
         self.parse(Some(bytes))
     }
 
