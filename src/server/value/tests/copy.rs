@@ -149,7 +149,7 @@ fn copy_from_binary() {
         let mut row = (fields.len() as i16).to_be_bytes().to_vec();
         for field in fields {
             row.extend(field.map_or(-1, |field| field.len() as i32).to_be_bytes());
-            row.extend(*field.unwrap_or_default());
+            row.extend(field.unwrap_or_default());
         }
         row
     };
