@@ -44,6 +44,8 @@ pub const ACTIVITY_QUERY_BYTES_MAX: usize = 1024;
 pub const LANE_REQUESTS_MAX: usize = 4096;
 /// Bytes of data of one COPY FROM: its rows are one write, and become visible together.
 pub const COPY_BYTES_MAX: usize = 1 << 30;
+/// Dependents that a DROP names, as in Postgres.
+pub const DEPENDENTS_TOLD_MAX: usize = 100;
 /// Virtual groups: what a key's hash is reduced to before a worker is chosen.
 pub const VIRTUAL_GROUPS: u64 = 4096;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::ids::RelationId;
+use weir_common::limits::DEPENDENTS_TOLD_MAX;
 use weir_common::plan::Facts;
 use weir_common::source::SourceRef;
 use weir_common::types::{PG_TYPE_KEY, PgType};
@@ -275,25 +276,55 @@ impl Catalog {
         found.into_iter().collect()
     }
 
-    /// The error of a DROP without CASCADE while something depends on the relation; `None` when nothing does.
-    pub fn dependents_error(&self, id: RelationId) -> Option<Error> {
-        let dropped = self.by_id(id)?;
-        let what = |relation: &Relation| format!("{} {}", relation.kind.word(), relation.name);
-        let lines: Vec<String> = self
-            .dependents(id)
-            .iter()
-            .filter_map(|dependent| self.by_id(*dependent))
-            .map(|dependent| {
-                let on = dependent.depends_on.iter().filter_map(|on| self.by_id(*on));
-                let nearest_on = on.into_iter().find(|on| on.id == id || self.dependents(id).contains(&on.id)).unwrap_or(dropped);
-                format!("{} depends on {}", what(dependent), what(nearest_on))
-            })
-            .collect();
-        (!lines.is_empty()).then(|| {
-            let message = format!("cannot drop {} because other objects depend on it", what(dropped));
-            Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
-                .with_detail(lines.join("\n"))
-                .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
-        })
+    /// What depends on these relations, directly or not, and is none of them: each with what it was found through, in the
+    /// order in which Postgres tells of it.
+    pub fn dependents_of(&self, dropped: &[RelationId]) -> Vec<(RelationId, RelationId)> {
+        // Postgres walks from each relation to what depends on it, the youngest first, and tells of it backwards.
+        fn walk(catalog: &Catalog, of: RelationId, seen: &mut BTreeSet<RelationId>, found: &mut Vec<(RelationId, RelationId)>) {
+            let dependents: Vec<RelationId> =
+                catalog.relations().filter(|relation| relation.depends_on.contains(&of)).map(|relation| relation.id).collect();
+            for dependent in dependents.into_iter().rev() {
+                if seen.insert(dependent) {
+                    walk(catalog, dependent, seen, found);
+                    found.push((dependent, of));
+                }
+            }
+        }
+        let mut seen: BTreeSet<RelationId> = BTreeSet::new();
+        let mut found = Vec::new();
+        for of in dropped {
+            walk(self, *of, &mut seen, &mut found);
+        }
+        found.retain(|(dependent, _)| !dropped.contains(dependent));
+        found.reverse();
+        found
     }
+
+    /// The error of a DROP of these relations without CASCADE, while others depend on them; `None` when nothing does.
+    pub fn dependents_error(&self, dropped: &[RelationId]) -> Option<Error> {
+        let what =
+            |id: RelationId| self.by_id(id).map_or_else(String::new, |relation| format!("{} {}", relation.kind.word(), relation.name));
+        let lines: Vec<String> =
+            self.dependents_of(dropped).into_iter().map(|(dependent, on)| format!("{} depends on {}", what(dependent), what(on))).collect();
+        if lines.is_empty() {
+            return None;
+        }
+        let message = match dropped {
+            [one] => format!("cannot drop {} because other objects depend on it", what(*one)),
+            _ => "cannot drop desired object(s) because other objects depend on them".to_string(),
+        };
+        let error = Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message);
+        Some(error.with_detail(told(&lines)).with_hint("Use DROP ... CASCADE to drop the dependent objects too."))
+    }
+}
+
+/// Lines about dependents for a DETAIL: not more than [`DEPENDENTS_TOLD_MAX`].
+pub fn told(lines: &[String]) -> String {
+    let mut told = lines[..lines.len().min(DEPENDENTS_TOLD_MAX)].join("\n");
+    match lines.len().saturating_sub(DEPENDENTS_TOLD_MAX) {
+        0 => {}
+        1 => told.push_str("\nand 1 other object"),
+        more => told.push_str(&format!("\nand {more} other objects")),
+    }
+    told
 }

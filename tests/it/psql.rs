@@ -157,3 +157,29 @@ async fn watch_sees_a_view_change() {
     psql.wait().unwrap();
     weir.stop();
 }
+
+#[tokio::test]
+async fn what_a_cascade_took_along_is_told() {
+    let weir = Weir::start(1);
+    let script = "CREATE TABLE t (a INT PRIMARY KEY);
+CREATE MATERIALIZED VIEW v1 AS SELECT a FROM t;
+CREATE VIEW v2 AS SELECT a FROM v1;
+CREATE VIEW v3 AS SELECT a FROM t;
+DROP TABLE t CASCADE;
+CREATE TABLE t (a INT PRIMARY KEY);
+CREATE VIEW v1 AS SELECT a FROM t;
+DROP TABLE t CASCADE;
+DROP VIEW IF EXISTS v1;
+";
+    let Some(output) = psql(weir.url(), script) else { return };
+    let text = String::from_utf8(output.stderr).unwrap();
+    let expected = "NOTICE:  drop cascades to 3 other objects
+DETAIL:  drop cascades to materialized view v1
+drop cascades to view v2
+drop cascades to view v3
+NOTICE:  drop cascades to view v1
+NOTICE:  view \"v1\" does not exist, skipping
+";
+    assert_eq!(text, expected);
+    weir.stop();
+}

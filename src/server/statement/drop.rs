@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
-use weir_sql::catalog::{Relation, RelationKind};
+use weir_sql::catalog::{Relation, RelationKind, told};
 use weir_sql::statement::{Drop, ObjectKind};
 
 use crate::names;
@@ -22,13 +22,15 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
     let database = session.database.clone();
     let definitions = database.definitions().await;
     let catalog = definitions.catalog();
-    let mut named: BTreeSet<RelationId> = BTreeSet::new();
+    let mut named: Vec<RelationId> = vec![];
     for name in &drop.names {
         let name = names::relation(name)?;
         match catalog.by_name(&name) {
             Some(relation) => {
                 check_kind(relation, drop.kind)?;
-                named.insert(relation.id);
+                if !named.contains(&relation.id) {
+                    named.push(relation.id);
+                }
             }
             None if drop.if_exists => {
                 session.notify(Notice::notice(format!("{} \"{name}\" does not exist, skipping", drop.kind.noun())));
@@ -39,16 +41,14 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
             }
         }
     }
-    let mut all = named.clone();
-    for id in &named {
-        let others: Vec<RelationId> = catalog.dependents(*id).into_iter().filter(|other| !named.contains(other)).collect();
-        if !others.is_empty() && !drop.cascade {
-            return Err(catalog.dependents_error(*id).unwrap_or_else(|| Error::internal("a dependent without a dependency")));
-        }
-        all.extend(others);
+    if !drop.cascade
+        && let Some(error) = catalog.dependents_error(&named)
+    {
+        return Err(error);
     }
-    let cascaded: Vec<String> = all
-        .difference(&named)
+    let others: Vec<RelationId> = catalog.dependents_of(&named).into_iter().map(|(dependent, _)| dependent).collect();
+    let cascaded: Vec<String> = others
+        .iter()
         .filter_map(|id| catalog.by_id(*id))
         .map(|relation| format!("drop cascades to {} {}", relation.kind.word(), relation.name))
         .collect();
@@ -57,12 +57,13 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
         [one] => session.notify(Notice::notice(one.clone())),
         several => {
             let mut notice = Notice::notice(format!("drop cascades to {} other objects", several.len()));
-            notice.detail = Some(several.join("\n"));
+            notice.detail = Some(told(several));
             session.notify(notice);
         }
     }
     // What depends on a relation is younger than it.
-    let order: Vec<RelationId> = all.into_iter().rev().collect();
+    let order: BTreeSet<RelationId> = named.into_iter().chain(others).collect();
+    let order: Vec<RelationId> = order.into_iter().rev().collect();
     if !order.is_empty() {
         definitions.remove(&order).await?;
         define::note(session, tag.clone());

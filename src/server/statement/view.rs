@@ -40,7 +40,7 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateView)
             let error = Error::new(SqlState::INVALID_TABLE_DEFINITION, format!("view \"{name}\" cannot be defined in terms of itself"));
             return Err(error.with_hint("Write its old query in the place of its name."));
         }
-        if let Some(error) = catalog.dependents_error(before.id) {
+        if let Some(error) = catalog.dependents_error(&[before.id]) {
             return Err(error
                 .with_message(format!("cannot replace view {name} because other objects depend on it"))
                 .with_hint("They were planned with its old query: drop and create them anew."));

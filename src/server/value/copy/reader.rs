@@ -17,6 +17,7 @@ pub struct CopyReader {
     columns: Vec<ColumnParser>,
     rows: usize,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl CopyReader {
@@ -29,14 +30,21 @@ impl CopyReader {
             columns: columns.iter().map(|(_, ty)| ColumnParser::new(ty, settings)).collect(),
             rows: 0,
             bytes: 0,
+            bytes_max: COPY_BYTES_MAX,
         })
+    }
+
+    /// With another limit than [`COPY_BYTES_MAX`].
+    #[cfg(test)]
+    pub fn with_limit(self, bytes_max: usize) -> CopyReader {
+        CopyReader { bytes_max, ..self }
     }
 
     /// Takes a piece of the data, cut anywhere.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len();
-        if self.bytes > COPY_BYTES_MAX {
-            let message = format!("COPY takes at most {} MB at once", COPY_BYTES_MAX >> 20);
+        if self.bytes > self.bytes_max {
+            let message = format!("COPY takes at most {} MB at once", self.bytes_max >> 20);
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
                 .with_hint("Its rows become visible together. Copy them in several parts."));
         }

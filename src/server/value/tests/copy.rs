@@ -185,12 +185,9 @@ fn copy_from_binary() {
 #[test]
 fn a_copy_has_a_limit() {
     let columns = [("carrier".to_string(), PgType::Text)];
-    let mut reader = CopyReader::new(CopyFormat::new(CopyKind::Text), "airlines", &columns, &TextSettings::default()).unwrap();
-    let line = [&[b'x'; 1 << 20][..], b"\n"].concat();
-    let fed = (0..).find(|_| {
-        let result = reader.feed(&line);
-        drop(reader.take());
-        result.is_err()
-    });
-    assert_eq!(fed, Some(weir_common::limits::COPY_BYTES_MAX / line.len()));
+    let reader = CopyReader::new(CopyFormat::new(CopyKind::Text), "airlines", &columns, &TextSettings::default()).unwrap();
+    let mut reader = reader.with_limit(2 << 20);
+    let line = [&[b'x'; 1023][..], b"\n"].concat();
+    let fed = (0..).find_map(|lines| reader.feed(&line).err().map(|error| (lines, error))).unwrap();
+    assert_eq!((fed.0, fed.1.message()), (2048, "COPY takes at most 2 MB at once"));
 }
