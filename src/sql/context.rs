@@ -149,6 +149,7 @@ impl Context {
     /// A query's plan as DataFusion's planner makes it, before any rule; `parameters` are the types of `$1` and so on.
     pub(crate) fn bind(&self, query: ast::Query, parameters: PlannerContext) -> Result<LogicalPlan, DataFusionError> {
         let mut query = query;
+        crate::functions_in_from::unnest_series(&mut query);
         self.system.rewrite(&mut query).map_err(external)?;
         crate::interval::spell_out(&mut query);
         crate::names::name_outputs(&mut query);

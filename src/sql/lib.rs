@@ -16,6 +16,7 @@ mod names; // names of output columns
 mod rules; // Postgres' typing rules, as an analyzer rule
 mod optimizer; // DataFusion's optimizer, where needed with rules of ours
 mod function; // functions with Postgres' results
+mod functions_in_from; // generate_series(..) and others as relations
 mod window; // TUMBLE in FROM
 mod expr; // expressions for operators
 pub mod lower; // logical plan -> streaming plan

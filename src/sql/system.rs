@@ -5,16 +5,17 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast;
 use weir_common::error::Result;
+use weir_common::types::PgType;
 
 use crate::catalog::{Catalog, WEIR};
 use crate::context::{System, SystemTable};
-use crate::pg_catalog::{self, SessionFacts, SystemCatalog};
+use crate::pg_catalog::{self, ColumnInfo, Kind, RelationInfo, SessionFacts, SystemCatalog};
 
 /// A relation of schema `weir`, computed when it is scanned.
 #[derive(Clone)]
@@ -26,6 +27,9 @@ pub struct WeirTable {
     /// Its rows.
     pub rows: Arc<dyn Fn() -> Result<RecordBatch> + Send + Sync>,
 }
+
+/// The OID of the first relation of schema `weir`; they are numbered in the order in which they are given.
+const FIRST_OID: u32 = 15_000;
 
 /// What one statement is told about the system; the session's facts are put together only when something asks.
 pub struct SessionSystem {
@@ -53,7 +57,35 @@ impl SessionSystem {
     }
 
     fn facts(&self) -> &Arc<SessionFacts> {
-        self.facts.get_or_init(|| Arc::new(SessionFacts { catalog: SystemCatalog::from(&self.catalog), ..(self.base)() }))
+        self.facts.get_or_init(|| {
+            let mut catalog = SystemCatalog::from(&self.catalog);
+            catalog.relations.extend(self.weir.iter().enumerate().map(|(at, table)| described(at, table)));
+            Arc::new(SessionFacts { catalog, ..(self.base)() })
+        })
+    }
+}
+
+/// A relation of schema `weir` as clients that list relations see it.
+fn described(at: usize, table: &WeirTable) -> RelationInfo {
+    let column = |field: &Arc<Field>| ColumnInfo {
+        name: field.name().clone(),
+        ty: PgType::of_field(field),
+        not_null: false,
+        default: None,
+        comment: None,
+    };
+    RelationInfo {
+        oid: FIRST_OID + at as u32,
+        schema: WEIR.to_string(),
+        name: table.name.to_string(),
+        kind: Kind::View,
+        columns: table.schema.fields().iter().map(column).collect(),
+        primary_key: None,
+        definition: None,
+        comment: None,
+        foreign: None,
+        depends_on: Vec::new(),
+        bytes: 0,
     }
 }
 

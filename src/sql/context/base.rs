@@ -13,6 +13,7 @@ use weir_common::limits::BATCH_ROWS_MAX;
 
 use crate::context::Settings;
 use crate::function;
+use crate::functions_in_from::FunctionNames;
 use crate::optimizer;
 use crate::rules::PostgresTypes;
 use crate::types::SqlTypes;
@@ -64,7 +65,7 @@ fn build() -> SessionState {
         .with_analyzer_rules(rules)
         .with_optimizer_rules(optimizer::logical_rules())
         .with_physical_optimizer_rules(optimizer::physical_rules())
-        .with_relation_planners(vec![Arc::new(WindowPlanner)])
+        .with_relation_planners(vec![Arc::new(WindowPlanner), Arc::new(FunctionNames)])
         .with_type_planner(Arc::new(SqlTypes))
         .build();
     function::register(&mut state);

@@ -11,7 +11,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::PlannerContext;
 use weir_common::error::{Error, SqlState, nearest};
@@ -19,6 +21,7 @@ use weir_common::error::{Error, SqlState, nearest};
 use crate::catalog::{DATABASE, PUBLIC, Relation, RelationKind, SCHEMAS};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external, parse_query};
+use crate::functions_in_from;
 use crate::types::SqlTypes;
 
 /// A plain view: its query stands in its place.
@@ -103,8 +106,19 @@ impl ContextProvider for Context {
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name).to_lowercase();
         let function = self.system.table_function(&name).or_else(|| self.state.table_functions().get(&name).cloned());
-        let function = function
-            .ok_or_else(|| external(Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist in FROM"))))?;
+        // A series of times or dates is a list that DataFusion makes at once; one of numbers has no end that it could not have.
+        let (empty, list) = (DFSchema::empty(), name == functions_in_from::SERIES);
+        let of_times = list && args.iter().any(|arg| arg.get_type(&empty).is_ok_and(|ty| !ty.is_integer() && !ty.is_null()));
+        let Some(function) = function.filter(|_| !of_times) else {
+            let Some(scalar) = self.get_function_meta(&name) else {
+                let message = format!("function {name} does not exist in FROM");
+                return Err(external(Error::new(SqlState::UNDEFINED_FUNCTION, message)));
+            };
+            let args = if of_times { functions_in_from::as_times(args)? } else { args };
+            let plan = functions_in_from::rows_of(&name, scalar, args)?;
+            return Ok(Arc::new(ViewSource { schema: plan.schema().inner().clone(), plan }));
+        };
+        functions_in_from::check_arguments(&name, &args)?;
         let simplify = SimplifyContext::builder()
             .with_config_options(self.state.config_options().clone())
             .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)

@@ -13,6 +13,7 @@ mod from; // relations and functions in FROM
 mod operators; // operators, patterns, subscripts
 mod scope; // which columns are in sight
 mod select; // queries
+mod order; // ORDER BY with subqueries
 mod syntax; // small pieces of syntax trees
 mod walk; // one expression from the leaves up
 

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use weir_common::error::{Error, Result, SqlState};
 
 use super::expr::Use;
+use super::order;
 use super::scope::{Item, Scope};
 use super::syntax::{column, folded, named, parts, repeated};
 use crate::names::column_name;
@@ -52,7 +53,11 @@ impl<'a> Rewriter<'a> {
             }
         }
         if let SetExpr::Select(select) = query.body.as_mut() {
-            return self.select(select, query.order_by.as_mut(), query.limit_clause.as_mut(), shown);
+            let names = self.select(select, query.order_by.as_mut(), query.limit_clause.as_mut(), shown)?;
+            if let Some(names) = &names {
+                order::hoist(query, names);
+            }
+            return Ok(names);
         }
         self.set_expr(query.body.as_mut(), shown)
     }

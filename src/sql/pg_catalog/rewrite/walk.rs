@@ -70,9 +70,11 @@ impl Walk<'_, '_> {
                 let made = self.rewriter.subquery(subquery, "exists", Use::Computed)?;
                 made.map(|made| if negated { not(made) } else { made })
             }
-            Expr::InSubquery { subquery, .. } => {
-                self.rewriter.kept_subquery(subquery)?;
-                None
+            // Where no condition requires it, DataFusion has no IN: a list of the subquery's rows, if the system can make it.
+            Expr::InSubquery { expr: left, subquery, negated } => {
+                let list = self.rewriter.subquery(subquery, "array", Use::Computed)?;
+                let is_in = list.map(|list| call("array_has", vec![list, left.as_ref().clone()]));
+                is_in.map(|is_in| if *negated { not(is_in) } else { is_in })
             }
             Expr::Function(function) if parts(&function.name) == ["array"] => match &mut function.args {
                 FunctionArguments::Subquery(query) => self.rewriter.subquery(query, "array", Use::Shown)?,
