@@ -10,6 +10,8 @@ pub mod delta; // rows with weights, what flows through a dataflow
 pub mod hash; // the stable hash that decides which worker owns a row
 pub mod interval; // months, days and microseconds, and their text
 pub mod numeric; // decimals as Postgres does them
+pub mod expansion; // floats summed without rounding
+pub mod moments; // what variances are made of
 pub mod expr; // expressions over batches, whoever compiles them
 pub mod window; // which windows hold a moment
 pub mod plan; // what a view computes, and what is known about it

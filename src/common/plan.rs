@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::expr::ExprRef;
 use crate::ids::RelationId;
+use crate::moments::Measure;
 use crate::window::{HopWindow, window_start};
 
 /// One step of a plan, with the steps that feed it.
@@ -58,6 +59,8 @@ pub enum Op {
     },
     /// All rows of all inputs, which have equal types. One input or more.
     UnionAll,
+    /// Each row once, however often its input has it; NULLs are equal, so are the two zeros and all NaNs. One input.
+    Distinct,
     /// Groups by the first `keys` columns of its input; the output is those columns, then one column for each call.
     /// With `keys == 0` there is exactly one row, also over no input. One input.
     Aggregate {
@@ -75,6 +78,8 @@ pub struct AggregateCall {
     pub function: AggregateFunction,
     /// The argument's column in the input; `None` for `count(*)`.
     pub argument: Option<usize>,
+    /// Whether each value of the argument counts once. False where that makes no difference, such as for `min`.
+    pub distinct: bool,
     /// The column of the FILTER condition in the input: a boolean, NULL counts as false.
     pub filter: Option<usize>,
     /// The argument's type ([`DataType::Null`] for `count(*)`).
@@ -82,7 +87,8 @@ pub struct AggregateCall {
     /// The result's type, as Postgres has it: `sum` of integers up to 32 bits is Int64, of Int64 is Decimal128(38, 0),
     /// of Decimal128(p, s) is Decimal128(38, s); `avg` of integers is Decimal128(38, 16), of Decimal128(p, s)
     /// Decimal128(38, max(s, 16)); `sum` and `avg` of Float32 and Float64 are Float32/Float64 and Float64; `count` is
-    /// Int64; `min` and `max` keep the argument's type.
+    /// Int64; `min` and `max` keep the argument's type; `bool_and` and `bool_or` are Boolean. A variance or standard
+    /// deviation has the type of an average.
     pub output: DataType,
     /// Its text, for EXPLAIN.
     pub name: String,
@@ -101,6 +107,19 @@ pub enum AggregateFunction {
     Min,
     /// `max(x)`; NULL over no values.
     Max,
+    /// `bool_and(x)` and `every(x)`; NULL over no values.
+    BoolAnd,
+    /// `bool_or(x)`; NULL over no values.
+    BoolOr,
+    /// `variance(x)`, `stddev(x)` and the like; NULL over too few values.
+    Deviation(Measure),
+}
+
+impl AggregateFunction {
+    /// Whether it makes a difference that a value comes more than once.
+    pub fn counts_repeats(self) -> bool {
+        !matches!(self, AggregateFunction::Min | AggregateFunction::Max | AggregateFunction::BoolAnd | AggregateFunction::BoolOr)
+    }
 }
 
 /// What is known about the output of a step. The plan checker holds every delta against it in debug builds.

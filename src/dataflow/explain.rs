@@ -78,11 +78,17 @@ impl Text<'_> {
                 format!("Hop: {name} of each window of {}, one every {}", clock_text(window.size), clock_text(window.slide))
             }
             StepOp::Union => "Union all".to_string(),
+            StepOp::Distinct(_) => "Distinct".to_string(),
             StepOp::Aggregate(spec) => self.aggregate(spec, step),
         };
         self.line(depth, line);
-        if let StepOp::Aggregate(spec) = &step.op {
-            self.line(depth + 1, format!("State: {}", self.state(spec, step)));
+        match &step.op {
+            StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
+            StepOp::Distinct(_) => {
+                let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
+                self.line(depth + 1, format!("State: every row and its count; {closes}"));
+            }
+            _ => {}
         }
         let facts = self.facts(&step.facts, &step.schema);
         if step.inputs.iter().all(|input| self.facts_of(fragment, *input).as_ref() != Some(&facts)) {

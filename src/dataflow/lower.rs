@@ -13,7 +13,8 @@ use weir_common::window::HopWindow;
 use crate::checker::Checker;
 use crate::fragment::{Fragment, Step, Target};
 use crate::operator::Operator;
-use crate::operator::aggregate::AggregateSpec;
+use crate::operator::aggregate::distinct::Distinct;
+use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::filter::Filter;
 use crate::operator::hop::Hop;
 use crate::operator::project::Project;
@@ -128,6 +129,7 @@ pub(crate) enum StepOp {
     /// The start of each window in the place of the event time in this column.
     Hop(usize, HopWindow),
     Union,
+    Distinct(Stage),
     Aggregate(AggregateSpec),
 }
 
@@ -160,6 +162,7 @@ impl FragmentSpec {
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
             StepOp::Hop(column, window) => Box::new(Hop::new(*column, *window)),
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
+            StepOp::Distinct(stage) => Box::new(Distinct::new(*stage, spec.schema.clone())),
             StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global),
         }
     }

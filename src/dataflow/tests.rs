@@ -12,6 +12,8 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 
 mod aggregates; // every aggregate over every type, against a recomputation
 mod dead_letters; // rows that fail
+mod deviations; // variances of floats, and what DISTINCT aggregates keep
+mod distinct; // each row once
 mod hops; // hopping windows
 mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
@@ -75,8 +77,9 @@ fn call(function: AggregateFunction, argument: Option<(usize, DataType)>, filter
         (Sum, DataType::Float32) => DataType::Float32,
         (_, DataType::Float32 | DataType::Float64) => DataType::Float64,
         (Sum, _) => DataType::Int64,
-        (Avg, DataType::Decimal128(_, scale)) => DataType::Decimal128(38, (*scale).max(16)),
-        (Avg, _) => DataType::Decimal128(38, 16),
+        (BoolAnd | BoolOr, _) => DataType::Boolean,
+        (Avg | Deviation(_), DataType::Decimal128(_, scale)) => DataType::Decimal128(38, (*scale).max(16)),
+        (Avg | Deviation(_), _) => DataType::Decimal128(38, 16),
     };
     let argument = argument.map(|(column, _)| column);
     let name = match argument {
@@ -84,7 +87,7 @@ fn call(function: AggregateFunction, argument: Option<(usize, DataType)>, filter
         Some(column) => format!("{}(#{column})", format!("{function:?}").to_lowercase()),
     };
     let name = filter.map_or(name.clone(), |filter| format!("{name} filter (#{filter})"));
-    AggregateCall { function, argument, filter, input, output, name }
+    AggregateCall { function, argument, distinct: false, filter, input, output, name }
 }
 
 /// An expression by a closure.

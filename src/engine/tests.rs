@@ -70,6 +70,7 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
     let call = AggregateCall {
         function: AggregateFunction::Count,
         argument: None,
+        distinct: false,
         filter: None,
         input: DataType::Null,
         output: DataType::Int64,

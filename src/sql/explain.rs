@@ -44,6 +44,7 @@ fn step(node: &Node) -> String {
         Op::Hop { column, window } => format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide),
         Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),
+        Op::Distinct => "Distinct".to_string(),
         Op::Aggregate { keys, calls } => {
             let keys: Vec<&str> = (0..*keys).map(input).collect();
             let calls: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();

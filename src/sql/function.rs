@@ -1,6 +1,6 @@
 //! Functions with Postgres' results, in the place of DataFusion's where those differ.
 
-pub(crate) mod aggregate; // sum and avg: exact, with Postgres' types
+pub(crate) mod aggregate; // exact, with Postgres' types
 pub(crate) mod arithmetic; // + - * / %: overflow is an error, dates and intervals included
 pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
@@ -12,9 +12,10 @@ pub(crate) mod window; // window_start, window_end, weir_has_event_time
 use std::sync::Arc;
 
 use datafusion::execution::{FunctionRegistry, SessionState};
+use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
 use datafusion::logical_expr::{AggregateUDF, Operator, ScalarUDF};
 
-use crate::function::aggregate::{ExactAggregate, Kind};
+use crate::function::aggregate::{Deviation, ExactAggregate, Extreme, Kind};
 use crate::function::arithmetic::Arithmetic;
 use crate::function::to_char::ToChar;
 use crate::function::window::{HasEventTime, OutsideFrom, WindowEdge};
@@ -22,9 +23,11 @@ use crate::rules::Operators;
 
 /// Puts Weir's functions into a session state.
 pub(crate) fn register(state: &mut SessionState) {
-    let aggregates = [ExactAggregate::new(Kind::Sum), ExactAggregate::new(Kind::Avg)];
-    for aggregate in aggregates {
-        state.register_udaf(Arc::new(AggregateUDF::from(aggregate))).expect("a session state takes any aggregate");
+    let sums = [ExactAggregate::new(Kind::Sum), ExactAggregate::new(Kind::Avg)].map(AggregateUDF::from);
+    let every = bool_and_udaf().as_ref().clone().with_aliases(["every"]);
+    let aggregates = sums.into_iter().chain(Deviation::all().map(AggregateUDF::from)).chain(Extreme::all().map(AggregateUDF::from));
+    for aggregate in aggregates.chain([every]) {
+        state.register_udaf(Arc::new(aggregate)).expect("a session state takes any aggregate");
     }
     state.register_expr_planner(Arc::new(Operators)).expect("a session state takes any planner");
     let windows = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];

@@ -14,7 +14,7 @@ use datafusion::common::DFSchema;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, TableScan, Union, utils::conjunction};
+use datafusion::logical_expr::{Distinct, Expr, Filter, LogicalPlan, Projection, TableScan, Union, utils::conjunction};
 use datafusion::sql::planner::PlannerContext;
 use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, Result, SqlState};
@@ -152,6 +152,7 @@ impl Lowering<'_> {
             LogicalPlan::Filter(filter) => self.filter(filter),
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Distinct(Distinct::All(input)) => Ok(distinct(self.node(input)?)),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Unnest(unnest) => self.hop(unnest),
             other => Err(external(refuse::node(other))),
@@ -252,6 +253,15 @@ impl Lowering<'_> {
         let steps = facts::steps(&columns, schema);
         Ok(project_with(root, exprs, output.clone(), &steps))
     }
+}
+
+/// Each row once; where there is a key, rows differ already.
+fn distinct(input: Node) -> Node {
+    if input.facts.key.is_some() {
+        return input;
+    }
+    let facts = facts::of_distinct(&input);
+    Node { op: Op::Distinct, schema: input.schema.clone(), inputs: vec![input], facts }
 }
 
 /// The time that a condition demands, if that is what it does.

@@ -64,7 +64,9 @@ impl Grammar<'_> {
         let kinds: Vec<Kind> = all.columns.iter().map(|column| column.kind).collect();
         for _ in 0..self.rng.usize(1..3) {
             let branch = self.select(depth - 1, Some(&kinds));
-            all.sql = format!("{} UNION ALL {}", all.sql, branch.sql);
+            let rough = all.columns.iter().chain(&branch.columns).any(|column| column.rough);
+            let union = if !rough && percent(self.rng, 25) { "UNION" } else { "UNION ALL" };
+            all.sql = format!("{} {union} {}", all.sql, branch.sql);
             all.columns.iter_mut().zip(&branch.columns).for_each(|(column, other)| column.rough |= other.rough);
         }
         all
@@ -84,8 +86,10 @@ impl Grammar<'_> {
         };
         let items = self.items(&scope, kinds);
         let list: Vec<String> = items.iter().map(|(expr, column)| format!("{expr} AS {}", column.sql)).collect();
-        let columns = items.into_iter().map(|(_, column)| column).collect();
-        Query { sql: format!("SELECT {} FROM {from}{filter}{tail}", list.join(", ")), columns }
+        let columns: Vec<Column> = items.into_iter().map(|(_, column)| column).collect();
+        let distinct = !columns.iter().any(|column| column.rough) && percent(self.rng, 12);
+        let select = if distinct { "SELECT DISTINCT" } else { "SELECT" };
+        Query { sql: format!("{select} {} FROM {from}{filter}{tail}", list.join(", ")), columns }
     }
 
     /// What a query reads, and the columns that it sees there.
@@ -165,7 +169,8 @@ impl Grammar<'_> {
         // Any column has a count and, unless it is a boolean, a least and greatest value.
         let any = scope.columns[self.rng.usize(..scope.columns.len())].clone();
         let number = column_expr(scope, self.rng).map(|(_, expr)| expr).filter(|expr| expr.kind.is_number());
-        let function = pick(self.rng, &["count", "sum", "sum", "avg", "min", "max"]);
+        let once = if percent(self.rng, 20) { "DISTINCT " } else { "" };
+        let function = pick(self.rng, &["count", "sum", "sum", "avg", "min", "max", "bool", "deviation"]);
         let (call, kind, rough) = match (function, number) {
             ("sum", Some(Column { sql, kind, .. })) => {
                 let result = match kind {
@@ -173,15 +178,24 @@ impl Grammar<'_> {
                     Kind::Big => Kind::Numeric,
                     other => other,
                 };
-                (format!("sum({sql})"), result, false)
+                (format!("sum({once}{sql})"), result, false)
             }
             // The quotient of an exact sum is the same everywhere, but no sum of such quotients is.
             ("avg", Some(Column { sql, kind, .. })) => match kind.is_float() {
-                true => (format!("avg({sql})"), Kind::Double, true),
-                false => (format!("avg({sql})"), Kind::Numeric, false),
+                true => (format!("avg({once}{sql})"), Kind::Double, true),
+                false => (format!("avg({once}{sql})"), Kind::Numeric, false),
             },
+            ("deviation", Some(Column { sql, kind, .. })) => {
+                let function = pick(self.rng, &["variance", "var_samp", "var_pop", "stddev", "stddev_samp", "stddev_pop"]);
+                let (kind, rough) = if kind.is_float() { (Kind::Double, true) } else { (Kind::Numeric, false) };
+                (format!("{function}({once}{sql})"), kind, rough)
+            }
+            ("bool", _) => {
+                let function = pick(self.rng, &["bool_and", "bool_or", "every"]);
+                (format!("{function}({once}{})", condition(scope, 0, self.rng)), Kind::Bool, false)
+            }
             ("min" | "max", _) if any.kind != Kind::Bool => (format!("{function}({})", any.sql), any.kind, any.rough),
-            _ if percent(self.rng, 50) => (format!("count({})", any.sql), Kind::Big, false),
+            _ if percent(self.rng, 60) => (format!("count({}{})", if any.rough { "" } else { once }, any.sql), Kind::Big, false),
             _ => ("count(*)".to_string(), Kind::Big, false),
         };
         Column { sql: format!("{call}{filter}"), kind, rough }

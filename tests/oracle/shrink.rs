@@ -22,6 +22,7 @@ pub fn shrink(case: &Case, fails: impl Fn(&Case) -> Option<usize>) -> Case {
     while best.views.len() > 1 {
         let mut fewer = best.clone();
         fewer.views.pop();
+        fewer.views.iter_mut().next_back().expect("one is left").materialized = true;
         if !attempt(&mut best, fewer) {
             break;
         }

@@ -17,6 +17,8 @@ use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Plac
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::hop::SliceStart;
 
+mod distinct; // SELECT DISTINCT
+
 pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     assert!(workers > 0, "a dataflow runs on one worker or more");
     let mut lowering = Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new() };
@@ -156,6 +158,10 @@ impl Lowering {
             Op::UnionAll => {
                 let inputs = node.inputs.iter().map(|input| Ok(self.node(input)?.hopped())).collect::<Result<Vec<_>>>()?;
                 union(inputs, schema, facts)
+            }
+            Op::Distinct => {
+                let input = self.input(node)?;
+                self.distinct(input, schema, facts)
             }
             Op::Aggregate { keys, calls } => {
                 let input = self.input(node)?;

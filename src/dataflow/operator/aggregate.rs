@@ -13,12 +13,16 @@ use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::partial::PartialAggregate;
 use crate::operator::aggregate::whole::Aggregate;
 
+pub(crate) mod distinct; // each row once
+
 mod accumulator; // the state of one aggregate over all groups
+mod booleans; // bool_and and bool_or
 mod cells; // one cell for each slot
 mod count; // count
+mod deviation; // variance and stddev
+mod distinct_values; // aggregates of which each value counts once
 mod encoded_keys; // all other keys
 mod extremes; // the values that min and max keep
-mod exact; // floats summed without rounding
 mod float_sum; // sum and avg of floats
 mod integer_sum; // sum and avg of integers and decimals
 mod keys; // from key columns to slots and back
@@ -71,9 +75,9 @@ impl AggregateSpec {
         Keys::new(&key_types(input, self.keys)).map(|_| ())
     }
 
-    /// Whether a group keeps every value of this call, since the one that it shows may be taken back.
+    /// Whether a group keeps every value of this call: the one that it shows may be taken back, or come once more.
     pub(crate) fn keeps_values(&self, call: &AggregateCall) -> bool {
-        !self.append_only && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max)
+        call.distinct || (!self.append_only && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max))
     }
 
     /// The columns that the partial stage sends: the key, the number of rows, then the state of each call.

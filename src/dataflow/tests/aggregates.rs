@@ -1,13 +1,15 @@
 //! Every aggregate over every type, with filters and retractions, on 1 to 4 workers, against a recomputation from scratch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::compute::cast;
 use arrow::datatypes::*;
 use fastrand::Rng;
+use num_bigint::BigInt;
 use weir_common::delta::Delta;
+use weir_common::moments::Measure;
 use weir_common::numeric::average;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node};
 
@@ -134,7 +136,11 @@ fn order(a: &Cell, b: &Cell) -> std::cmp::Ordering {
 
 /// A call over rows, from scratch; `Err` where the result is out of range.
 fn naive(call: &AggregateCall, rows: &[&Row]) -> Result<Cell, ()> {
-    let values: Vec<Option<&Cell>> = rows.iter().filter_map(|row| argument(call, row)).collect();
+    let mut values: Vec<Option<&Cell>> = rows.iter().filter_map(|row| argument(call, row)).collect();
+    if call.distinct {
+        let mut seen = HashSet::new();
+        values.retain(|cell| seen.insert(format!("{:?}", cell.map(canonical))));
+    }
     if call.function == AggregateFunction::Count {
         return Ok(Cell::Word(values.len() as i64));
     }
@@ -145,6 +151,8 @@ fn naive(call: &AggregateCall, rows: &[&Row]) -> Result<Cell, ()> {
     match call.function {
         AggregateFunction::Min => return Ok(values.into_iter().min_by(order).unwrap()),
         AggregateFunction::Max => return Ok(values.into_iter().max_by(order).unwrap()),
+        AggregateFunction::BoolAnd => return Ok(Cell::Word(values.iter().all(|cell| matches!(cell, Cell::Word(1))) as i64)),
+        AggregateFunction::BoolOr => return Ok(Cell::Word(values.iter().any(|cell| matches!(cell, Cell::Word(1))) as i64)),
         _ => {}
     }
     let average_wanted = call.function == AggregateFunction::Avg;
@@ -161,6 +169,10 @@ fn naive(call: &AggregateCall, rows: &[&Row]) -> Result<Cell, ()> {
         Cell::Wide(value) => *value,
         other => panic!("{other:?}"),
     };
+    if let AggregateFunction::Deviation(measure) = call.function {
+        let numbers: Vec<BigInt> = values.iter().map(|cell| wide(cell).into()).collect();
+        return deviation(call, measure, &numbers);
+    }
     let sum = values.iter().try_fold(i256::ZERO, |sum, cell| sum.checked_add(i256::from_i128(wide(cell)))).unwrap();
     let sum = sum.to_i128().ok_or(())?;
     match call.output {
@@ -171,6 +183,27 @@ fn naive(call: &AggregateCall, rows: &[&Row]) -> Result<Cell, ()> {
         }
         _ => (sum.unsigned_abs() < 10u128.pow(38)).then_some(Cell::Wide(sum)).ok_or(()),
     }
+}
+
+/// From the distances between all pairs of values.
+fn deviation(call: &AggregateCall, measure: Measure, values: &[BigInt]) -> Result<Cell, ()> {
+    let divisor = values.len() - measure.sample as usize;
+    if divisor == 0 {
+        return Ok(Cell::Null);
+    }
+    let (DataType::Decimal128(_, to), from) = (&call.output, if let DataType::Decimal128(_, scale) = call.input { scale } else { 0 })
+    else {
+        panic!("{:?}", call.output)
+    };
+    let squares: BigInt = values.iter().flat_map(|a| values.iter().map(move |b| (a - b).pow(2))).sum();
+    let below = BigInt::from(2 * values.len() * divisor) * BigInt::from(100).pow(from as u32);
+    // Twice the result, rounded down: half a unit more, and every second one left out, is the nearest.
+    let twice: BigInt = match measure.root {
+        false => 2 * squares * BigInt::from(10).pow(*to as u32) / below,
+        true => BigInt::sqrt(&(4 * squares * BigInt::from(100).pow(*to as u32) / below)),
+    };
+    let result: BigInt = (twice + 1) / 2;
+    i128::try_from(result).ok().filter(|result| *result < 10i128.pow(38)).map(Cell::Wide).ok_or(())
 }
 
 /// One zero, one NaN.
@@ -208,10 +241,17 @@ fn random_calls(keys: usize, arguments: &[DataType], rng: &mut Rng) -> Vec<Aggre
     let random_call = |rng: &mut Rng| {
         let index = rng.usize(..arguments.len());
         let data_type = arguments[index].clone();
-        let numeric = data_type.is_numeric();
-        let function = if numeric { pick(rng, &[Count, Sum, Sum, Avg, Min, Max]) } else { pick(rng, &[Count, Min, Max]) };
+        let deviation = Deviation(Measure { sample: rng.bool(), root: rng.bool() });
+        let function = match &data_type {
+            DataType::Boolean => pick(rng, &[Count, Min, BoolAnd, BoolOr]),
+            // The deviations of floats are not the same to the last bit: they have a test of their own.
+            DataType::Float32 | DataType::Float64 => pick(rng, &[Count, Sum, Sum, Avg, Min, Max]),
+            data_type if data_type.is_numeric() => pick(rng, &[Count, Sum, Sum, Avg, Min, Max, deviation, deviation]),
+            _ => pick(rng, &[Count, Min, Max]),
+        };
         let argument = if function == Count && rng.bool() { None } else { Some((keys + index, data_type)) };
-        call(function, argument, rng.bool().then_some(filter_column))
+        let distinct = argument.is_some() && function.counts_repeats() && rng.u8(..) < 80;
+        AggregateCall { distinct, ..call(function, argument, rng.bool().then_some(filter_column)) }
     };
     (0..rng.usize(0..6)).map(|_| random_call(rng)).collect()
 }

@@ -1,6 +1,8 @@
-//! `sum` and `avg`, exact and with Postgres' result types (listed at `weir_common::plan::AggregateCall`).
+//! Aggregates with Postgres' results and result types (listed at `weir_common::plan::AggregateCall`); here `sum` and `avg`, exact.
 
+mod deviation; // variance and stddev
 mod exact; // integers and decimals
+mod extreme; // min and max
 mod float; // floats, compensated
 
 use std::mem::size_of_val;
@@ -18,7 +20,9 @@ use weir_common::numeric::{AVG_SCALE, PRECISION};
 use weir_common::types::PgType;
 
 use crate::context::external;
+pub(crate) use crate::function::aggregate::deviation::Deviation;
 use crate::function::aggregate::exact::{ExactAccumulator, ExactGroups};
+pub(crate) use crate::function::aggregate::extreme::Extreme;
 use crate::function::aggregate::float::{FloatAccumulator, FloatGroups};
 
 /// Which aggregate.
@@ -99,22 +103,9 @@ impl AggregateUDFImpl for ExactAggregate {
         let [argument] = arg_types else {
             return Ok(arg_types.to_vec());
         };
-        let argument = match argument {
-            DataType::Dictionary(_, value) => value,
-            other => other,
-        };
-        Ok(vec![match argument {
-            DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Float32 | DataType::Float64 => argument.clone(),
-            DataType::Int8 | DataType::UInt8 => DataType::Int16,
-            DataType::UInt16 => DataType::Int32,
-            DataType::UInt32 => DataType::Int64,
-            DataType::UInt64 => DataType::Decimal128(20, 0),
-            DataType::Float16 => DataType::Float32,
-            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => DataType::Decimal128(*p, *s),
-            DataType::Decimal256(_, s) => DataType::Decimal128(PRECISION, *s),
-            DataType::Null => DataType::Float64,
+        Ok(vec![match number(argument) {
             DataType::Interval(_) if self.kind == Kind::Sum => PgType::Interval.arrow(),
-            other => other.clone(),
+            other => other,
         }])
     }
 
@@ -137,7 +128,7 @@ impl AggregateUDFImpl for ExactAggregate {
             false => Box::new(ExactAccumulator::new(shape.clone())),
         };
         match args.is_distinct {
-            true => Ok(Box::new(Distinct { values: HashSet::new(), input: shape.input, inner })),
+            true => Ok(Box::new(Distinct::new(shape.input, inner))),
             false => Ok(inner),
         }
     }
@@ -147,9 +138,7 @@ impl AggregateUDFImpl for ExactAggregate {
         let input = args.input_fields[0].data_type();
         Ok(match input {
             DataType::Interval(_) => return sum_udaf().state_fields(args),
-            _ if args.is_distinct => {
-                vec![field("distinct", DataType::List(Arc::new(Field::new_list_field(input.clone(), true))))]
-            }
+            _ if args.is_distinct => vec![distinct_state(&args)],
             DataType::Float32 | DataType::Float64 => {
                 vec![field("sum", DataType::Float64), field("rest", DataType::Float64), field("count", DataType::Int64)]
             }
@@ -178,6 +167,28 @@ impl AggregateUDFImpl for ExactAggregate {
     }
 }
 
+/// The type in which numbers are added up; what is none stays what it is.
+fn number(argument: &DataType) -> DataType {
+    match argument {
+        DataType::Dictionary(_, value) => number(value),
+        DataType::Int8 | DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::Float16 => DataType::Float32,
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
+        DataType::Decimal256(_, s) => DataType::Decimal128(PRECISION, *s),
+        DataType::Null => DataType::Float64,
+        other => other.clone(),
+    }
+}
+
+/// The state of an aggregate over different values: a list of them.
+fn distinct_state(args: &StateFieldsArgs) -> FieldRef {
+    let list = DataType::List(Arc::new(Field::new_list_field(args.input_fields[0].data_type().clone(), true)));
+    Arc::new(Field::new(format_state_name(args.name, "distinct"), list, true))
+}
+
 /// The error for a function and argument types that do not go together.
 pub(crate) fn no_such(name: &str, arguments: &[DataType]) -> Error {
     let types: Vec<String> = arguments.iter().map(|argument| PgType::of_arrow(argument).spelling()).collect();
@@ -193,11 +204,22 @@ struct Distinct {
     inner: Box<dyn Accumulator>,
 }
 
+impl Distinct {
+    fn new(input: DataType, inner: Box<dyn Accumulator>) -> Self {
+        Distinct { values: HashSet::new(), input, inner }
+    }
+}
+
 impl Accumulator for Distinct {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         for row in 0..values[0].len() {
             if values[0].is_valid(row) {
-                self.values.insert(ScalarValue::try_from_array(&values[0], row)?);
+                // One zero.
+                self.values.insert(match ScalarValue::try_from_array(&values[0], row)? {
+                    ScalarValue::Float32(Some(value)) => ScalarValue::Float32(Some(value + 0.0)),
+                    ScalarValue::Float64(Some(value)) => ScalarValue::Float64(Some(value + 0.0)),
+                    other => other,
+                });
             }
         }
         Ok(())

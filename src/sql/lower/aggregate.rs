@@ -14,7 +14,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op, TimeStep};
 
 use crate::context::external;
 use crate::expr::{compile, compile_as};
-use crate::function::aggregate::{ExactAggregate, Kind};
+use crate::function::aggregate::{Deviation, ExactAggregate, Kind};
 use crate::lower::{Lowering, facts, keys, project_with, schema_of};
 use crate::names::output_name;
 
@@ -45,7 +45,8 @@ impl Lowering<'_> {
         for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
             let call = call(expr)?;
             let function = function(call)?;
-            let argument = call.params.args.first().filter(|argument| !is_constant(argument));
+            let distinct = call.params.distinct && function.counts_repeats();
+            let argument = argument(call);
             let input = argument.map_or(Ok(DataType::Null), |argument| argument.get_type(schema))?;
             let argument =
                 argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, state)?, argument))).transpose()?;
@@ -58,7 +59,7 @@ impl Lowering<'_> {
             }
             let output = aggregate.schema.field(all_keys + index).data_type().clone();
             let name = text(call);
-            calls.push(AggregateCall { function, argument, filter, input, output, name });
+            calls.push(AggregateCall { function, argument, distinct, filter, input, output, name });
         }
         let fields: Vec<Field> =
             exprs.iter().zip(&sources).map(|(expr, source)| Field::new(key_name(source), expr.data_type().clone(), true)).collect();
@@ -101,10 +102,10 @@ fn with_following(groups: Node, following: &[Option<(usize, i64)>], output: Sche
 
 /// The call as a user wrote it: `count(*)` is planned as `count(1)`.
 fn text(call: &Call) -> String {
-    let argument = call.params.args.first().filter(|argument| !is_constant(argument));
-    let argument = argument.map_or("*".to_string(), |argument| argument.human_display().to_string());
+    let argument = argument(call).map_or("*".to_string(), |argument| argument.human_display().to_string());
+    let distinct = if call.params.distinct { "DISTINCT " } else { "" };
     let filter = call.params.filter.as_ref().map_or(String::new(), |filter| format!(" FILTER (WHERE {})", filter.human_display()));
-    format!("{}({argument}){filter}", call.func.name())
+    format!("{}({distinct}{argument}){filter}", call.func.name())
 }
 
 fn key_name(source: &Expr) -> String {
@@ -130,18 +131,28 @@ pub(super) fn function(call: &Call) -> Result<AggregateFunction, DataFusionError
             Kind::Avg => AggregateFunction::Avg,
         });
     }
+    if let Some(deviation) = call.func.inner().downcast_ref::<Deviation>() {
+        return Ok(AggregateFunction::Deviation(deviation.measure));
+    }
     match call.func.name() {
         "count" => Ok(AggregateFunction::Count),
         "min" => Ok(AggregateFunction::Min),
         "max" => Ok(AggregateFunction::Max),
-        other => Err(external(
-            Error::unsupported(format!("aggregate {other} cannot be maintained in a view yet"))
-                .with_hint("count, sum, avg, min and max can be, also with FILTER (WHERE ...)."),
-        )),
+        "bool_and" => Ok(AggregateFunction::BoolAnd),
+        "bool_or" => Ok(AggregateFunction::BoolOr),
+        other => Err(external(Error::unsupported(format!("aggregate {other} cannot be maintained in a view yet")).with_hint(
+            "count, sum, avg, min, max, bool_and, bool_or, stddev and variance can be, also with DISTINCT and FILTER (WHERE ...).",
+        ))),
     }
 }
 
-/// `count(*)` is planned as `count(1)`: a constant that is not NULL.
+/// What is aggregated; `None` for `count(*)`, which is planned as `count(1)`.
+fn argument(call: &Call) -> Option<&Expr> {
+    let of_rows = call.func.name() == "count" && !call.params.distinct;
+    call.params.args.first().filter(|argument| !(of_rows && is_constant(argument)))
+}
+
+/// A constant that is not NULL.
 fn is_constant(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(value, _) => !matches!(value, ScalarValue::Null) && !value.is_null(),

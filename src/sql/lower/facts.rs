@@ -88,6 +88,13 @@ pub(super) fn of_union(inputs: &[Node]) -> Facts {
     }
 }
 
+/// Of DISTINCT: every column is part of the key.
+pub(super) fn of_distinct(input: &Node) -> Facts {
+    let Facts { append_only, event_times, .. } = input.facts.clone();
+    let closes = event_times.iter().find_map(closing);
+    Facts { append_only, key: Some((0..input.schema.fields().len()).collect()), event_times, closes }
+}
+
 /// Of an aggregate whose keys are the first columns of its input.
 pub(super) fn of_aggregate(input: &Facts, keys: usize) -> Facts {
     let event_times: Vec<EventTime> = input.event_times.iter().filter(|time| time.column < keys).cloned().collect();

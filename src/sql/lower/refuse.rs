@@ -44,7 +44,8 @@ fn is_refused(node: &LogicalPlan) -> bool {
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Filter(_)
         | LogicalPlan::Projection(_)
-        | LogicalPlan::Union(_) => false,
+        | LogicalPlan::Union(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => false,
         LogicalPlan::Unnest(unnest) => hop::of(unnest).is_none(),
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))),
         LogicalPlan::Sort(sort) => sort.fetch.is_some(),
@@ -57,10 +58,6 @@ pub(super) fn node(node: &LogicalPlan) -> Error {
     let yet =
         |what: &str, hint: &str| Error::unsupported(format!("{what} cannot be maintained in a materialized view yet")).with_hint(hint);
     match node {
-        LogicalPlan::Distinct(Distinct::All(input)) if matches!(input.as_ref(), LogicalPlan::Union(_)) => {
-            yet("UNION without ALL", "Write UNION ALL, and GROUP BY all columns above it if rows must be distinct.")
-        }
-        LogicalPlan::Distinct(Distinct::All(_)) => yet("SELECT DISTINCT", "Write GROUP BY with the same columns."),
         LogicalPlan::Distinct(Distinct::On(_)) => {
             yet("DISTINCT ON", "Use max or min with GROUP BY, or select the rows when reading the view.")
         }
@@ -115,9 +112,9 @@ fn refused_expr(expr: &Expr) -> Option<(Option<String>, Error)> {
 }
 
 fn refused_aggregate(call: &AggregateFunction, name: &str) -> Option<Error> {
-    if call.params.distinct {
-        let error = Error::unsupported(format!("{name}(DISTINCT ...) cannot be maintained in a materialized view yet"));
-        return Some(error.with_hint("GROUP BY the argument too in one view, and aggregate that view in a second one."));
+    if call.params.args.len() > 1 {
+        let error = Error::unsupported(format!("{name} of several arguments cannot be maintained in a materialized view yet"));
+        return Some(error.with_hint("Give it one argument, such as a CASE expression."));
     }
     if !call.params.order_by.is_empty() {
         return Some(Error::unsupported(format!("{name}(... ORDER BY ...) cannot be maintained in a materialized view yet")));

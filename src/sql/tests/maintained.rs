@@ -1,7 +1,7 @@
 //! The plan of a view, interpreted over whole relations, gives the rows and types of the same query read ad hoc. (That the
 //! operators maintain what a plan says is shown elsewhere; here it is that the plan says what the query means.)
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, UInt32Array, new_empty_array};
@@ -9,6 +9,7 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Schema, TimestampMicrosecondType};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
+use weir_common::moments::{FloatMoments, IntegerMoments};
 use weir_common::numeric::average;
 use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
 
@@ -59,6 +60,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let same: Vec<RecordBatch> = inputs.iter().map(|input| typed(node, input.columns().to_vec(), input.num_rows())).collect();
             concat_batches(&node.schema, &same).unwrap()
         }
+        Op::Distinct => return aggregate(node, node.schema.fields().len(), &[], &inputs[0]),
         Op::Aggregate { keys, calls } => return aggregate(node, *keys, calls, &inputs[0]),
     };
     typed(node, rows.columns().to_vec(), rows.num_rows())
@@ -90,6 +92,8 @@ fn aggregate(node: &Node, keys: usize, calls: &[AggregateCall], input: &RecordBa
                 Some(argument) => counted.map(|row| value(argument, *row)).filter(|value| !value.is_null()).collect(),
                 None => counted.map(|_| ScalarValue::Null).collect(),
             };
+            let mut seen = HashSet::new();
+            let values = values.into_iter().filter(|value| !call.distinct || seen.insert(value.clone())).collect();
             columns[keys + index].push(result(call, values));
         }
     }
@@ -119,6 +123,29 @@ fn result(call: &AggregateCall, values: Vec<ScalarValue>) -> ScalarValue {
             }
             (DataType::Decimal128(p, s), Sum::Exact(sum, _)) => ScalarValue::Decimal128(Some(sum), *p, *s),
             (other, _) => panic!("no sum is {other}"),
+        },
+        AggregateFunction::BoolAnd => ScalarValue::Boolean(Some(values.iter().all(|value| *value == ScalarValue::Boolean(Some(true))))),
+        AggregateFunction::BoolOr => ScalarValue::Boolean(Some(values.contains(&ScalarValue::Boolean(Some(true))))),
+        AggregateFunction::Deviation(measure) => match &call.output {
+            DataType::Float64 => {
+                let mut moments = FloatMoments::default();
+                values.iter().for_each(|value| {
+                    if let Sum::Float(value) = sum(&[value.clone()]) {
+                        moments.add(value, 1)
+                    }
+                });
+                ScalarValue::Float64(moments.measure(measure))
+            }
+            DataType::Decimal128(precision, to) => {
+                let (mut moments, mut from) = (IntegerMoments::default(), 0);
+                for value in &values {
+                    let Sum::Exact(value, scale) = sum(&[value.clone()]) else { panic!("{value:?} is not exact") };
+                    moments.add(value, 1);
+                    from = scale;
+                }
+                ScalarValue::Decimal128(moments.measure(measure, from, *to).unwrap(), *precision, *to)
+            }
+            other => panic!("no variance is {other}"),
         },
     }
 }
@@ -161,6 +188,15 @@ fn a_view_computes_what_its_query_reads() {
         "SELECT count(*) FROM t",
         "SELECT count(*), count(n), sum(n), sum(id), sum(s), sum(price), sum(x), avg(n), avg(id), avg(price), avg(x), min(name), max(at) FROM t",
         "SELECT count(*), sum(n), avg(n), min(n) FROM t WHERE false",
+        "SELECT count(DISTINCT name), count(DISTINCT 7), sum(DISTINCT n) FILTER (WHERE ok), avg(DISTINCT price), max(DISTINCT at), stddev(DISTINCT x) FROM t",
+        "SELECT ok, variance(n), var_samp(s), var_pop(id), stddev(price), stddev_pop(x), stddev_samp(n) FILTER (WHERE n > 1) FROM t GROUP BY ok",
+        "SELECT bool_and(ok), bool_or(ok), every(n > 5), bool_or(DISTINCT n > 50) FROM t",
+        "SELECT variance(n), stddev(n), bool_and(ok), count(DISTINCT n) FROM t WHERE false",
+        "SELECT DISTINCT channel, price > 60 FROM bids",
+        "SELECT DISTINCT ok FROM t WHERE n IS NOT NULL",
+        "SELECT DISTINCT id, name FROM t",
+        "SELECT channel FROM bids UNION SELECT name FROM t",
+        "SELECT count(*) FROM (SELECT DISTINCT channel FROM bids UNION ALL SELECT DISTINCT name FROM t) x",
         "SELECT ok, sum(n) FILTER (WHERE price > 2) AS a, count(*) FILTER (WHERE x IS NULL) AS b FROM t GROUP BY ok",
         "SELECT n % 3, max(id) FROM t GROUP BY n % 3 HAVING max(id) > 1",
         "SELECT avg(price) + 1, sum(id) / count(*) FROM t",

@@ -5,8 +5,7 @@ use super::world;
 #[test]
 fn what_cannot_be_maintained_says_so() {
     for (sql, message) in [
-        ("SELECT DISTINCT name FROM t", "SELECT DISTINCT cannot be maintained in a materialized view yet"),
-        ("SELECT name FROM t UNION SELECT channel FROM bids", "UNION without ALL cannot be maintained in a materialized view yet"),
+        ("SELECT DISTINCT ON (ok) name FROM t", "DISTINCT ON cannot be maintained in a materialized view yet"),
         ("SELECT a.id FROM t a JOIN t b ON a.id = b.n", "a join cannot be maintained in a materialized view yet"),
         ("SELECT id FROM t LIMIT 3", "LIMIT cannot be maintained in a materialized view yet"),
         ("SELECT id FROM t ORDER BY id LIMIT 3", "LIMIT cannot be maintained in a materialized view yet"),
@@ -23,7 +22,7 @@ fn what_cannot_be_maintained_says_so() {
             "SELECT name, count(*) FROM t GROUP BY ROLLUP (name)",
             "GROUPING SETS, CUBE or ROLLUP cannot be maintained in a materialized view yet",
         ),
-        ("SELECT count(DISTINCT name) FROM t", "count(DISTINCT ...) cannot be maintained in a materialized view yet"),
+        ("SELECT count(DISTINCT id, n) FROM t", "count of several arguments cannot be maintained in a materialized view yet"),
         ("SELECT array_agg(name) FROM t", "aggregate array_agg cannot be maintained in a view yet"),
         ("SELECT id, now() FROM t", "now() cannot be used in a materialized view yet"),
         ("SELECT id FROM t WHERE at > now() - INTERVAL '1 hour'", "now() cannot be used in a materialized view yet"),

@@ -8,7 +8,10 @@ use weir_common::delta::Weights;
 use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
+use crate::operator::aggregate::booleans::BoolCells;
 use crate::operator::aggregate::count::CountCells;
+use crate::operator::aggregate::deviation::{FloatDeviation, IntegerDeviation};
+use crate::operator::aggregate::distinct_values::DistinctValues;
 use crate::operator::aggregate::float_sum::FloatSum;
 use crate::operator::aggregate::integer_sum::IntegerSum;
 use crate::operator::aggregate::min_max::MinMax;
@@ -72,6 +75,13 @@ impl Rows<'_> {
 
 /// The accumulator of a call, or why there is none. `append_only`: nothing is ever taken back.
 pub(super) fn accumulator(call: &AggregateCall, append_only: bool) -> Result<Box<dyn Accumulator>> {
+    // A value of which there is one left or none is taken back from what it was added to, whatever becomes of rows.
+    let plain = of_values(call, append_only && !call.distinct)?;
+    if call.distinct { Ok(Box::new(DistinctValues::new(call, plain)?)) } else { Ok(plain) }
+}
+
+/// The accumulator over all values.
+fn of_values(call: &AggregateCall, append_only: bool) -> Result<Box<dyn Accumulator>> {
     use AggregateFunction::*;
     let made: Option<Box<dyn Accumulator>> = match call.function {
         Count => Some(Box::new(CountCells::default())),
@@ -80,6 +90,13 @@ pub(super) fn accumulator(call: &AggregateCall, append_only: bool) -> Result<Box
             _ => IntegerSum::new(call).map(|sum| Box::new(sum) as Box<dyn Accumulator>),
         },
         Min | Max => MinMax::new(call, append_only).map(|extremum| Box::new(extremum) as Box<dyn Accumulator>),
+        BoolAnd | BoolOr => BoolCells::new(call).map(|cells| Box::new(cells) as Box<dyn Accumulator>),
+        Deviation(measure) => match &call.input {
+            DataType::Float32 | DataType::Float64 => {
+                FloatDeviation::new(call, measure).map(|cells| Box::new(cells) as Box<dyn Accumulator>)
+            }
+            _ => IntegerDeviation::new(call, measure).map(|cells| Box::new(cells) as Box<dyn Accumulator>),
+        },
     };
     made.ok_or_else(|| {
         Error::unsupported(format!("{} over {} with a result of {} cannot be maintained yet", call.name, call.input, call.output))

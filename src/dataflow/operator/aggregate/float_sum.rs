@@ -7,11 +7,11 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type};
 use hashbrown::HashMap;
 use weir_common::error::{Error, Result};
+use weir_common::expansion::{Expansion, terms, two_sum};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
 use crate::operator::aggregate::cells::Cells;
-use crate::operator::aggregate::exact::{Expansion, terms, two_sum};
 
 /// Values from here on are summed apart and scaled down, so that no sum overflows before it is read.
 const HUGE: f64 = f64::from_bits((1023 + 900) << 52);

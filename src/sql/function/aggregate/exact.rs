@@ -49,7 +49,7 @@ impl Cell {
     }
 }
 
-fn input_scale(input: &DataType) -> i8 {
+pub(super) fn input_scale(input: &DataType) -> i8 {
     match input {
         DataType::Decimal128(_, scale) => *scale,
         _ => 0,
@@ -57,7 +57,7 @@ fn input_scale(input: &DataType) -> i8 {
 }
 
 /// Calls `f` for each row's value that is not NULL.
-fn each(values: &ArrayRef, mut f: impl FnMut(usize, i128) -> Result<()>) -> Result<()> {
+pub(super) fn each(values: &ArrayRef, mut f: impl FnMut(usize, i128) -> Result<()>) -> Result<()> {
     fn typed<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, f: &mut impl FnMut(usize, i128) -> Result<()>) -> Result<()>
     where
         T::Native: Into<i128>,

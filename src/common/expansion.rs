@@ -3,7 +3,7 @@
 
 /// `a + b` as the rounded sum and what rounding lost, exactly.
 #[inline(always)]
-pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let sum = a + b;
     let b_part = sum - a;
     (sum, (a - (sum - b_part)) + (b - b_part))
@@ -11,28 +11,35 @@ pub(super) fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// Calls `add` with floats whose sum is exactly `value * weight`; `value` is finite and the product does not overflow.
 #[inline(always)]
-pub(super) fn terms(value: f64, weight: i64, mut add: impl FnMut(f64)) {
+pub fn terms(value: f64, weight: i64, mut add: impl FnMut(f64)) {
     match weight {
         1 => add(value),
         -1 => add(-value),
         _ => {
             // Halves of 32 bits are exact as floats, and so is each product as two floats.
             for part in [(weight >> 32) as f64 * 4_294_967_296.0, (weight & 0xFFFF_FFFF) as f64] {
-                let product = value * part;
+                let (product, lost) = two_product(value, part);
                 add(product);
-                add(value.mul_add(part, -product));
+                add(lost);
             }
         }
     }
 }
 
+/// `a * b` as the rounded product and what rounding lost: exactly, unless the product overflows or is next to nothing.
+#[inline(always)]
+pub fn two_product(a: f64, b: f64) -> (f64, f64) {
+    let product = a * b;
+    (product, a.mul_add(b, -product))
+}
+
 /// A finite sum, exactly: components without zeros that do not overlap, the smallest first.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Expansion(Vec<f64>);
+pub struct Expansion(Vec<f64>);
 
 impl Expansion {
     /// Adds a finite value.
-    pub(super) fn add(&mut self, value: f64) {
+    pub fn add(&mut self, value: f64) {
         let mut carry = value;
         let mut kept = 0;
         for index in 0..self.0.len() {
@@ -49,18 +56,28 @@ impl Expansion {
         }
     }
 
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &Expansion) {
+        other.0.iter().for_each(|component| self.add(*component));
+    }
+
+    /// Bytes outside of the struct itself.
+    pub fn outside_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<f64>()
+    }
+
     /// Whether the sum is zero.
-    pub(super) fn is_zero(&self) -> bool {
+    pub fn is_zero(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The components: their sum is the sum.
-    pub(super) fn components(&self) -> &[f64] {
+    pub fn components(&self) -> &[f64] {
         &self.0
     }
 
     /// The nearest float, ties to even: the same for equal sums, whatever their components.
-    pub(super) fn round(&self) -> f64 {
+    pub fn round(&self) -> f64 {
         let mut rest = self.0.iter().rev().copied();
         let Some(mut high) = rest.next() else { return 0.0 };
         let mut low = 0.0;
