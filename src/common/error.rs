@@ -32,6 +32,7 @@ sqlstates! {
     BAD_COPY_FILE_FORMAT = "22P04", "bad_copy_file_format";
     NOT_NULL_VIOLATION = "23502", "not_null_violation";
     UNIQUE_VIOLATION = "23505", "unique_violation";
+    CHECK_VIOLATION = "23514", "check_violation";
     ACTIVE_SQL_TRANSACTION = "25001", "active_sql_transaction";
     NO_ACTIVE_SQL_TRANSACTION = "25P01", "no_active_sql_transaction";
     IN_FAILED_SQL_TRANSACTION = "25P02", "in_failed_sql_transaction";
@@ -50,8 +51,10 @@ sqlstates! {
     DUPLICATE_COLUMN = "42701", "duplicate_column";
     AMBIGUOUS_COLUMN = "42702", "ambiguous_column";
     UNDEFINED_OBJECT = "42704", "undefined_object";
+    DUPLICATE_ALIAS = "42712", "duplicate_alias";
     DUPLICATE_OBJECT = "42710", "duplicate_object";
     GROUPING_ERROR = "42803", "grouping_error";
+    WINDOWING_ERROR = "42P20", "windowing_error";
     DATATYPE_MISMATCH = "42804", "datatype_mismatch";
     WRONG_OBJECT_TYPE = "42809", "wrong_object_type";
     UNDEFINED_FUNCTION = "42883", "undefined_function";
@@ -62,6 +65,7 @@ sqlstates! {
     DUPLICATE_PREPARED_STATEMENT = "42P05", "duplicate_prepared_statement";
     DUPLICATE_SCHEMA = "42P06", "duplicate_schema";
     DUPLICATE_TABLE = "42P07", "duplicate_table";
+    INVALID_COLUMN_REFERENCE = "42P10", "invalid_column_reference";
     INVALID_TABLE_DEFINITION = "42P16", "invalid_table_definition";
     INDETERMINATE_DATATYPE = "42P18", "indeterminate_datatype";
     INSUFFICIENT_RESOURCES = "53000", "insufficient_resources";

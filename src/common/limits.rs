@@ -46,6 +46,8 @@ pub const LANE_REQUESTS_MAX: usize = 4096;
 pub const COPY_BYTES_MAX: usize = 1 << 30;
 /// Dependents that a DROP names, as in Postgres.
 pub const DEPENDENTS_TOLD_MAX: usize = 100;
+/// Times that INSERT .. ON CONFLICT looks up its keys while others keep being first with one of them.
+pub const UPSERT_ATTEMPTS_MAX: usize = 100;
 /// Virtual groups: what a key's hash is reduced to before a worker is chosen.
 pub const VIRTUAL_GROUPS: u64 = 4096;
 

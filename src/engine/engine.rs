@@ -44,6 +44,8 @@ pub struct TableSpec {
     pub schema: SchemaRef,
     /// The primary key's columns.
     pub key: Option<Vec<usize>>,
+    /// The name of the primary key's constraint, for messages; without one, the table's with `_pkey` behind it.
+    pub key_name: Option<String>,
 }
 
 /// A materialized view to create.

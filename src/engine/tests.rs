@@ -95,7 +95,10 @@ async fn a_write_that_returned_is_seen_in_views_on_views() {
         let engine = engine(workers);
         let table = RelationId(20000);
         let schema = ints(&["k", "v"]);
-        engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]) }).await.unwrap();
+        engine
+            .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None })
+            .await
+            .unwrap();
         // Half of the rows before the views exist, half after.
         for value in 0..20 {
             let delta = Delta::insert(rows(&schema, &[vec![value % 5, value]]));
@@ -140,7 +143,10 @@ async fn keys_are_checked_in_the_order_of_writes() {
     let engine = engine(2);
     let table = RelationId(20000);
     let schema = ints(&["k", "v"]);
-    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+    engine
+        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+        .await
+        .unwrap();
     let insert = |key: i64, value: i64| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![key, value]])) }];
     engine.write(insert(1, 10)).await.unwrap();
     let error = engine.write(insert(1, 11)).await.unwrap_err();
@@ -385,7 +391,7 @@ async fn a_fast_source_waits_for_a_view_that_is_being_filled() {
     let (table, source) = (RelationId(20000), RelationId(20001));
     let spec = Numbers::spec(400_000);
     let schema = ints(&["k", "v"]);
-    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None }).await.unwrap();
+    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None, key_name: None }).await.unwrap();
     let many: Vec<Vec<i64>> = (0..500_000).map(|row| vec![row % 7, row]).collect();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &many)) }]).await.unwrap();
     // Both in one view: the table's rows have to be taken in before the source's can be worked off.
@@ -419,7 +425,7 @@ async fn a_quiet_view_is_not_touched() {
     let schema = ints(&["k", "v"]);
     let (busy, quiet) = (RelationId(20000), RelationId(20001));
     for id in [busy, quiet] {
-        engine.create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None }).await.unwrap();
+        engine.create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None, key_name: None }).await.unwrap();
     }
     for number in 0..50 {
         engine.create_view(view(&engine, 20100 + number, &count(quiet, &schema, false), BTreeMap::new())).await.unwrap();
@@ -443,12 +449,18 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     let engine = engine(2);
     let schema = ints(&["k", "v"]);
     let stays = RelationId(20000);
-    engine.create_table(TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+    engine
+        .create_table(TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+        .await
+        .unwrap();
     engine.create_view(view(&engine, 20001, &count(stays, &schema, false), BTreeMap::new())).await.unwrap();
     let mut kept = 0;
     for round in 0..20 {
         let goes = RelationId(30000 + round);
-        engine.create_table(TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]) }).await.unwrap();
+        engine
+            .create_table(TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+            .await
+            .unwrap();
         let writers = (0..8).map(|writer| {
             let (engine, schema) = (engine.clone(), schema.clone());
             tokio::spawn(async move {

@@ -125,7 +125,8 @@ impl Definitions<'_> {
     pub async fn add_table(&self, relation: Relation, rows: Vec<RecordBatch>) -> Result<()> {
         let key = relation.key().map(<[usize]>::to_vec);
         let schema = relation.schema();
-        let spec = TableSpec { id: relation.id, name: relation.name.clone(), schema: schema.clone(), key };
+        let (name, key_name) = (relation.name.clone(), relation.key_name());
+        let spec = TableSpec { id: relation.id, name, schema: schema.clone(), key, key_name };
         let unfinished = Unfinished::new(&self.database.engine, relation.id);
         self.database.engine.create_table(spec).await?;
         let delta = Delta::insert(concat_batches(&schema, &rows)?);

@@ -30,7 +30,7 @@ use crate::statement;
 use crate::statement::copy::CopyIn;
 use crate::statement::prepared::{NamedStatement, NamedStatements};
 use crate::system;
-use crate::transaction::Transaction;
+use crate::transaction::{self, Transaction};
 use crate::value::scalar::ScalarParam;
 use crate::value::settings::TextSettings;
 use crate::variables::Variables;
@@ -217,6 +217,7 @@ impl Session {
     pub async fn commit(&mut self) -> Result<()> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
         let before = transaction.before.clone();
+        let looked_for_keys = transaction.looked_for_keys;
         self.variables.end();
         let written = match transaction.changes() {
             Ok(changes) if changes.is_empty() => {
@@ -240,7 +241,7 @@ impl Session {
             self.cursors.rollback();
             self.variables.restore(before);
             self.variables.end();
-            return Err(error);
+            return Err(if looked_for_keys { transaction::key_came_between(error) } else { error });
         }
         self.cursors.commit();
         Ok(())
@@ -277,18 +278,21 @@ impl Session {
                 let context = self.context(&parsed).await?;
                 let insert = context.plan_insert(insert, &parsed.text, &types)?;
                 parameters = insert.parameters.clone();
+                fields = insert.returns();
                 plan = Plan::Insert(insert);
             }
             Statement::Update(update) => {
                 let context = self.context(&parsed).await?;
                 let update = context.plan_update(update, &parsed.text, &types)?;
                 parameters = update.parameters.clone();
+                fields = update.returns();
                 plan = Plan::Update(update);
             }
             Statement::Delete(delete) => {
                 let context = self.context(&parsed).await?;
                 let delete = context.plan_delete(delete, &parsed.text, &types)?;
                 parameters = delete.parameters.clone();
+                fields = delete.returns();
                 plan = Plan::Delete(delete);
             }
             Statement::Declare(declare) => {
@@ -334,6 +338,7 @@ impl Session {
             (_, Plan::Insert(plan)) => statement::dml::insert(self, parsed, plan, &parameters).await,
             (_, Plan::Update(plan)) => statement::dml::update(self, parsed, plan, &parameters).await,
             (_, Plan::Delete(plan)) => statement::dml::delete(self, parsed, plan, &parameters).await,
+            (Statement::Truncate(truncate), _) => statement::truncate::run(self, truncate).await,
             (Statement::Copy(copy), _) => statement::copy::start(self, parsed, copy).await,
             (Statement::CreateTable(create), _) => statement::table::create(self, parsed, create).await,
             (Statement::CreateSource(create), _) => statement::source::create(self, parsed, create).await,

@@ -4,6 +4,7 @@ pub mod query; // SELECT, VALUES, WITH
 pub mod cursor; // DECLARE, FETCH, MOVE, CLOSE
 pub mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 pub mod dml; // INSERT, UPDATE, DELETE
+pub mod truncate; // TRUNCATE
 pub mod copy; // COPY
 pub mod table; // CREATE TABLE
 pub mod source; // CREATE SOURCE

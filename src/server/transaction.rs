@@ -37,6 +37,8 @@ pub struct Transaction {
     pub before: Variables,
     /// Definitions that took effect inside it, to be named when it is rolled back.
     pub defined: Vec<String>,
+    /// An INSERT .. ON CONFLICT has found keys that were not there: others may insert them before the COMMIT.
+    pub looked_for_keys: bool,
     /// What it has looked at.
     snapshot: HashMap<RelationId, Snapshot>,
     tables: BTreeMap<RelationId, Changed>,
@@ -58,11 +60,11 @@ struct Changed {
 
 impl Changed {
     /// The keys of all writes so far.
-    fn keys(&mut self, table: &str, schema: SchemaRef, key: &[usize]) -> Result<&mut PendingKeys> {
+    fn keys(&mut self, constraint: &str, schema: SchemaRef, key: &[usize]) -> Result<&mut PendingKeys> {
         let keys = match self.keys.take() {
             Some(keys) => keys,
             None => {
-                let mut keys = PendingKeys::new(&format!("{table}_pkey"), schema, key.to_vec())?;
+                let mut keys = PendingKeys::new(constraint, schema, key.to_vec())?;
                 for delta in &self.writes {
                     keys.add(delta)?;
                 }
@@ -90,6 +92,7 @@ impl Transaction {
             started_micros: database.clock.wall_micros(),
             before,
             defined: vec![],
+            looked_for_keys: false,
             snapshot: HashMap::new(),
             tables: BTreeMap::new(),
             savepoints: vec![],
@@ -174,6 +177,20 @@ impl Transaction {
         Ok(())
     }
 
+    /// Shows a table that is locked as it is now: with the rows that others have inserted since, who need no lock for it.
+    pub async fn refresh(&mut self, database: &Database, table: RelationId) -> Result<()> {
+        let now = latest(database, table).await?;
+        if let Some(changed) = self.tables.get_mut(&table)
+            && changed.locked.is_some()
+        {
+            changed.locked = Some(now);
+            changed.current = None;
+            // A write that was refused may have left keys behind.
+            changed.keys = None;
+        }
+        Ok(())
+    }
+
     /// Refuses a change of rows that others have changed after the transaction had read them (40001).
     pub fn check_unchanged(&self, table: RelationId, old: &[arrow::record_batch::RecordBatch]) -> Result<()> {
         let Some(before) = self.snapshot.get(&table) else { return Ok(()) };
@@ -196,7 +213,7 @@ impl Transaction {
             .ok_or_else(|| Error::new(SqlState::UNDEFINED_TABLE, "the table was dropped while the transaction wrote to it"))?;
         let changed = self.tables.entry(table).or_default();
         let unknown = match relation.key() {
-            Some(key) => changed.keys(&relation.name, relation.schema(), key)?.add(&delta)?,
+            Some(key) => changed.keys(&relation.key_name().unwrap_or_default(), relation.schema(), key)?.add(&delta)?,
             None => vec![],
         };
         if !unknown.is_empty() {
@@ -264,6 +281,20 @@ impl Transaction {
             .iter()
             .rposition(|savepoint| savepoint.name == name)
             .ok_or_else(|| Error::new(SqlState::INVALID_SAVEPOINT, format!("savepoint \"{name}\" does not exist")))
+    }
+}
+
+/// The error of a COMMIT that found a key which an INSERT .. ON CONFLICT of the transaction had not found: by then it could
+/// not be looked up again. The transaction can be run again, and then finds it.
+pub fn key_came_between(error: Error) -> Error {
+    if error.sqlstate() != SqlState::UNIQUE_VIOLATION {
+        return error;
+    }
+    let serialization = Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent insert")
+        .with_hint("Another transaction inserted a key that INSERT ... ON CONFLICT had not found. Run the transaction again.");
+    match error.detail() {
+        Some(detail) => serialization.with_detail(detail),
+        None => serialization,
     }
 }
 

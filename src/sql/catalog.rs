@@ -66,6 +66,19 @@ pub struct TableDef {
     pub key: Option<Vec<usize>>,
     /// The constraint's name: `<table>_pkey` unless the user gave one.
     pub key_name: Option<String>,
+    /// The CHECK constraints, by name: the order in which they are checked.
+    pub checks: Vec<CheckDef>,
+}
+
+/// A CHECK constraint of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckDef {
+    /// Its name, unique in the table.
+    pub name: String,
+    /// The text of its condition.
+    pub expr: String,
+    /// The columns that the condition names, in the order in which it names them.
+    pub columns: Vec<usize>,
 }
 
 /// What is particular to a source.
@@ -162,6 +175,24 @@ impl Relation {
             RelationKind::Table(table) => table.key.as_deref(),
             RelationKind::MaterializedView(view) => view.facts.key.as_deref(),
             RelationKind::Source(_) | RelationKind::View(_) => None,
+        }
+    }
+
+    /// The name of the primary key's constraint; `None` without one.
+    pub fn key_name(&self) -> Option<String> {
+        match &self.kind {
+            RelationKind::Table(TableDef { key: Some(_), key_name, .. }) => {
+                Some(key_name.clone().unwrap_or_else(|| format!("{}_pkey", self.name)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its CHECK constraints, by name.
+    pub fn checks(&self) -> &[CheckDef] {
+        match &self.kind {
+            RelationKind::Table(table) => &table.checks,
+            _ => &[],
         }
     }
 

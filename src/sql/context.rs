@@ -91,6 +91,8 @@ pub struct Context {
     /// Whether this plans a materialized view.
     pub(crate) maintained: bool,
     named: Mutex<Named>,
+    /// The rows that a change's own expressions are being planned over.
+    scope: Mutex<Option<LogicalPlan>>,
 }
 
 /// The relations that a query names itself, not through a view.
@@ -109,12 +111,19 @@ impl fmt::Debug for Context {
 impl Context {
     /// For a statement against one version of the catalog.
     pub fn new(catalog: Catalog, system: Arc<dyn System>, settings: &Settings) -> Context {
-        Context { catalog, system, state: base::state(settings), maintained: false, named: Mutex::default() }
+        Context { catalog, system, state: base::state(settings), maintained: false, named: Mutex::default(), scope: Mutex::default() }
     }
 
     /// For a view: no system relations, no session, no moment.
     pub(crate) fn for_view(catalog: Catalog) -> Context {
-        Context { catalog, system: Arc::new(NoSystem), state: base::view_state(), maintained: true, named: Mutex::default() }
+        Context {
+            catalog,
+            system: Arc::new(NoSystem),
+            state: base::view_state(),
+            maintained: true,
+            named: Mutex::default(),
+            scope: Mutex::default(),
+        }
     }
 
     /// The relations that the queries planned so far name themselves.
@@ -139,6 +148,20 @@ impl Context {
         let result = plan();
         step(-1);
         result
+    }
+
+    /// Plans something over the rows of a change, which have this plan.
+    pub(crate) fn with_scope<T>(&self, scope: LogicalPlan, plan: impl FnOnce() -> T) -> T {
+        let set = |scope| *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope;
+        set(Some(scope));
+        let result = plan();
+        set(None);
+        result
+    }
+
+    /// The rows of the change that is being planned.
+    pub(crate) fn scope(&self) -> Option<LogicalPlan> {
+        self.scope.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The catalog that names are looked up in.

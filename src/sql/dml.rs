@@ -3,18 +3,28 @@
 //! What a table's columns demand is checked here (types, lengths, NOT NULL); that keys are unique is the engine's to keep.
 
 mod assign; // what a value becomes when it is stored in a column
+mod default; // DEFAULT
+mod constraint; // NOT NULL and CHECK
+mod values; // VALUES of constants
 mod insert; // INSERT
+mod conflict; // ON CONFLICT
+mod set; // SET column = value, ..
 mod change; // UPDATE and DELETE
 mod arguments; // EXECUTE's
+mod scope; // the rows that RETURNING and DO UPDATE are about
+mod returning; // RETURNING
+mod lookup; // rows by their key
 
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::datatypes::{Field, FieldRef};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan};
@@ -24,8 +34,11 @@ use weir_common::types::PgType;
 
 use crate::catalog::{DATABASE, PUBLIC, Relation, RelationKind, SCHEMAS};
 use crate::context::{Context, SnapshotSource, at};
-use crate::dml::insert::Cell;
-use crate::function::text;
+use crate::dml::conflict::Conflict;
+pub(crate) use crate::dml::default::expression;
+use crate::dml::scope::ScopedQuery;
+pub(crate) use crate::dml::scope::{SCOPE, ScopePlanner};
+use crate::dml::values::Cell;
 use crate::names::normalized;
 use crate::read::QueryPlan;
 
@@ -40,6 +53,8 @@ pub struct InsertPlan {
     pub relations: Vec<RelationId>,
     table: Arc<Relation>,
     rows: NewRows,
+    conflict: Option<Conflict>,
+    returning: Option<ScopedQuery>,
 }
 
 /// Where an INSERT has its rows from.
@@ -61,9 +76,10 @@ pub struct UpdatePlan {
     /// The stored relations that it reads, the table among them.
     pub relations: Vec<RelationId>,
     table: Arc<Relation>,
-    /// Gives the table's columns as they are, and then as they will be.
+    /// Gives the table's columns as they are, then as they will be, and then what RETURNING can name besides.
     query: QueryPlan,
     matches: Matches,
+    returning: Option<ScopedQuery>,
 }
 
 /// A DELETE that is planned.
@@ -76,9 +92,10 @@ pub struct DeletePlan {
     /// The stored relations that it reads, the table among them.
     pub relations: Vec<RelationId>,
     table: Arc<Relation>,
-    /// Gives the table's columns.
+    /// Gives the table's columns, and then what RETURNING can name besides.
     query: QueryPlan,
     matches: Matches,
+    returning: Option<ScopedQuery>,
 }
 
 /// How often the query can give one row of the table.
@@ -99,42 +116,89 @@ pub struct Written {
     pub new: Vec<RecordBatch>,
     /// The rows that the command tag counts.
     pub rows: usize,
+    /// What RETURNING gives, a row for each of them; `None` without RETURNING.
+    pub returned: Option<RecordBatch>,
+}
+
+impl InsertPlan {
+    /// The columns that RETURNING gives.
+    pub fn returns(&self) -> Option<SchemaRef> {
+        self.returning.as_ref().map(|query| query.schema.clone())
+    }
+
+    /// Whether it may change rows that are there already, or depends on which are there: then the table has to be locked.
+    pub fn looks_at_keys(&self) -> bool {
+        self.conflict.is_some()
+    }
+}
+
+impl UpdatePlan {
+    /// The columns that RETURNING gives.
+    pub fn returns(&self) -> Option<SchemaRef> {
+        self.returning.as_ref().map(|query| query.schema.clone())
+    }
+}
+
+impl DeletePlan {
+    /// The columns that RETURNING gives.
+    pub fn returns(&self) -> Option<SchemaRef> {
+        self.returning.as_ref().map(|query| query.schema.clone())
+    }
 }
 
 impl Context {
     /// Runs an INSERT: `parameters` are values of the plan's parameter types, `snapshots` has every relation that the plan names.
     pub async fn run_insert(&self, plan: &InsertPlan, parameters: &[ScalarValue], snapshots: Arc<dyn SnapshotSource>) -> Result<Written> {
         let new = match &plan.rows {
-            NewRows::Values(rows) => vec![self.values(&plan.table, rows, parameters, &plan.parameters)?],
-            NewRows::Query(query) => self.execute(query, parameters, snapshots).await?.collect().await?,
+            NewRows::Values(rows) => self.values(&plan.table, rows, parameters, &plan.parameters)?,
+            NewRows::Query(query) => {
+                let batches = self.execute(query, parameters, snapshots.clone()).await?.collect().await?;
+                concat_batches(&query.schema, &batches)?
+            }
         };
-        new.iter().try_for_each(|batch| check_rows(&plan.table, batch))?;
-        Ok(Written { rows: count(&new), new, old: Vec::new() })
+        self.check_rows(&plan.table, &new)?;
+        let mut written = match &plan.conflict {
+            None => Written { rows: new.num_rows(), new: vec![new], ..Written::default() },
+            Some(conflict) => self.resolve(conflict, &plan.table, new, parameters, &snapshots).await?,
+        };
+        let new = concat_batches(&plan.table.schema(), &written.new)?;
+        let columns = new.columns().to_vec();
+        written.returned = self.returned(plan.returning.as_ref(), columns, new.num_rows(), parameters, &snapshots).await?;
+        Ok(written)
     }
 
     /// Runs an UPDATE, likewise.
     pub async fn run_update(&self, plan: &UpdatePlan, parameters: &[ScalarValue], snapshots: Arc<dyn SnapshotSource>) -> Result<Written> {
-        let both = self.execute(&plan.query, parameters, snapshots).await?.collect().await?;
-        let written = change::split(&plan.table, &both, plan.matches)?;
-        written.new.iter().try_for_each(|batch| check_rows(&plan.table, batch))?;
-        Ok(written)
+        let width = plan.table.columns.len();
+        let rows = self.changed_rows(&plan.query, &plan.table, plan.matches, parameters, &snapshots).await?;
+        let part = |columns: std::ops::Range<usize>| change::part(&plan.table, &rows, columns);
+        let (old, new) = (part(0..width)?, part(width..2 * width)?);
+        self.check_rows(&plan.table, &new)?;
+        let columns = rows.columns()[width..].to_vec();
+        let returned = self.returned(plan.returning.as_ref(), columns, rows.num_rows(), parameters, &snapshots).await?;
+        Ok(Written { rows: rows.num_rows(), old: vec![old], new: vec![new], returned })
     }
 
     /// Runs a DELETE, likewise.
     pub async fn run_delete(&self, plan: &DeletePlan, parameters: &[ScalarValue], snapshots: Arc<dyn SnapshotSource>) -> Result<Written> {
-        let old = self.execute(&plan.query, parameters, snapshots).await?.collect().await?;
-        let old = change::distinct(&plan.table, old, plan.matches)?;
-        Ok(Written { rows: count(&old), old, new: Vec::new() })
+        let rows = self.changed_rows(&plan.query, &plan.table, plan.matches, parameters, &snapshots).await?;
+        let old = change::part(&plan.table, &rows, 0..plan.table.columns.len())?;
+        let columns = rows.columns().to_vec();
+        let returned = self.returned(plan.returning.as_ref(), columns, rows.num_rows(), parameters, &snapshots).await?;
+        Ok(Written { rows: rows.num_rows(), old: vec![old], new: Vec::new(), returned })
     }
 
-    /// The values that columns take where a row does not give any: the DEFAULT, evaluated now, or NULL.
-    pub fn defaults(&self, table: &Relation) -> Result<Vec<ScalarValue>> {
-        (0..table.columns.len()).map(|column| self.default_value(table, column)).collect()
-    }
-
-    /// Checks that a DEFAULT is an expression that can be assigned to its column; for CREATE TABLE.
-    pub fn check_default(&self, table: &Relation, column: usize) -> Result<()> {
-        self.default_value(table, column).map(drop)
+    async fn changed_rows(
+        &self,
+        query: &QueryPlan,
+        table: &Relation,
+        matches: Matches,
+        parameters: &[ScalarValue],
+        snapshots: &Arc<dyn SnapshotSource>,
+    ) -> Result<RecordBatch> {
+        let batches = self.execute(query, parameters, snapshots.clone()).await?.collect().await?;
+        let batches = change::distinct(table, batches, matches)?;
+        Ok(concat_batches(&query.schema, &batches)?)
     }
 
     /// The table that a change names.
@@ -161,46 +225,23 @@ impl Context {
         }
     }
 
-    /// Plans an expression in which columns mean nothing, in Postgres' types.
-    fn constant(&self, expr: &ast::Expr, parameters: &[Option<FieldRef>]) -> Result<Expr, DataFusionError> {
-        let schema = datafusion::common::DFSchema::empty();
+    /// Plans an expression over columns, perhaps none, in Postgres' types.
+    fn scalar(&self, expr: &ast::Expr, schema: &DFSchema, parameters: &[Option<FieldRef>]) -> Result<Expr, DataFusionError> {
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
         let mut expr = expr.clone();
         crate::interval::spell_out(&mut expr);
-        let expr = SqlToRel::new(self).sql_to_expr(expr, &schema, &mut context)?;
-        crate::rules::rewrite(expr, &schema)
+        let expr = SqlToRel::new(self).sql_to_expr(expr, schema, &mut context)?;
+        crate::rules::rewrite(expr, schema)
     }
-}
 
-fn count(batches: &[RecordBatch]) -> usize {
-    batches.iter().map(RecordBatch::num_rows).sum()
-}
-
-/// The error of a row that has NULL where the table takes none, if there is one. For COPY too.
-pub fn check_rows(table: &Relation, batch: &RecordBatch) -> Result<()> {
-    for (column, values) in table.columns.iter().zip(batch.columns()) {
-        if column.not_null && values.null_count() > 0 {
-            let row = (0..values.len()).find(|row| values.is_null(*row)).unwrap_or(0);
-            let message = format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, table.name);
-            return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message)
-                .with_detail(format!("Failing row contains ({}).", describe_row(batch, row)?)));
-        }
+    fn simplifier(&self, schema: &DFSchema) -> ExprSimplifier {
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(self.state.config_options().clone())
+            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+            .build();
+        ExprSimplifier::new(context)
     }
-    Ok(())
-}
-
-/// A row as Postgres shows it in a DETAIL: `1, null, x`.
-pub fn describe_row(batch: &RecordBatch, row: usize) -> Result<String> {
-    let row = batch.slice(row, 1);
-    let schema = row.schema();
-    let value = |(values, field): (&arrow::array::ArrayRef, &Arc<Field>)| -> Result<String> {
-        if values.is_null(0) {
-            return Ok("null".to_string());
-        }
-        let text = text::to_text(values, field)?;
-        Ok(arrow::array::AsArray::as_string::<i32>(text.as_ref()).value(0).to_string())
-    };
-    Ok(row.columns().iter().zip(schema.fields()).map(value).collect::<Result<Vec<_>>>()?.join(", "))
 }
 
 /// The column that a change names, or Postgres' error with the nearest name.

@@ -1,6 +1,6 @@
 //! Parameters (`$1`): which there are, and what their place says about their type.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Field};
@@ -11,19 +11,61 @@ use crate::types::pg_type;
 
 /// How many parameters a statement has: the highest number that it names.
 pub(crate) fn count(statement: &impl Visit) -> usize {
-    struct Highest(usize);
-    impl Visitor for Highest {
+    indexes(statement).last().map_or(0, |last| last + 1)
+}
+
+/// The numbers of the parameters that a statement names, from 0.
+pub(crate) fn indexes(statement: &impl Visit) -> BTreeSet<usize> {
+    struct Named(BTreeSet<usize>);
+    impl Visitor for Named {
         type Break = ();
         fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<()> {
-            if let Some(index) = index_of_value(&value.value) {
-                self.0 = self.0.max(index + 1);
-            }
+            self.0.extend(index_of_value(&value.value));
             ControlFlow::Continue(())
         }
     }
-    let mut highest = Highest(0);
-    let _ = statement.visit(&mut highest);
-    highest.0
+    let mut named = Named(BTreeSet::new());
+    let _ = statement.visit(&mut named);
+    named.0
+}
+
+/// What is known of the types of a statement's parameters while its parts are planned one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Types(Vec<Option<PgType>>);
+
+impl Types {
+    /// With what the client said, which counts most.
+    pub(crate) fn new(statement: &impl Visit, given: &[Option<PgType>]) -> Types {
+        let mut types = given.to_vec();
+        types.resize(count(statement).max(given.len()), None);
+        Types(types)
+    }
+
+    /// Notes the type that a place gives to a parameter, unless there is one already.
+    pub(crate) fn note(&mut self, index: usize, ty: PgType) {
+        if let Some(known @ None) = self.0.get_mut(index) {
+            *known = Some(ty);
+        }
+    }
+
+    /// Notes what the planner found for the parameters of a part.
+    pub(crate) fn learn(&mut self, part: &impl Visit, found: &[PgType]) {
+        for index in indexes(part) {
+            if let Some(ty) = found.get(index) {
+                self.note(index, ty.clone());
+            }
+        }
+    }
+
+    /// What is known; one entry a parameter.
+    pub(crate) fn known(&self) -> &[Option<PgType>] {
+        &self.0
+    }
+
+    /// All types: text, as in Postgres, where nothing says anything.
+    pub(crate) fn all(&self) -> Vec<PgType> {
+        self.0.iter().map(|ty| ty.clone().unwrap_or(PgType::Text)).collect()
+    }
 }
 
 /// Types that syntax alone gives: `$1::int`, `CAST($1 AS int)`, `LIMIT $1`. Keys count from 0.

@@ -26,6 +26,7 @@ mod source; // CREATE SOURCE
 mod view; // CREATE [MATERIALIZED] VIEW
 mod options; // WITH (..)
 mod drop; // DROP ..
+mod truncate; // TRUNCATE
 mod copy; // COPY
 mod explain; // EXPLAIN
 mod session; // SET, SHOW, RESET, DISCARD
@@ -83,6 +84,7 @@ fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
         "COPY" => copy::copy(&mut cursor)?,
         "CREATE" => create::create(&mut cursor, piece)?,
         "DROP" => drop::drop(&mut cursor)?,
+        "TRUNCATE" => truncate::truncate(&mut cursor)?,
         "EXPLAIN" => explain::explain(&mut cursor, piece)?,
         "SHOW" => session::show(&mut cursor)?,
         "SET" => session::set(&mut cursor)?,

@@ -186,7 +186,8 @@ pub(crate) fn output_schema(plan: &LogicalPlan) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new(plan.schema().fields().iter().map(|field| output_field(field)).collect::<Vec<_>>())))
 }
 
-fn output_field(field: &Field) -> Field {
+/// A column as a client, or a view, gets it.
+pub(crate) fn output_field(field: &Field) -> Field {
     let data_type = served_type(field.data_type());
     let name = output_name(field.name());
     let ty = match data_type == *field.data_type() {

@@ -44,12 +44,14 @@ impl Parsed {
 pub enum Statement {
     /// `SELECT`, `VALUES`, `TABLE t`, `WITH ..`
     Query(Box<ast::Query>),
-    /// `INSERT INTO t ..`; table, columns and source are all it has
+    /// `INSERT INTO t [AS a] .. [ON CONFLICT ..] [RETURNING ..]`
     Insert(Box<ast::Insert>),
-    /// `UPDATE t SET .. [FROM ..] [WHERE ..]`
+    /// `UPDATE t SET .. [FROM ..] [WHERE ..] [RETURNING ..]`
     Update(Box<ast::Update>),
-    /// `DELETE FROM t [USING ..] [WHERE ..]`
+    /// `DELETE FROM t [USING ..] [WHERE ..] [RETURNING ..]`
     Delete(Box<ast::Delete>),
+    /// `TRUNCATE t [, ..]`
+    Truncate(Truncate),
     /// `COPY .. FROM STDIN` and `COPY .. TO STDOUT`
     Copy(Copy),
     /// `CREATE TABLE`
@@ -131,6 +133,17 @@ pub struct ColumnSpec {
     pub position: usize,
 }
 
+/// `[CONSTRAINT name] CHECK (expr)`, at a column or by itself
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckSpec {
+    /// `CONSTRAINT name`
+    pub name: Option<ast::Ident>,
+    /// What must not be false of any row.
+    pub expr: ast::Expr,
+    /// Where `CHECK` stands.
+    pub position: usize,
+}
+
 /// `WATERMARK FOR column AS expr`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Watermark {
@@ -167,6 +180,8 @@ pub struct CreateTable {
     pub primary_key: Option<Vec<ast::Ident>>,
     /// `CONSTRAINT name` of the primary key.
     pub primary_key_name: Option<ast::Ident>,
+    /// The CHECK constraints, in the order in which they were declared.
+    pub checks: Vec<CheckSpec>,
     /// `WATERMARK FOR ..`
     pub watermark: Option<Watermark>,
     /// `CREATE TABLE name [(columns)] AS query`
@@ -350,6 +365,13 @@ pub struct Drop {
     pub if_exists: bool,
     /// `CASCADE`
     pub cascade: bool,
+}
+
+/// `TRUNCATE [TABLE] name [, ..] [CASCADE | RESTRICT]`. Nothing refers to a table in a way that CASCADE could follow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Truncate {
+    /// The tables.
+    pub names: Vec<ast::ObjectName>,
 }
 
 /// `EXPLAIN [ANALYZE] [VERBOSE] statement`, `EXPLAIN (option, ..) statement`

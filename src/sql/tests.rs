@@ -106,7 +106,7 @@ impl World {
     }
 
     fn table(mut self, name: &str, spec: &str, key: Option<Vec<usize>>, text: &str) -> World {
-        let relation = self.add(name, RelationKind::Table(TableDef { key, key_name: None }), columns(spec), Vec::new());
+        let relation = self.add(name, RelationKind::Table(TableDef { key, ..TableDef::default() }), columns(spec), Vec::new());
         let batch = rows(&relation, text);
         self.rows.insert(relation.id, snapshot(&relation, batch));
         self

@@ -36,8 +36,8 @@ impl Leader {
     }
 
     fn create_table(&mut self, spec: TableSpec) -> Result<()> {
-        let keys =
-            spec.key.clone().map(|columns| KeyIndex::new(&format!("{}_pkey", spec.name), spec.schema.clone(), columns)).transpose()?;
+        let constraint = spec.key_name.unwrap_or_else(|| format!("{}_pkey", spec.name));
+        let keys = spec.key.clone().map(|columns| KeyIndex::new(&constraint, spec.schema.clone(), columns)).transpose()?;
         let scalar = |column: &usize| !spec.schema.field(*column).data_type().is_nested();
         let placement: Arc<[usize]> =
             spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();

@@ -14,7 +14,6 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_sql::ast;
 use weir_sql::catalog::{Relation, RelationKind};
-use weir_sql::dml::check_rows;
 use weir_sql::parser;
 use weir_sql::statement::{
     Copy, CopyDirection, CopyFormat as Said, CopyHeader as SaidHeader, CopyOptions, CopyTarget, ForceColumns, Parsed, Statement,
@@ -129,16 +128,16 @@ pub async fn finish(session: &mut Session, mut copy: CopyIn) -> Result<String> {
         given[*column] = Some(array);
     }
     let mut columns = vec![];
-    for (column, default) in given.into_iter().zip(context.defaults(&relation)?) {
+    for (index, column) in given.into_iter().enumerate() {
         columns.push(match column {
             Some(array) => array,
-            None => weir_sql::scalar::repeat(&default, count)?,
+            None => context.default_values(&relation, index, count)?,
         });
     }
     let rows = batch(relation.schema(), columns, count)?;
-    let context = |error: Error| if error.context().is_none() { error.with_context(format!("COPY {}", relation.name)) } else { error };
-    check_rows(&relation, &rows).map_err(context)?;
-    dml::write(session, copy.table, vec![], vec![rows]).await.map_err(context)?;
+    let in_copy = |error: Error| if error.context().is_none() { error.with_context(format!("COPY {}", relation.name)) } else { error };
+    context.check_rows(&relation, &rows).map_err(in_copy)?;
+    dml::write(session, copy.table, vec![], vec![rows]).await.map_err(in_copy)?;
     Ok(format!("COPY {count}"))
 }
 

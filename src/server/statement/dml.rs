@@ -1,4 +1,5 @@
 //! INSERT, UPDATE and DELETE: rows computed by a plan, then written in the transaction, or at once in one of their own.
+//! What RETURNING gives is computed before anything is written, so that an error in it leaves no trace.
 
 use std::sync::Arc;
 
@@ -8,22 +9,84 @@ use arrow::record_batch::RecordBatch;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
+use weir_common::limits::UPSERT_ATTEMPTS_MAX;
 use weir_sql::ScalarValue;
-use weir_sql::dml::{DeletePlan, InsertPlan, UpdatePlan};
+use weir_sql::dml::{DeletePlan, InsertPlan, UpdatePlan, Written};
 use weir_sql::statement::Parsed;
 
-use crate::pgwire::backend::Outcome;
-use crate::session::{Session, done};
+use crate::pgwire::backend::{Outcome, RowsTag};
+use crate::session::{Session, done, rows};
 use crate::transaction::Transaction;
 
 /// INSERT.
 pub async fn insert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, parameters: &[ScalarValue]) -> Result<Outcome> {
     refuse_if_read_only(session, "INSERT")?;
+    if plan.looks_at_keys() {
+        return upsert(session, parsed, plan, parameters).await;
+    }
     let snapshots = Arc::new(session.snapshots(&plan.relations).await?);
     let context = session.context(parsed).await?;
     let written = context.run_insert(plan, parameters, snapshots).await?;
+    let outcome = outcome(&written, plan.returns(), RowsTag::Insert);
     write(session, plan.target, vec![], written.new).await?;
-    Ok(done(format!("INSERT 0 {}", written.rows)))
+    Ok(outcome)
+}
+
+/// INSERT .. ON CONFLICT: the table is locked, so that rows that are there stay as they are. Whoever only inserts takes no
+/// lock, and may be first with a key that was looked up in vain: then it is looked up again.
+async fn upsert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, parameters: &[ScalarValue]) -> Result<Outcome> {
+    let mut lost: Option<Error> = None;
+    for _ in 0..UPSERT_ATTEMPTS_MAX {
+        let own = lock(session, plan.target, &plan.relations).await?;
+        if let (Some(error), false) = (&lost, own) {
+            tracing::debug!(%error, "keys are looked up again");
+            refresh(session, plan.target).await?;
+        }
+        let computed = async {
+            let snapshots = Arc::new(session.snapshots(&plan.relations).await?);
+            let context = session.context(parsed).await?;
+            let written = context.run_insert(plan, parameters, snapshots).await?;
+            check_unchanged(session, plan.target, &written.old)?;
+            Ok(written)
+        };
+        let written = match computed.await {
+            Ok(written) => written,
+            Err(error) => return end(session, own, Err(error)).await,
+        };
+        let answer = outcome(&written, plan.returns(), RowsTag::Insert);
+        let result = match write(session, plan.target, written.old, written.new).await {
+            Ok(()) if own => session.commit().await,
+            Ok(()) => {
+                session.transaction.iter_mut().for_each(|transaction| transaction.looked_for_keys = true);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(()) => return Ok(answer),
+            // Twice the same key, although the second look was behind all writes: the transaction inserted it earlier.
+            Err(error) if error.sqlstate() != SqlState::UNIQUE_VIOLATION || !own && lost.as_ref() == Some(&error) => {
+                return end(session, own, Err(error)).await;
+            }
+            Err(error) => lost = Some(error),
+        }
+        if own {
+            session.rollback();
+        }
+        // An epoch of nothing: once it is over, whatever was written before it can be read.
+        session.database.engine.write(vec![]).await?;
+    }
+    Err(Error::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent inserts")
+        .with_detail(format!("In {UPSERT_ATTEMPTS_MAX} attempts, others were first with a key each time."))
+        .with_hint("Run the statement again."))
+}
+
+async fn refresh(session: &mut Session, table: RelationId) -> Result<()> {
+    let database = session.database.clone();
+    match &mut session.transaction {
+        Some(transaction) => transaction.refresh(&database, table).await,
+        None => Ok(()),
+    }
 }
 
 /// UPDATE: the table is locked, so that the rows it reads are the rows it replaces.
@@ -35,8 +98,9 @@ pub async fn update(session: &mut Session, parsed: &Parsed, plan: &UpdatePlan, p
         let context = session.context(parsed).await?;
         let written = context.run_update(plan, parameters, snapshots).await?;
         check_unchanged(session, plan.target, &written.old)?;
+        let outcome = outcome(&written, plan.returns(), RowsTag::Update);
         write(session, plan.target, written.old, written.new).await?;
-        Ok(done(format!("UPDATE {}", written.rows)))
+        Ok(outcome)
     };
     let result = result.await;
     end(session, own, result).await
@@ -51,11 +115,20 @@ pub async fn delete(session: &mut Session, parsed: &Parsed, plan: &DeletePlan, p
         let context = session.context(parsed).await?;
         let written = context.run_delete(plan, parameters, snapshots).await?;
         check_unchanged(session, plan.target, &written.old)?;
+        let outcome = outcome(&written, plan.returns(), RowsTag::Delete);
         write(session, plan.target, written.old, vec![]).await?;
-        Ok(done(format!("DELETE {}", written.rows)))
+        Ok(outcome)
     };
     let result = result.await;
     end(session, own, result).await
+}
+
+/// What a change answers: the rows of RETURNING, or their number.
+fn outcome(written: &Written, returns: Option<SchemaRef>, tag: RowsTag) -> Outcome {
+    match (returns, &written.returned) {
+        (Some(schema), Some(returned)) => rows(schema, returned.clone(), tag),
+        _ => done(tag.complete(written.rows as u64)),
+    }
 }
 
 /// Writes whole rows of a table: within the transaction, or in one of their own.
@@ -88,7 +161,7 @@ fn delta(schema: &SchemaRef, old: Vec<RecordBatch>, new: Vec<RecordBatch>) -> Re
 }
 
 /// Locks the table in the transaction; without one, in a transaction for this statement alone, which [`end`] ends.
-async fn lock(session: &mut Session, table: RelationId, beside: &[RelationId]) -> Result<bool> {
+pub async fn lock(session: &mut Session, table: RelationId, beside: &[RelationId]) -> Result<bool> {
     let own = session.transaction.is_none();
     if own {
         session.transaction = Some(Transaction::new(&session.database, false, session.variables.clone()));
@@ -105,7 +178,8 @@ async fn lock(session: &mut Session, table: RelationId, beside: &[RelationId]) -
     locked.map(|()| own)
 }
 
-async fn end(session: &mut Session, own: bool, result: Result<Outcome>) -> Result<Outcome> {
+/// Ends what [`lock`] began, if it began anything.
+pub async fn end(session: &mut Session, own: bool, result: Result<Outcome>) -> Result<Outcome> {
     match result {
         Ok(outcome) if own => session.commit().await.map(|()| outcome),
         Err(error) if own => {

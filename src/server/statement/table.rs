@@ -1,7 +1,7 @@
 //! CREATE TABLE, and CREATE TABLE AS.
 
 use weir_common::error::{Error, Result, SqlState};
-use weir_sql::catalog::{ColumnDef, Relation, RelationKind, TableDef};
+use weir_sql::catalog::{CheckDef, ColumnDef, Relation, RelationKind, TableDef};
 use weir_sql::statement::{CreateTable, Parsed, TableQuery};
 
 use crate::names;
@@ -24,14 +24,21 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable
     let mut columns = define::columns(&create.columns)?;
     let key = create.primary_key.as_ref().map(|key| key_columns(key, &mut columns)).transpose()?;
     check_defaults(session, parsed, &columns).await?;
+    let table = TableDef { key, key_name: create.primary_key_name.as_ref().map(names::ident), checks: vec![] };
+    let kind = RelationKind::Table(table);
+    let id = session.catalog().next_id();
+    let mut relation = Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] };
+    let checks = checks(session, parsed, create, &relation).await?;
+    if let RelationKind::Table(table) = &mut relation.kind {
+        table.checks = checks;
+    }
     let database = session.database.clone();
     let definitions = database.definitions().await;
     if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
         return Ok(done("CREATE TABLE"));
     }
-    let kind = RelationKind::Table(TableDef { key, key_name: None });
-    let id = definitions.next_id();
-    definitions.add_table(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }, vec![]).await?;
+    relation.id = definitions.next_id();
+    definitions.add_table(relation, vec![]).await?;
     define::note(session, format!("CREATE TABLE {name}"));
     Ok(done("CREATE TABLE"))
 }
@@ -69,6 +76,51 @@ async fn check_defaults(session: &mut Session, parsed: &Parsed, columns: &[Colum
     };
     let context = session.context(parsed).await?;
     (0..relation.columns.len()).try_for_each(|column| context.check_default(&relation, column))
+}
+
+/// The CHECK constraints, named as Postgres names them, and in the order in which it checks them: by name.
+async fn checks(session: &mut Session, parsed: &Parsed, create: &CreateTable, relation: &Relation) -> Result<Vec<CheckDef>> {
+    if create.checks.is_empty() {
+        return Ok(vec![]);
+    }
+    let context = session.context(parsed).await?;
+    let key_name = relation.key_name();
+    let mut checks: Vec<CheckDef> = vec![];
+    for spec in &create.checks {
+        let columns = context.plan_check(relation, &spec.expr, &parsed.text)?;
+        let is_check = |name: &str| checks.iter().any(|check| check.name == name);
+        let is_key = |name: &str| key_name.as_deref() == Some(name);
+        let name = match &spec.name {
+            Some(name) => {
+                let name = names::ident(name);
+                let taken = match (is_check(&name), is_key(&name)) {
+                    (true, _) => Some(format!("check constraint \"{name}\" already exists")),
+                    (_, true) => Some(format!("constraint \"{name}\" for relation \"{}\" already exists", relation.name)),
+                    _ => None,
+                };
+                match taken {
+                    Some(message) => return Err(Error::new(SqlState::DUPLICATE_OBJECT, message).with_position(spec.position)),
+                    None => name,
+                }
+            }
+            None => {
+                let base = match columns.as_slice() {
+                    [column] => format!("{}_{}_check", relation.name, relation.columns[*column].name),
+                    _ => format!("{}_check", relation.name),
+                };
+                let mut name = base.clone();
+                let mut number = 0;
+                while is_check(&name) || is_key(&name) {
+                    number += 1;
+                    name = format!("{base}{number}");
+                }
+                name
+            }
+        };
+        checks.push(CheckDef { name, expr: spec.expr.to_string(), columns });
+    }
+    checks.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(checks)
 }
 
 async fn create_as(session: &mut Session, parsed: &Parsed, create: &CreateTable, name: String, from: &TableQuery) -> Result<Outcome> {

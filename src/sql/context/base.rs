@@ -12,6 +12,7 @@ use datafusion::prelude::SessionConfig;
 use weir_common::limits::BATCH_ROWS_MAX;
 
 use crate::context::Settings;
+use crate::dml::ScopePlanner;
 use crate::function;
 use crate::functions_in_from::FunctionNames;
 use crate::optimizer;
@@ -65,7 +66,7 @@ fn build() -> SessionState {
         .with_analyzer_rules(rules)
         .with_optimizer_rules(optimizer::logical_rules())
         .with_physical_optimizer_rules(optimizer::physical_rules())
-        .with_relation_planners(vec![Arc::new(WindowPlanner), Arc::new(FunctionNames)])
+        .with_relation_planners(vec![Arc::new(WindowPlanner), Arc::new(FunctionNames), Arc::new(ScopePlanner)])
         .with_type_planner(Arc::new(SqlTypes))
         .build();
     function::register(&mut state);

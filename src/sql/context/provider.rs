@@ -22,6 +22,7 @@ use crate::catalog::{DATABASE, PUBLIC, Relation, RelationKind, SCHEMAS};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external, parse_query};
 use crate::functions_in_from;
+use crate::dml::SCOPE;
 use crate::types::SqlTypes;
 
 /// A plain view: its query stands in its place.
@@ -91,6 +92,11 @@ impl ContextProvider for Context {
             }
         };
         match schema {
+            None if table == SCOPE
+                && let Some(plan) = self.scope() =>
+            {
+                Ok(Arc::new(ViewSource { schema: plan.schema().inner().clone(), plan }))
+            }
             None => match self.catalog.by_name(table) {
                 Some(relation) => self.relation_source(relation),
                 None => self.system_source("pg_catalog", table).ok_or_else(|| external(self.catalog.missing(table))),

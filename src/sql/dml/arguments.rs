@@ -10,7 +10,7 @@ use weir_common::types::PgType;
 use crate::catalog::ColumnDef;
 use crate::context::{Context, at, external};
 use crate::dml::assign::assign;
-use crate::dml::insert::{Cell, literal, needs_query};
+use crate::dml::values::{Cell, literal, needs_query};
 use crate::parameter;
 
 impl Context {

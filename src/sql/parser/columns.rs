@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::{Error, Result, SqlState, nearest};
 
 use crate::parser::cursor::{self, Cursor};
-use crate::statement::{ColumnSpec, Watermark};
+use crate::statement::{CheckSpec, ColumnSpec, Watermark};
 
 /// What stands between the parentheses of `CREATE TABLE` and `CREATE SOURCE`.
 #[derive(Default)]
@@ -13,6 +13,7 @@ pub(super) struct Columns {
     pub(super) columns: Vec<ColumnSpec>,
     pub(super) primary_key: Option<Vec<Ident>>,
     pub(super) primary_key_name: Option<Ident>,
+    pub(super) checks: Vec<CheckSpec>,
     pub(super) watermark: Option<Watermark>,
 }
 
@@ -71,7 +72,11 @@ fn table_constraint(cursor: &mut Cursor<'_>, relation: &str, name: Option<Ident>
         characteristics(cursor)?;
         return set_primary_key(all, relation, columns, name, position);
     }
-    match cursor.at_one_of(&["UNIQUE", "CHECK", "FOREIGN KEY", "EXCLUDE", "LIKE"]) {
+    if cursor.at("CHECK") {
+        all.checks.push(check(cursor, name)?);
+        return characteristics(cursor);
+    }
+    match cursor.at_one_of(&["UNIQUE", "FOREIGN KEY", "EXCLUDE", "LIKE"]) {
         Some("FOREIGN KEY") => Err(refuse_constraint(cursor, "REFERENCES", position)),
         Some("LIKE") => Err(cursor.unsupported(position, "LIKE in CREATE TABLE is not supported yet").with_hint("Name the columns.")),
         Some(word) => Err(refuse_constraint(cursor, word, position)),
@@ -96,8 +101,13 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
             Token::Word(word) => word.value.to_uppercase(),
             _ => String::new(),
         };
-        if ["UNIQUE", "CHECK", "REFERENCES", "GENERATED", "COLLATE"].contains(&word.as_str()) {
+        if ["UNIQUE", "REFERENCES", "GENERATED", "COLLATE"].contains(&word.as_str()) {
             return Err(refuse_constraint(cursor, &word, position));
+        }
+        if word == "CHECK" {
+            all.checks.push(check(cursor, constraint)?);
+            characteristics(cursor)?;
+            continue;
         }
         match cursor.run(|parser| parser.parse_optional_column_option())? {
             None if constraint.is_some() => return Err(cursor.unexpected()),
@@ -131,6 +141,21 @@ fn column(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<
     Ok(column)
 }
 
+/// `CHECK (condition)`
+fn check(cursor: &mut Cursor<'_>, name: Option<Ident>) -> Result<CheckSpec> {
+    let position = cursor.position();
+    cursor.expect("CHECK")?;
+    cursor.expect_token(&Token::LParen)?;
+    let expr = cursor.expr()?;
+    cursor.expect_token(&Token::RParen)?;
+    if cursor.at("NO INHERIT") {
+        return Err(cursor
+            .unsupported(cursor.position(), "NO INHERIT is not supported")
+            .with_hint("No table inherits from another; leave it out."));
+    }
+    Ok(CheckSpec { name, expr, position })
+}
+
 /// `NOT DEFERRABLE INITIALLY IMMEDIATE` is how Weir checks a key; other wishes are refused.
 fn characteristics(cursor: &mut Cursor<'_>) -> Result<()> {
     loop {
@@ -148,7 +173,7 @@ fn characteristics(cursor: &mut Cursor<'_>) -> Result<()> {
 fn no_deferrable(cursor: &Cursor<'_>, position: usize) -> Error {
     cursor
         .unsupported(position, "DEFERRABLE constraints are not supported yet")
-        .with_hint("A key is checked at commit; leave the words out.")
+        .with_hint("Constraints are checked when a statement runs, and keys once more at commit; leave the words out.")
 }
 
 fn set_primary_key(all: &mut Columns, relation: &str, columns: Vec<Ident>, name: Option<Ident>, position: usize) -> Result<()> {
@@ -164,7 +189,6 @@ fn set_primary_key(all: &mut Columns, relation: &str, columns: Vec<Ident>, name:
 fn refuse_constraint(cursor: &Cursor<'_>, word: &str, position: usize) -> Error {
     let (what, hint) = match word {
         "UNIQUE" => ("UNIQUE constraints are", "Only PRIMARY KEY is enforced; declare the column as the key, or leave the constraint out."),
-        "CHECK" => ("CHECK constraints are", "Leave it out, and test the condition in a view."),
         "REFERENCES" => ("foreign keys are", "Leave it out; a view with a LEFT JOIN shows rows without a counterpart."),
         "EXCLUDE" => ("EXCLUDE constraints are", "Leave it out."),
         "GENERATED" => ("GENERATED columns are", "Compute the column in a view over the table."),

@@ -60,6 +60,11 @@ fn refuse_stored(cursor: &Cursor<'_>, all: &Columns) -> Result<()> {
             .unsupported(position, "PRIMARY KEY of a source is not supported yet")
             .with_hint("A source keeps no rows to check a key against; leave it out."));
     }
+    if let Some(check) = all.checks.first() {
+        return Err(cursor
+            .unsupported(check.position, "CHECK constraints of a source are not supported yet")
+            .with_hint("Test the condition in the views over it."));
+    }
     if let Some(column) = all.columns.iter().find(|column| column.default.is_some()) {
         return Err(cursor
             .unsupported(column.position, "DEFAULT in a source is not supported yet")

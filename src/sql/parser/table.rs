@@ -17,8 +17,16 @@ pub(super) fn create(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<State
     if cursor.at_one_of(&["OF", "PARTITION OF"]).is_some() {
         return Err(refuse_tail(cursor).unwrap_or_else(|| cursor.unexpected()));
     }
-    let mut table =
-        CreateTable { name, if_not_exists, columns: Vec::new(), primary_key: None, primary_key_name: None, watermark: None, query: None };
+    let mut table = CreateTable {
+        name,
+        if_not_exists,
+        columns: Vec::new(),
+        primary_key: None,
+        primary_key_name: None,
+        checks: Vec::new(),
+        watermark: None,
+        query: None,
+    };
     let mut names = Vec::new();
     let mut declared = false;
     if at_name_list(cursor) {
@@ -31,8 +39,8 @@ pub(super) fn create(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<State
         }
         declared = true;
         let relation = table.name.to_string();
-        let Columns { columns, primary_key, primary_key_name, watermark } = checked(cursor, &relation)?;
-        table = CreateTable { columns, primary_key, primary_key_name, watermark, ..table };
+        let Columns { columns, primary_key, primary_key_name, checks, watermark } = checked(cursor, &relation)?;
+        table = CreateTable { columns, primary_key, primary_key_name, checks, watermark, ..table };
     }
     if let Some(error) = refuse_tail(cursor) {
         return Err(error);

@@ -244,11 +244,43 @@ fn changes_of_rows() {
     assert!(matches!(one("INSERT INTO t WITH x AS (SELECT 1) SELECT * FROM x"), Statement::Insert(_)));
     assert!(matches!(one("UPDATE t AS x SET a = b + 1 FROM u WHERE x.id = u.id"), Statement::Update(_)));
     assert!(matches!(one("DELETE FROM t USING u WHERE t.id = u.id"), Statement::Delete(_)));
+    for sql in [
+        "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING RETURNING *, a + 1 AS b",
+        "INSERT INTO t SELECT 1 ON CONFLICT (a, b) DO UPDATE SET a = excluded.a, (b, c) = (1, DEFAULT) WHERE t.a > 1",
+        "INSERT INTO t DEFAULT VALUES ON CONFLICT ON CONSTRAINT t_pkey DO UPDATE SET a = 1 RETURNING t.*",
+        "INSERT INTO t SELECT a FROM u JOIN v ON conflict = 1",
+    ] {
+        assert!(matches!(one(sql), Statement::Insert(_)), "{sql}");
+    }
+    let Statement::Truncate(truncate) = one("TRUNCATE TABLE ONLY t, public.u * CONTINUE IDENTITY CASCADE") else { panic!() };
+    assert_eq!(truncate.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["t", "public.u"]);
     refuses(&[
-        ("INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING", "0A000", "INSERT ... ON CONFLICT is not supported yet", "ON CONFLICT"),
-        ("SELECT 1; INSERT INTO t VALUES (1) RETURNING a", "0A000", "RETURNING is not supported yet", "RETURNING"),
-        ("UPDATE t SET a = 1 RETURNING *", "0A000", "RETURNING is not supported yet", "RETURNING"),
-        ("DELETE FROM t RETURNING *", "0A000", "RETURNING is not supported yet", "RETURNING"),
+        ("TRUNCATE t RESTART IDENTITY", "0A000", "RESTART IDENTITY is not supported yet", "RESTART"),
+        ("TRUNCATE", "42601", "syntax error at end of input", "$"),
+        ("TRUNCATE t WHERE a", "42601", "syntax error at or near \"WHERE\"", "WHERE"),
+    ]);
+    refuses(&[
+        (
+            "INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = 1",
+            "42601",
+            "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+            "ON CONFLICT",
+        ),
+        (
+            "INSERT INTO t VALUES (1) ON CONFLICT (lower(a)) DO NOTHING",
+            "0A000",
+            "ON CONFLICT on anything but columns is not supported yet",
+            "ON CONFLICT",
+        ),
+        (
+            "SELECT 1; INSERT INTO t VALUES (1) ON CONFLICT (a, b) WHERE a > 0 DO NOTHING",
+            "0A000",
+            "WHERE after the columns of ON CONFLICT is not supported yet",
+            "ON CONFLICT",
+        ),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a,) DO NOTHING", "42601", "syntax error at or near \")\"", ") DO"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO DELETE", "42601", "syntax error at or near \"DELETE\"", "DELETE"),
+        ("DELETE FROM t RETURNING", "42601", "syntax error at end of input", "$"),
         ("INSERT OVERWRITE t VALUES (1)", "42601", "INSERT has a clause that Postgres does not know", ""),
         ("DELETE FROM t ORDER BY a LIMIT 1", "42601", "DELETE has a clause that Postgres does not know", ""),
         ("UPDATE t SET a = 1 LIMIT 1", "42601", "UPDATE has a clause that Postgres does not know", ""),
@@ -286,6 +318,19 @@ fn create_table() {
     assert_eq!(table.primary_key_name.unwrap().value, "pk");
     assert_eq!(table.watermark.unwrap().column.value, "ts");
 
+    let Statement::CreateTable(table) = one(
+        "CREATE TABLE t (a int CHECK (a > 0) DEFAULT 1 CONSTRAINT small CHECK (a < 9) NOT NULL, b int, CHECK (a < b), CONSTRAINT c CHECK (b <> 7))",
+    ) else {
+        panic!()
+    };
+    let checks: Vec<String> = table
+        .checks
+        .iter()
+        .map(|c| format!("{} {} {}", c.name.as_ref().map_or("-", |name| name.value.as_str()), c.expr, c.position))
+        .collect();
+    assert_eq!(checks, ["- a > 0 23", "small a < 9 64", "- a < b 95", "c b <> 7 123"]);
+    assert!(table.columns[0].not_null && table.columns[0].default.is_some());
+
     let Statement::CreateTable(table) = one("CREATE TABLE t AS SELECT 1 AS a WITH DATA") else { panic!() };
     assert_eq!(table.query.unwrap().query.to_string(), "SELECT 1 AS a");
     let Statement::CreateTable(table) = one("CREATE TABLE t (x, y) AS VALUES (1, 2)") else { panic!() };
@@ -297,8 +342,9 @@ fn create_table_refuses_what_would_not_be_enforced() {
     refuses(&[
         ("CREATE TABLE t (a int UNIQUE)", "0A000", "UNIQUE constraints are not supported yet", "UNIQUE"),
         ("CREATE TABLE t (a int, UNIQUE (a))", "0A000", "UNIQUE constraints are not supported yet", "UNIQUE"),
-        ("CREATE TABLE t (a int CHECK (a > 0))", "0A000", "CHECK constraints are not supported yet", "CHECK"),
-        ("CREATE TABLE t (a int, CONSTRAINT c CHECK (a > 0))", "0A000", "CHECK constraints are not supported yet", "CHECK"),
+        ("CREATE TABLE t (a int CHECK (a > 0) NO INHERIT)", "0A000", "NO INHERIT is not supported", "NO INHERIT"),
+        ("CREATE TABLE t (a int, CHECK (a > 0) DEFERRABLE)", "0A000", "DEFERRABLE constraints are not supported yet", "DEFERRABLE"),
+        ("CREATE TABLE t (a int CHECK a > 0)", "42601", "syntax error at or near \"a\"", "a > 0"),
         ("CREATE TABLE t (a int REFERENCES u)", "0A000", "foreign keys are not supported yet", "REFERENCES"),
         ("CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES u (b))", "0A000", "foreign keys are not supported yet", "FOREIGN"),
         ("CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY)", "0A000", "GENERATED columns are not supported yet", "GENERATED"),
@@ -389,7 +435,12 @@ fn create_source_refuses() {
         ("CREATE SOURCE s (a int)", "42601", "syntax error at end of input", "$"),
         ("CREATE SOURCE s (a int PRIMARY KEY) WITH (connector = 'file')", "0A000", "PRIMARY KEY of a source is not supported yet", "a int"),
         ("CREATE SOURCE s (a int DEFAULT 1) WITH (connector = 'file')", "0A000", "DEFAULT in a source is not supported yet", "a int"),
-        ("CREATE SOURCE s (a int CHECK (a > 0)) WITH (connector = 'file')", "0A000", "CHECK constraints are not supported yet", "CHECK"),
+        (
+            "CREATE SOURCE s (a int CHECK (a > 0)) WITH (connector = 'file')",
+            "0A000",
+            "CHECK constraints of a source are not supported yet",
+            "CHECK",
+        ),
         (
             "CREATE SOURCE s (a int, WATERMARK FOR b AS b) WITH (connector = 'file')",
             "42703",
@@ -793,7 +844,6 @@ fn what_is_not_there_yet_says_so() {
     for (sql, what) in [
         ("LISTEN a", "LISTEN"),
         ("NOTIFY a, 'b'", "NOTIFY"),
-        ("TRUNCATE t", "TRUNCATE"),
         ("COMMENT ON TABLE t IS 'x'", "COMMENT"),
         ("CREATE INDEX i ON v (a)", "CREATE INDEX"),
         ("CREATE UNIQUE INDEX i ON v (a)", "CREATE UNIQUE INDEX"),

@@ -28,7 +28,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("REVOKE", "Any user may do anything until there is authentication."),
     ("SECURITY", "Any user may do anything until there is authentication."),
     ("SUBSCRIBE", "Read the view again; \\watch 1 does it in psql."),
-    ("TRUNCATE", "Use DELETE FROM without WHERE."),
     ("VACUUM", "Weir frees space by itself."),
 ];
 

@@ -1,5 +1,6 @@
 //! The rows of each relation of `pg_catalog`.
 
+mod checks; // CHECK constraints as text
 mod objects; // relations, columns, keys
 mod cluster; // roles, databases, settings, what there is one of
 mod sessions; // who is connected, prepared statements, cursors
@@ -15,6 +16,7 @@ use super::rows::Rows;
 macro_rules! row {
     ($($value:expr),* $(,)?) => { [$($crate::pg_catalog::rows::Value::from($value)),*] };
 }
+pub(in crate::pg_catalog) use checks::{check_clause, check_definition};
 pub(in crate::pg_catalog) use cluster::{DATABASE_COMMENT, UTF8};
 pub(in crate::pg_catalog) use objects::COMMENTS;
 pub(in crate::pg_catalog) use programs::{proc_by_oid, procs_named};

@@ -83,6 +83,17 @@ pub struct PrimaryKey {
     pub columns: Vec<usize>,
 }
 
+/// A CHECK constraint.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// The constraint's name.
+    pub name: String,
+    /// The text of its condition.
+    pub expr: String,
+    /// Positions of the columns that the condition names, from 0.
+    pub columns: Vec<usize>,
+}
+
 /// Where a source's rows come from.
 #[derive(Clone, Debug)]
 pub struct Foreign {
@@ -107,6 +118,8 @@ pub struct RelationInfo {
     pub columns: Vec<ColumnInfo>,
     /// Its primary key.
     pub primary_key: Option<PrimaryKey>,
+    /// Its CHECK constraints, by name.
+    pub checks: Vec<Check>,
     /// The query of a view or materialized view.
     pub definition: Option<String>,
     /// Its COMMENT.
@@ -141,13 +154,14 @@ impl From<&catalog::Relation> for RelationInfo {
             From::View(view) => (Kind::View, Some(view.query.clone())),
             From::MaterializedView(view) => (Kind::MaterializedView, Some(view.query.clone())),
         };
-        let primary_key = match &relation.kind {
-            From::Table(table) => table.key.as_ref().map(|columns| PrimaryKey {
-                name: table.key_name.clone().unwrap_or_else(|| format!("{}_pkey", relation.name)),
-                columns: columns.clone(),
-            }),
+        let key = match &relation.kind {
+            From::Table(table) => table.key.clone(),
             _ => None,
         };
+        let primary_key = relation.key_name().zip(key).map(|(name, columns)| PrimaryKey { name, columns });
+        let check =
+            |check: &catalog::CheckDef| Check { name: check.name.clone(), expr: check.expr.clone(), columns: check.columns.clone() };
+        let checks = relation.checks().iter().map(check).collect();
         let foreign = match &relation.kind {
             From::Source(source) => Some(Foreign {
                 server: source.connector.clone(),
@@ -172,6 +186,7 @@ impl From<&catalog::Relation> for RelationInfo {
                 })
                 .collect(),
             primary_key,
+            checks,
             definition,
             comment: None,
             foreign,
@@ -189,6 +204,11 @@ pub fn index_oid(relation: u32) -> u32 {
 /// The OID of a table's primary key constraint.
 pub(super) fn constraint_oid(relation: u32) -> i64 {
     (relation | 0x5000_0000) as i64
+}
+
+/// The OID of a table's n-th CHECK constraint, from 0: beyond all of [`constraint_oid`]'s.
+pub(super) fn check_oid(relation: u32, number: usize) -> i64 {
+    0x6000_0000 + ((relation as i64 * 1601 + number as i64) & 0x1FFF_FFFF)
 }
 
 /// The OID of a column's default: numbers of `pg_attrdef` stand beside nothing else, so they need only differ among themselves.

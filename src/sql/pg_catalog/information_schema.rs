@@ -5,8 +5,7 @@
 
 use weir_common::types::PgType;
 
-use super::content::row;
-use super::content::views_definition;
+use super::content::{check_clause, row, views_definition};
 use super::facts::{Kind, OWNER_NAME, RelationInfo, SCHEMAS, SessionFacts};
 use super::relations::{self, SystemRelation};
 use super::rows::{Rows, Value};
@@ -21,6 +20,7 @@ pub(super) fn rows(relation: &SystemRelation, facts: &SessionFacts) -> Rows {
         "table_constraints" => table_constraints(facts),
         "key_column_usage" => key_column_usage(facts),
         "constraint_column_usage" => constraint_column_usage(facts),
+        "check_constraints" => check_constraints(facts),
         "character_sets" => character_sets(facts),
         "role_table_grants" | "table_privileges" => grants(facts),
         "foreign_tables" => foreign_tables(facts),
@@ -194,6 +194,10 @@ fn keyed(facts: &SessionFacts) -> impl Iterator<Item = (&RelationInfo, &super::f
     facts.catalog.relations.iter().filter_map(|relation| Some((relation, relation.primary_key.as_ref()?)))
 }
 
+fn checked(facts: &SessionFacts) -> impl Iterator<Item = (&RelationInfo, &super::facts::Check)> {
+    facts.catalog.relations.iter().flat_map(|relation| relation.checks.iter().map(move |check| (relation, check)))
+}
+
 fn table_constraints(facts: &SessionFacts) -> Rows {
     let mut rows = Rows::new(&[
         "constraint_catalog",
@@ -211,6 +215,10 @@ fn table_constraints(facts: &SessionFacts) -> Rows {
     for (relation, key) in keyed(facts) {
         let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
         rows.push(row![database, schema, key.name.as_str(), database, schema, name, "PRIMARY KEY", "NO", "NO", "YES"]);
+    }
+    for (relation, check) in checked(facts) {
+        let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
+        rows.push(row![database, schema, check.name.as_str(), database, schema, name, "CHECK", "NO", "NO", "YES"]);
     }
     rows
 }
@@ -254,6 +262,23 @@ fn constraint_column_usage(facts: &SessionFacts) -> Rows {
             let column = relation.columns[*column].name.as_str();
             rows.push(row![database, schema, name, column, database, schema, key.name.as_str()]);
         }
+    }
+    for (relation, check) in checked(facts) {
+        let (schema, name) = (relation.schema.as_str(), relation.name.as_str());
+        for column in &check.columns {
+            let column = relation.columns[*column].name.as_str();
+            rows.push(row![database, schema, name, column, database, schema, check.name.as_str()]);
+        }
+    }
+    rows
+}
+
+/// The CHECK constraints. Postgres lists NOT NULL here too; it is in `columns.is_nullable`.
+fn check_constraints(facts: &SessionFacts) -> Rows {
+    let mut rows = Rows::new(&["constraint_catalog", "constraint_schema", "constraint_name", "check_clause"]);
+    for (relation, check) in checked(facts) {
+        let (schema, clause) = (relation.schema.as_str(), check_clause(&check.expr, false));
+        rows.push(row![facts.database.as_str(), schema, check.name.as_str(), clause]);
     }
     rows
 }

@@ -38,6 +38,7 @@ fn relation(oid: u32, name: &str, kind: Kind, columns: Vec<ColumnInfo>) -> Relat
         kind,
         columns,
         primary_key: None,
+        checks: Vec::new(),
         definition: None,
         comment: None,
         foreign: None,

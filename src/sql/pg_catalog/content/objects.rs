@@ -2,7 +2,7 @@
 
 use super::row;
 use crate::pg_catalog::facts::{
-    Foreign, Kind, OWNER, PG_CATALOG, RelationInfo, SessionFacts, constraint_oid, default_oid, index_oid, rule_oid, schema_oid,
+    Foreign, Kind, OWNER, PG_CATALOG, RelationInfo, SessionFacts, check_oid, constraint_oid, default_oid, index_oid, rule_oid, schema_oid,
 };
 use crate::pg_catalog::relations;
 use crate::pg_catalog::rows::{Rows, Value};
@@ -30,6 +30,7 @@ pub(super) fn class(facts: &SessionFacts) -> Rows {
         "relpersistence",
         "relkind",
         "relnatts",
+        "relchecks",
         "relhasrules",
         "relispopulated",
         "relreplident",
@@ -49,6 +50,7 @@ pub(super) fn class(facts: &SessionFacts) -> Rows {
             "p",
             relation.kind.letter(),
             relation.columns.len() as i64,
+            relation.checks.len() as i64,
             matches!(relation.kind, Kind::View | Kind::MaterializedView),
             true,
             identity,
@@ -56,13 +58,13 @@ pub(super) fn class(facts: &SessionFacts) -> Rows {
         if let Some(key) = &relation.primary_key {
             let index = index_oid(relation.oid);
             let (schema, columns) = (schema_oid(&relation.schema), key.columns.len() as i64);
-            rows.push(row![index, key.name.as_str(), schema, OWNER, BTREE, index, 0, false, "p", "i", columns, false, true, "n"]);
+            rows.push(row![index, key.name.as_str(), schema, OWNER, BTREE, index, 0, false, "p", "i", columns, 0, false, true, "n"]);
         }
     }
     for system in relations::all() {
         let (am, view) = if system.kind == "r" { (HEAP, false) } else { (0, true) };
         let (schema, columns) = (schema_oid(system.schema), system.columns.len() as i64);
-        rows.push(row![system.oid, system.name, schema, OWNER, am, 0, -1, false, "p", system.kind, columns, view, true, "n"]);
+        rows.push(row![system.oid, system.name, schema, OWNER, am, 0, -1, false, "p", system.kind, columns, 0, view, true, "n"]);
     }
     rows
 }
@@ -207,8 +209,27 @@ pub(super) fn constraint(facts: &SessionFacts) -> Rows {
         "conislocal",
         "connoinherit",
         "conkey",
+        "conbin",
     ]);
     for relation in &facts.catalog.relations {
+        for (number, check) in relation.checks.iter().enumerate() {
+            rows.push(row![
+                check_oid(relation.oid, number),
+                check.name.as_str(),
+                schema_oid(&relation.schema),
+                "c",
+                true,
+                relation.oid,
+                0,
+                " ",
+                " ",
+                " ",
+                true,
+                false,
+                if check.columns.is_empty() { Value::Null } else { Value::from(key_numbers(&check.columns)) },
+                check.expr.as_str(),
+            ]);
+        }
         let Some(key) = &relation.primary_key else { continue };
         rows.push(row![
             constraint_oid(relation.oid),
@@ -224,6 +245,7 @@ pub(super) fn constraint(facts: &SessionFacts) -> Rows {
             true,
             true,
             key_numbers(&key.columns),
+            None::<String>,
         ]);
     }
     rows
@@ -281,6 +303,11 @@ pub(super) fn depend(facts: &SessionFacts) -> Rows {
         }
     }
     for relation in &facts.catalog.relations {
+        for (at, check) in relation.checks.iter().enumerate() {
+            for number in key_numbers(&check.columns) {
+                rows.push(row![CONSTRAINT, check_oid(relation.oid, at), 0, CLASS, relation.oid, number, "a"]);
+            }
+        }
         let Some(key) = &relation.primary_key else { continue };
         for number in key_numbers(&key.columns) {
             rows.push(row![CONSTRAINT, constraint_oid(relation.oid), 0, CLASS, relation.oid, number, "a"]);

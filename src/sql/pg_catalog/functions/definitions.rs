@@ -4,8 +4,10 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
 use super::function;
-use crate::pg_catalog::content::{COMMENTS, DATABASE_COMMENT, index_definition, key_columns, proc_by_oid, procs_named, views_definition};
-use crate::pg_catalog::facts::{self, SessionFacts, constraint_oid};
+use crate::pg_catalog::content::{
+    COMMENTS, DATABASE_COMMENT, check_definition, index_definition, key_columns, proc_by_oid, procs_named, views_definition,
+};
+use crate::pg_catalog::facts::{self, SessionFacts, check_oid, constraint_oid};
 use crate::pg_catalog::function::{Function, flag, int, relation, text};
 use crate::pg_catalog::identifier::identifiers;
 use crate::pg_catalog::identifier::quote_ident;
@@ -89,9 +91,16 @@ fn indexdef(facts: &SessionFacts, args: &[Value]) -> Result<Value> {
 
 fn constraintdef(facts: &SessionFacts, args: &[Value]) -> Result<Value> {
     let oid = int(&args[0])?;
-    let found = facts.catalog.relations.iter().find(|relation| constraint_oid(relation.oid) == oid);
-    let definition = found.and_then(|relation| Some(format!("PRIMARY KEY ({})", key_columns(relation, relation.primary_key.as_ref()?))));
-    Ok(definition.into())
+    for relation in &facts.catalog.relations {
+        if let Some(key) = relation.primary_key.as_ref().filter(|_| constraint_oid(relation.oid) == oid) {
+            return Ok(format!("PRIMARY KEY ({})", key_columns(relation, key)).into());
+        }
+        let mut checks = relation.checks.iter().enumerate();
+        if let Some((_, check)) = checks.find(|(number, _)| check_oid(relation.oid, *number) == oid) {
+            return Ok(check_definition(&check.expr, flag(args.get(1))).into());
+        }
+    }
+    Ok(Value::Null)
 }
 
 fn function_result(_: &SessionFacts, args: &[Value]) -> Result<Value> {
