@@ -20,3 +20,4 @@ mod psql; // what a person types
 mod readme; // what the README promises
 mod tidy; // the repository itself
 mod transfers; // many writers, many readers, one total
+mod upserts; // ON CONFLICT and RETURNING, as drivers use them

@@ -162,7 +162,10 @@ impl<S: Session> Connection<S> {
         let before = self.session.transaction_status();
         let outcome = match std::mem::replace(&mut portal.state, State::Done) {
             State::Bound(parameters) => {
-                self.begin_implicit().await?;
+                // With its Sync behind it, a statement is a transaction by itself, as one alone in a query string is.
+                if self.implicit || !self.link.sync_follows() {
+                    self.begin_implicit().await?;
+                }
                 let offset = S::offset(&prepared);
                 let outcome = self.link.race(self.session.execute(&prepared, parameters)).await?;
                 outcome.map_err(|error| place(error, offset))?

@@ -20,6 +20,8 @@ const READ_AHEAD_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes that are read at once of a message that is known to be long.
 const READ_LONG_BYTES: usize = 1 << 20;
+/// A Sync on the wire.
+const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
 /// Bytes of answers that are kept before they are written.
 pub const WRITE_BYTES: usize = 64 * 1024;
 /// How long a client that is told goodbye has to take it.
@@ -161,6 +163,11 @@ impl Link {
             self.incoming.waited |= !self.incoming.armed;
             self.incoming.fill().await?;
         }
+    }
+
+    /// Whether the next message is a Sync, as far as is known already.
+    pub fn sync_follows(&self) -> bool {
+        self.incoming.input.starts_with(&SYNC)
     }
 
     /// Waits until this many bytes were read, and shows all there are.

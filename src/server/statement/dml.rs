@@ -35,11 +35,9 @@ pub async fn insert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, p
 /// INSERT .. ON CONFLICT: the table is locked, so that rows that are there stay as they are. Whoever only inserts takes no
 /// lock, and may be first with a key that was looked up in vain: then it is looked up again.
 async fn upsert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, parameters: &[ScalarValue]) -> Result<Outcome> {
-    let mut lost: Option<Error> = None;
-    for _ in 0..UPSERT_ATTEMPTS_MAX {
+    for attempt in 0..UPSERT_ATTEMPTS_MAX {
         let own = lock(session, plan.target, &plan.relations).await?;
-        if let (Some(error), false) = (&lost, own) {
-            tracing::debug!(%error, "keys are looked up again");
+        if attempt > 0 && !own {
             refresh(session, plan.target).await?;
         }
         let computed = async {
@@ -64,11 +62,10 @@ async fn upsert(session: &mut Session, parsed: &Parsed, plan: &InsertPlan, param
         };
         match result {
             Ok(()) => return Ok(answer),
-            // Twice the same key, although the second look was behind all writes: the transaction inserted it earlier.
-            Err(error) if error.sqlstate() != SqlState::UNIQUE_VIOLATION || !own && lost.as_ref() == Some(&error) => {
-                return end(session, own, Err(error)).await;
+            Err(error) if error.sqlstate() == SqlState::UNIQUE_VIOLATION => {
+                tracing::debug!(%error, "a key came between: they are looked up again");
             }
-            Err(error) => lost = Some(error),
+            Err(error) => return end(session, own, Err(error)).await,
         }
         if own {
             session.rollback();

@@ -45,7 +45,7 @@ impl Context {
             return Err(external(Error::unsupported("cannot use subquery in EXECUTE parameter")));
         }
         let schema = DFSchema::empty();
-        let planned = self.simplifier().coerce(self.constant(argument, &[])?, &schema)?;
+        let planned = self.simplifier(&schema).coerce(self.scalar(argument, &schema, &[])?, &schema)?;
         let (_, from) = planned.to_field(&schema)?;
         let untyped = matches!(&planned, Expr::Literal(ScalarValue::Utf8(_), _));
         let assigned = assign(planned, &from, &parameter, untyped).map_err(|error| {
@@ -55,7 +55,7 @@ impl Context {
             let (have, want) = (PgType::of_field(&from).spelling(), ty.spelling());
             external(error.with_message(format!("parameter ${number} of type {have} cannot be coerced to the expected type {want}")))
         })?;
-        self.evaluate(assigned)
+        ScalarValue::try_from_array(&self.evaluate(assigned, 1)?, 0)
     }
 }
 
