@@ -31,7 +31,7 @@ const RUNS: u64 = 150;
 /// On a stack as deep as planning needs, with what runs the batch side.
 fn with_runtime(test: impl FnOnce(&Runtime) + Send + 'static) {
     let body = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().thread_stack_size(STACK_BYTES_MIN).build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().thread_stack_size(STACK_BYTES_MIN).build();
         test(&runtime.expect("a runtime"));
     };
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES_MIN).spawn(body).expect("a thread");

@@ -94,6 +94,14 @@ fn numerics_are_exact() {
         "numeric",
         &[("0.1234567890123456", "0.1234567890123456"), ("\"-1e-16\"", "-0.0000000000000001"), ("0e99999", "0.0000000000000000")],
     );
+    // Without a scale nothing is rounded away.
+    becomes("numeric", &[("0.12345678901234560", "0.1234567890123456"), ("1234567890123456789e-16", "123.4567890123456789")]);
+    refused(
+        "numeric",
+        "has more than 16 decimals, which type numeric without a precision cannot hold",
+        &["0.12345678901234567", "\"1e-17\"", "0.30000000000000004", "-5.00000000000000000000000000000000000000001"],
+    );
+    becomes("numeric(38,16)", &[("0.12345678901234567", "0.1234567890123457")]);
     refused("numeric(5,2)", "is out of range for type numeric(5,2)", &["1000", "999.995", "1e400", "\"-1000.00\""]);
     refused(
         "numeric(10,2)",

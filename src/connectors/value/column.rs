@@ -13,7 +13,7 @@ use arrow::datatypes::{
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use weir_common::error::{Error, Result, SqlState};
-use weir_common::types::PgType;
+use weir_common::types::{NUMERIC_DEFAULT, PgType};
 
 use crate::value::{binary, number, time};
 
@@ -24,6 +24,8 @@ pub(crate) enum Misfit {
     Kind,
     /// It is of that kind, and too large or too small.
     Range,
+    /// It has more decimals than are kept.
+    Decimals,
     /// It has more characters than the type allows.
     Length,
     /// It has a NUL character, which a text value of Postgres cannot.
@@ -48,7 +50,8 @@ pub(crate) enum Values {
     Int8(Vec<i64>),
     Float4(Vec<f32>),
     Float8(Vec<f64>),
-    Numeric(Vec<i128>, u8, i8),
+    /// With precision, scale, and whether nothing may be rounded away.
+    Numeric(Vec<i128>, u8, i8, bool),
     Text(Bytes),
     Json(Bytes),
     Bytea(Bytes),
@@ -86,7 +89,10 @@ impl Column {
             (PgType::Int8, DataType::Int64) => Values::Int8(Vec::new()),
             (PgType::Float4, DataType::Float32) => Values::Float4(Vec::new()),
             (PgType::Float8, DataType::Float64) => Values::Float8(Vec::new()),
-            (PgType::Numeric(_), DataType::Decimal128(precision, scale)) => Values::Numeric(Vec::new(), *precision, *scale),
+            // Where a scale was declared, values are rounded to it; where none was, they are to be kept.
+            (PgType::Numeric(declared), DataType::Decimal128(precision, scale)) => {
+                Values::Numeric(Vec::new(), *precision, *scale, declared.is_none())
+            }
             (PgType::Text | PgType::Varchar(_) | PgType::Bpchar(_), DataType::Utf8) => Values::Text(Bytes::new()),
             (PgType::Json | PgType::Jsonb, DataType::Utf8) => Values::Json(Bytes::new()),
             (PgType::Bytea, DataType::Binary) => Values::Bytea(Bytes::new()),
@@ -174,6 +180,7 @@ impl Column {
     pub(crate) fn reason(&self, misfit: Misfit) -> String {
         match misfit {
             Misfit::Range => format!("is out of range for type {}", self.ty.spelling()),
+            Misfit::Decimals => format!("has more than {} decimals, which type numeric without a precision cannot hold", NUMERIC_DEFAULT.1),
             Misfit::Length => format!("is too long for type {}", self.ty.spelling()),
             Misfit::Nul => format!("has a NUL character, which type {} cannot hold", self.ty.spelling()),
             Misfit::Kind => {
@@ -206,7 +213,7 @@ impl Values {
             Values::Int8(values) => values.push(number::integer(text)?),
             Values::Float4(values) => values.push(number::float4(text)?),
             Values::Float8(values) => values.push(number::float8(text)?),
-            Values::Numeric(values, precision, scale) => values.push(number::numeric(text, *precision, *scale)?),
+            Values::Numeric(values, precision, scale, exact) => values.push(number::numeric(text, *precision, *scale, *exact)?),
             _ => return Err(Misfit::Kind),
         }
         Ok(())
@@ -225,7 +232,7 @@ impl Values {
             Values::Int8(values) => values.push(number::integer_of_string(text)?),
             Values::Float4(values) => values.push(number::float4(text)?),
             Values::Float8(values) => values.push(number::float8(text)?),
-            Values::Numeric(values, precision, scale) => values.push(number::numeric(text, *precision, *scale)?),
+            Values::Numeric(values, precision, scale, exact) => values.push(number::numeric(text, *precision, *scale, *exact)?),
             Values::Bool(values) => values.append(boolean(text)?),
             Values::Uuid(values) => values.extend(binary::uuid(text)?),
             Values::Interval(values) => values.push(interval(text)?),

@@ -113,10 +113,14 @@ fn in_range(text: &[u8], infinite: bool, zero: bool) -> Result<(), Misfit> {
     if infinite || zero { Err(Misfit::Range) } else { Ok(()) }
 }
 
-/// A JSON number or a string as `numeric(precision, scale)`: rounded half away from zero to the scale, as Postgres does.
-pub(crate) fn numeric(text: &[u8], precision: u8, scale: i8) -> Result<i128, Misfit> {
+/// A JSON number or a string as `numeric(precision, scale)`: rounded half away from zero to the scale, as Postgres does;
+/// not rounded at all if it must be `exact`.
+pub(crate) fn numeric(text: &[u8], precision: u8, scale: i8, exact: bool) -> Result<i128, Misfit> {
     let number = Decimal::parse(text.trim_ascii()).ok_or(Misfit::Kind)?;
     let (mut magnitude, rest) = number.scaled(scale as i64).ok_or(Misfit::Range)?;
+    if exact && rest != Rest::Nothing {
+        return Err(Misfit::Decimals);
+    }
     if rest == Rest::HalfOrMore {
         magnitude = magnitude.checked_add(1).ok_or(Misfit::Range)?;
     }

@@ -3,6 +3,7 @@
 use arrow::datatypes::i256;
 use bytes::{Buf, BufMut, BytesMut};
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::numeric::too_many_decimals;
 use weir_common::types::NUMERIC_DEFAULT;
 
 use crate::value::parse::{invalid_binary, invalid_syntax, text_of, trim};
@@ -148,7 +149,8 @@ pub fn carrier(modifier: Option<(u8, i8)>) -> (u8, i8) {
     modifier.unwrap_or(NUMERIC_DEFAULT)
 }
 
-/// Reads text into the carrier's unscaled integer, rounded half away from zero.
+/// Reads text into the carrier's unscaled integer: rounded half away from zero to a scale that was declared, refused where
+/// none was and digits would be lost.
 pub fn parse(bytes: &[u8], modifier: Option<(u8, i8)>) -> Result<i128> {
     let text = text_of(bytes)?;
     let invalid = || invalid_syntax("numeric", text);
@@ -218,7 +220,11 @@ fn unscaled(negative: bool, digits: impl Iterator<Item = u8>, count: usize, expo
     let mut value: i128 = 0;
     for (at, digit) in digits.enumerate() {
         let at = at as i64;
-        if at < kept {
+        if at >= kept && modifier.is_none() {
+            if digit != 0 {
+                return Err(too_many_decimals());
+            }
+        } else if at < kept {
             value = value.checked_mul(10).and_then(|v| v.checked_add(digit as i128)).ok_or_else(|| overflow(modifier))?;
         } else if at == kept {
             value += i128::from(digit >= 5);

@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use weir_common::error::{Error, SqlState};
+use weir_common::numeric::too_many_decimals;
 use weir_common::types::PgType;
 
 use crate::context::external;
@@ -86,6 +87,16 @@ impl PgCast {
                 arrow(&whole, to).map_err(|_| out_of_range(to))
             }
             (from_type, DataType::Decimal128(precision, scale)) if from_type.is_numeric() => {
+                if let DataType::Decimal128(_, finer) = from_type
+                    && finer > scale
+                    && self.assignment
+                    && self.ty == PgType::Numeric(None)
+                {
+                    let unit = 10i128.pow((finer - scale) as u32);
+                    if values.as_primitive::<Decimal128Type>().iter().flatten().any(|value| value % unit != 0) {
+                        return Err(too_many_decimals());
+                    }
+                }
                 arrow(values, to).map_err(|error| match error {
                     ArrowError::InvalidArgumentError(_) | ArrowError::CastError(_) | ArrowError::ArithmeticOverflow(_) => {
                         let whole = *precision as i8 - *scale;

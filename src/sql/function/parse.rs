@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::numeric::too_many_decimals;
 use weir_common::types::PgType;
 
 use crate::function::calendar::{DAY_MICROS, days_from_civil};
@@ -48,7 +49,10 @@ pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType) -> Result<Sca
         DataType::Int64 => ScalarValue::Int64(Some(integer(text, &word, i64::MIN, i64::MAX)?)),
         DataType::Float32 => ScalarValue::Float32(Some(float(trimmed).ok_or_else(|| invalid("real", text))? as f32)),
         DataType::Float64 => ScalarValue::Float64(Some(float(trimmed).ok_or_else(|| invalid("double precision", text))?)),
-        DataType::Decimal128(precision, scale) => ScalarValue::Decimal128(Some(decimal(text, *precision, *scale)?), *precision, *scale),
+        DataType::Decimal128(precision, scale) => {
+            let exact = *ty == PgType::Numeric(None);
+            ScalarValue::Decimal128(Some(decimal(text, *precision, *scale, exact)?), *precision, *scale)
+        }
         DataType::Date32 => {
             let (days, _, _) = moment(trimmed).map_err(|unread| unread.error("date", text))?;
             let out = |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\""));
@@ -119,8 +123,8 @@ fn float(text: &str) -> Option<f64> {
     }
 }
 
-/// Rounded half away from zero to the scale.
-fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
+/// Rounded half away from zero to the scale; refused where it would have to be rounded, if it must be `exact`.
+fn decimal(text: &str, precision: u8, scale: i8, exact: bool) -> Result<i128> {
     let bad = || invalid("numeric", text);
     let overflow = || Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow");
     let trimmed = text.trim();
@@ -149,6 +153,9 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128> {
             break;
         }
         value = value.checked_mul(10).ok_or_else(overflow)?;
+    }
+    if exact && digits[kept.clamp(0, digits.len() as i64) as usize..].iter().any(|digit| *digit != b'0') {
+        return Err(too_many_decimals());
     }
     if (0..digits.len() as i64).contains(&kept) && digits[kept as usize] >= b'5' {
         value += 1;
