@@ -8,7 +8,7 @@ use arrow::datatypes::Schema;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use criterion::{Criterion, Throughput};
 use weir_common::limits::BATCH_ROWS_MAX;
-use weir_common::source::{Read, SourceReader, SourceRef};
+use weir_common::source::{Position, Read, SourceReader, SourceRef};
 use weir_connectors::{JsonDecoder, source};
 
 /// A table of the generator without an end.
@@ -19,7 +19,7 @@ pub fn table(name: &str) -> SourceRef {
 
 /// The first full batches of bids.
 pub fn bids(batches: usize) -> Vec<RecordBatch> {
-    let mut reader = table("bid").open().expect("a reader");
+    let mut reader = table("bid").open(&Position::default()).expect("a reader");
     (0..batches).map(|_| next(reader.as_mut())).collect()
 }
 
@@ -35,7 +35,7 @@ pub fn nexmark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("nexmark");
     group.throughput(Throughput::Elements(BATCH_ROWS_MAX as u64));
     for name in ["bid", "auction", "person"] {
-        let mut reader = table(name).open().expect("a reader");
+        let mut reader = table(name).open(&Position::default()).expect("a reader");
         group.bench_function(name, |bencher| bencher.iter(|| next(reader.as_mut())));
     }
 }

@@ -493,7 +493,10 @@ async fn a_view_that_keeps_nothing_counts() {
     let engine = engine(2);
     let schema = ints(&["k", "v"]);
     let (table, counted, over) = (RelationId(20000), RelationId(20001), RelationId(20002));
-    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]) }).await.unwrap();
+    engine
+        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None })
+        .await
+        .unwrap();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1], vec![2, 2]])) }]).await.unwrap();
     let spec = view(&engine, counted.0, &import(table, &schema, Facts::default()), BTreeMap::new());
     engine.create_view(ViewSpec { keep: false, ..spec }).await.unwrap();

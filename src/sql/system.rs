@@ -81,6 +81,7 @@ fn described(at: usize, table: &WeirTable) -> RelationInfo {
         kind: Kind::View,
         columns: table.schema.fields().iter().map(column).collect(),
         primary_key: None,
+        checks: Vec::new(),
         definition: None,
         comment: None,
         foreign: None,

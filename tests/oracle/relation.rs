@@ -84,7 +84,7 @@ impl Input {
         };
         let columns: Vec<ColumnDef> = self.columns.iter().enumerate().map(column).collect();
         let kind = match &self.shape {
-            Shape::Keyed(key) => RelationKind::Table(TableDef { key: Some(key.clone()), key_name: None }),
+            Shape::Keyed(key) => RelationKind::Table(TableDef { key: Some(key.clone()), ..TableDef::default() }),
             Shape::Heap => RelationKind::Table(TableDef::default()),
             Shape::Source { event_time } => RelationKind::Source(SourceDef {
                 source: Arc::new(rows.clone()),

@@ -287,10 +287,12 @@ impl Follow {
 impl Files for Follow {
     fn next(&mut self) -> Result<Turn> {
         // Who asks has come to the end of the current file.
-        if let Some(file) = self.tracked.iter_mut().find(|file| Some(file.id) == self.current) {
-            if self.kept && file.growth == Some(Growth::Whole) && !file.stand.ended {
-                file.end().map_err(|error| cannot_read(&file.name, &error))?;
-            }
+        if let Some(file) = self.tracked.iter_mut().find(|file| Some(file.id) == self.current)
+            && self.kept
+            && file.growth == Some(Growth::Whole)
+            && !file.stand.ended
+        {
+            file.end().map_err(|error| cannot_read(&file.name, &error))?;
         }
         // What has been read to its very end is forgotten.
         if let Some(current) = self.tracked.iter().position(|file| file.finished) {

@@ -21,8 +21,8 @@ use weir_common::error::{Error, SqlState, nearest};
 use crate::catalog::{DATABASE, PUBLIC, Relation, RelationKind, SCHEMAS};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external, parse_query};
-use crate::functions_in_from;
 use crate::dml::SCOPE;
+use crate::functions_in_from;
 use crate::types::SqlTypes;
 
 /// A plain view: its query stands in its place.

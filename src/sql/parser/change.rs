@@ -27,13 +27,14 @@ pub(super) fn insert(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<State
     };
     match &statement.on {
         None => {}
-        Some(OnInsert::OnConflict(conflict)) => {
-            if matches!(conflict.action, OnConflictAction::DoUpdate(_)) && conflict.conflict_target.is_none() {
-                let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
-                let error = Error::new(SqlState::SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name).");
-                return Err(at_words(piece, &["ON", "CONFLICT"], error));
-            }
+        Some(OnInsert::OnConflict(conflict))
+            if matches!(conflict.action, OnConflictAction::DoUpdate(_)) && conflict.conflict_target.is_none() =>
+        {
+            let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
+            let error = Error::new(SqlState::SYNTAX_ERROR, message).with_hint("For example, ON CONFLICT (column_name).");
+            return Err(at_words(piece, &["ON", "CONFLICT"], error));
         }
+        Some(OnInsert::OnConflict(_)) => {}
         Some(_) => return Err(foreign("INSERT", "INSERT INTO table ... ON CONFLICT (column) DO UPDATE SET column = value")),
     }
     returning(statement.returning.as_deref(), piece)?;

@@ -130,7 +130,7 @@ fn result(call: &AggregateCall, values: Vec<ScalarValue>) -> ScalarValue {
             DataType::Float64 => {
                 let mut moments = FloatMoments::default();
                 values.iter().for_each(|value| {
-                    if let Sum::Float(value) = sum(&[value.clone()]) {
+                    if let Sum::Float(value) = sum(std::slice::from_ref(value)) {
                         moments.add(value, 1)
                     }
                 });
@@ -139,7 +139,7 @@ fn result(call: &AggregateCall, values: Vec<ScalarValue>) -> ScalarValue {
             DataType::Decimal128(precision, to) => {
                 let (mut moments, mut from) = (IntegerMoments::default(), 0);
                 for value in &values {
-                    let Sum::Exact(value, scale) = sum(&[value.clone()]) else { panic!("{value:?} is not exact") };
+                    let Sum::Exact(value, scale) = sum(std::slice::from_ref(value)) else { panic!("{value:?} is not exact") };
                     moments.add(value, 1);
                     from = scale;
                 }

@@ -68,7 +68,7 @@ impl<T: Clone> Cells<T> {
 
     /// The last chunk, with room for one more cell.
     fn room(&mut self) -> &mut Vec<T> {
-        if self.len % CHUNK == 0 {
+        if self.len.is_multiple_of(CHUNK) {
             let capacity = if self.chunks.is_empty() { 0 } else { CHUNK };
             self.chunks.push(self.spare.pop().unwrap_or_else(|| Vec::with_capacity(capacity)));
         }

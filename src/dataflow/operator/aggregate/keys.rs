@@ -14,7 +14,7 @@ pub(super) enum Keys {
     /// No key columns: one group, always there, in slot 0.
     Single,
     /// Columns of fixed width that fit 16 bytes.
-    Packed(PackedKeys),
+    Packed(Box<PackedKeys>),
     /// All others.
     Encoded(Box<EncodedKeys>),
 }
@@ -25,7 +25,7 @@ impl Keys {
             return Ok(Keys::Single);
         }
         match PackedKeys::new(types) {
-            Some(packed) => Ok(Keys::Packed(packed)),
+            Some(packed) => Ok(Keys::Packed(Box::new(packed))),
             None => Ok(Keys::Encoded(Box::new(EncodedKeys::new(types)?))),
         }
     }

@@ -87,8 +87,8 @@ impl CopyParser {
             At::Rows => Err(self.in_row(self.rows + 1, "unexpected EOF in COPY data")),
             At::Start => Err(malformed(match self.pending.len() {
                 ..FLAGS_AT => "COPY file signature not recognized",
-                ..LENGTH_AT => "invalid COPY file header (missing flags)",
-                ..EXTENSION_AT => "invalid COPY file header (missing length)",
+                FLAGS_AT..LENGTH_AT => "invalid COPY file header (missing flags)",
+                LENGTH_AT..EXTENSION_AT => "invalid COPY file header (missing length)",
                 _ => "invalid COPY file header (wrong length)",
             })),
         }
