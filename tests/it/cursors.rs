@@ -19,7 +19,8 @@ async fn a_cursor_is_read_and_not_collected() {
     assert_eq!(rows(&client, "MOVE 100000 FROM c; FETCH c").await, [["100003"]]);
     run(&client, "CLOSE c; COMMIT").await;
     // What a SCROLL cursor keeps has a limit, and says so.
-    run(&client, "BEGIN; DECLARE c SCROLL CURSOR FOR SELECT generate_series, repeat('x', 1000) FROM generate_series(1, 1000000000000)").await;
+    run(&client, "BEGIN; DECLARE c SCROLL CURSOR FOR SELECT generate_series, repeat('x', 1000) FROM generate_series(1, 1000000000000)")
+        .await;
     let (code, message) = refused(&client, "MOVE ALL FROM c").await;
     assert_eq!((code.as_str(), message.as_str()), ("54000", "the SCROLL cursors of a session keep at most 256 MB of rows"));
     run(&client, "ROLLBACK").await;
