@@ -18,6 +18,7 @@ use weir_common::error::Result;
 use weir_common::expr::{BatchExpr, Column, ExprRef};
 
 use crate::error::from_datafusion;
+use crate::function::same::Same;
 use crate::names::display_name;
 
 /// Compiles an analyzed expression over rows of `schema`.
@@ -28,7 +29,7 @@ pub(crate) fn compile(expr: &Expr, schema: &DFSchema, state: &SessionState) -> R
 
 /// Compiles an analyzed expression whose values are wanted as `data_type`.
 pub(crate) fn compile_as(expr: &Expr, schema: &DFSchema, state: &SessionState, data_type: DataType) -> Result<ExprRef, DataFusionError> {
-    let inner = expr.clone().unalias_nested().data;
+    let inner = Same::seen_through(expr.clone().unalias_nested().data)?;
     if let Expr::Column(column) = &inner {
         let index = schema.index_of_column(column)?;
         if *schema.field(index).data_type() == data_type {

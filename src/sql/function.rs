@@ -5,6 +5,7 @@ pub(crate) mod arithmetic; // + - * / %: overflow is an error, dates and interva
 pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
 pub(crate) mod parse; // text -> values
+pub(crate) mod same; // weir_same
 pub(crate) mod text; // values -> text
 pub(crate) mod to_char; // to_char with Postgres' patterns
 pub(crate) mod window; // window_start, window_end, weir_has_event_time

@@ -18,6 +18,7 @@ use weir_common::window::HopWindow;
 
 use crate::context::{at, external};
 use crate::function::arithmetic::Arithmetic;
+use crate::function::same::Same;
 use crate::function::window::{HasEventTime, HopStarts, Window, WindowEdge};
 use crate::names::last_part;
 use crate::window::arguments::{Arguments, HOP, TUMBLE};
@@ -85,7 +86,8 @@ fn hop(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn Relation
     let arguments = Arguments::read(&HOP, args, span)?;
     let window = hop_window(&arguments, span, context)?;
     let (input, time) = timed_input(arguments, span, context)?;
-    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    // A key of the relation is no key of its copies, though DataFusion takes it for one.
+    let mut columns = Same::without_keys(&input);
     let starts = ScalarUDF::from(HopStarts::default()).call(vec![
         Expr::Column(time),
         lit(ScalarValue::from(window.slide)),

@@ -9,6 +9,7 @@ use weir_common::window::HopWindow;
 
 use crate::catalog::{Relation, RelationKind};
 use crate::function::arithmetic::Arithmetic;
+use crate::function::same::Same;
 use crate::function::window::{Window, WindowEdge};
 
 /// What an expression is of one input column: the column, and monotone steps from it; `None` when it is not that.
@@ -125,6 +126,9 @@ fn step(expr: &Expr, schema: &DFSchema) -> Step {
         Expr::Alias(alias) => step(&alias.expr, schema),
         Expr::Column(column) => Some((schema.index_of_column(column).ok()?, Vec::new())),
         Expr::ScalarFunction(call) => {
+            if let Some(same) = Same::of(expr) {
+                return step(same, schema);
+            }
             if let Some(edge) = call.func.inner().downcast_ref::<WindowEdge>() {
                 let [time, arguments @ ..] = call.args.as_slice() else { return None };
                 let (column, mut steps) = step(time, schema)?;
