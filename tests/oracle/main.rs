@@ -49,7 +49,7 @@ fn number(variable: &str) -> Option<u64> {
 fn seeds() -> Range<u64> {
     let given = number("WEIR_SEED");
     let runs = number("WEIR_RUNS").unwrap_or(if given.is_some() { 1 } else { RUNS });
-    let start = given.unwrap_or_else(|| fastrand::u64(..1 << 40));
+    let start = given.or_else(|| number("WEIR_FIRST_SEED")).unwrap_or_else(|| fastrand::u64(..1 << 40));
     println!("seeds {start}..{}; WEIR_SEED=n runs one", start + runs);
     start..start + runs
 }
