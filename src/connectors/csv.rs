@@ -16,7 +16,7 @@ use weir_common::error::{Error, Result, SqlState};
 
 use self::dialect::Dialect;
 use self::fields::{Field, Fields, Malformed};
-use crate::json::cursor::Cursor;
+use crate::json::is_json;
 use crate::json::value::storable;
 use crate::quote::quote;
 use crate::value::column::{Column, Misfit, Values};
@@ -215,10 +215,4 @@ impl CsvDecoder {
         };
         Refused { text, malformed: fields().any(|field| field.is_err()) }
     }
-}
-
-/// Whether a text is one JSON value.
-fn is_json(text: &[u8]) -> bool {
-    let mut cursor = Cursor::new(text.trim_ascii());
-    cursor.value(0).is_ok() && cursor.peek().is_none()
 }

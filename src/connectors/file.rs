@@ -1,7 +1,7 @@
 //! Connector `file`: one finite file of JSON lines on the server's machine, plain or gzip.
 
 pub(crate) mod gunzip; // gzip that says how far it got
-mod files; // which file is read next
+pub(crate) mod files; // which file is read next
 mod follow; // files that are followed
 pub(crate) mod input; // opening a file, and what may be wrong with it
 pub(crate) mod lines; // bytes into lines, in bounded memory
@@ -9,13 +9,14 @@ pub(crate) mod place; // where a reader stands, as text
 mod list; // files that are read once
 mod paths; // one file, or a pattern
 mod records; // the records of one file, decoded
-mod text; // records into batches, dead letters and positions
+pub(crate) mod reader; // files into batches, dead letters and positions
+mod text; // JSON lines and CSV
 
 use std::fs;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use weir_common::error::{Error, Result, SqlState};
+use weir_common::error::{Result, SqlState};
 use weir_common::source::{Position, Source, SourceReader, SourceRef};
 
 use crate::connector::{Connector, Declaration};
@@ -26,10 +27,12 @@ use crate::file::input::cannot_open;
 use crate::file::list::List;
 use crate::file::paths::Paths;
 use crate::file::place::Mark;
+use crate::file::reader::FileReader;
 use crate::file::records::{Decoder, Records};
-use crate::file::text::TextReader;
+use crate::file::text::Text;
 use crate::format::Encoding;
 use crate::json::JsonDecoder;
+use crate::parquet::{Parquet, ParquetFile};
 
 /// The connector `file`.
 pub struct File;
@@ -70,7 +73,7 @@ struct FileSource {
 impl FileSource {
     /// Tells what is wrong here rather than by a reader's thread: the statement is the place to say so.
     fn check(&self) -> Result<()> {
-        let mut decoder = self.decoder()?;
+        self.decoder()?;
         let name = match self.paths.files() {
             Ok(files) => files.into_iter().next().map(|(name, _)| name),
             Err(error) if self.follow && error.sqlstate() == SqlState::UNDEFINED_FILE => None,
@@ -79,15 +82,19 @@ impl FileSource {
         let Some(name) = name else { return if self.follow { Ok(()) } else { Err(self.paths.no_match()) } };
         let file = fs::File::open(&name).map_err(|error| cannot_open(&name, &error))?;
         let opening = Opening { name, file, at: Mark::default(), growing: self.follow };
-        Records::open(opening, &decoder)?.check(&mut decoder)
+        match self.decoder()? {
+            None => ParquetFile::open(opening, &self.schema).map(drop),
+            Some(mut decoder) => Records::open(opening, &decoder)?.check(&mut decoder),
+        }
     }
 
-    fn decoder(&self) -> Result<Decoder> {
-        match &self.encoding {
-            Encoding::Json => Ok(Decoder::Json(JsonDecoder::new(self.schema.clone())?)),
-            Encoding::Csv(dialect) => Ok(Decoder::Csv(CsvDecoder::new(self.schema.clone(), dialect.clone())?)),
-            Encoding::Parquet => Err(Error::unsupported("ENCODE PARQUET is not supported")),
-        }
+    /// What decodes records, where files are of records.
+    fn decoder(&self) -> Result<Option<Decoder>> {
+        Ok(match &self.encoding {
+            Encoding::Json => Some(Decoder::Json(JsonDecoder::new(self.schema.clone())?)),
+            Encoding::Csv(dialect) => Some(Decoder::Csv(CsvDecoder::new(self.schema.clone(), dialect.clone())?)),
+            Encoding::Parquet => None,
+        })
     }
 }
 
@@ -105,10 +112,15 @@ impl Source for FileSource {
     }
 
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        let decoder = self.decoder()?;
+        let whole = decoder.is_none();
         let files: Box<dyn Files> = match self.follow {
-            true => Box::new(Follow::open(self.name.clone(), self.paths.clone(), false, from)?),
-            false => Box::new(List::open(&self.paths, false, from)?),
+            true => Box::new(Follow::open(self.name.clone(), self.paths.clone(), whole, from)?),
+            false => Box::new(List::open(&self.paths, whole, from)?),
         };
-        Ok(Box::new(TextReader::new(self.name.clone(), files, self.decoder()?)))
+        Ok(match decoder {
+            Some(decoder) => Box::new(FileReader::new(files, Text::new(self.name.clone(), decoder))),
+            None => Box::new(FileReader::new(files, Parquet::new(self.name.clone(), self.schema.clone()))),
+        })
     }
 }

@@ -225,3 +225,9 @@ impl JsonDecoder {
         }
     }
 }
+
+/// Whether a text is one JSON value.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    let mut cursor = Cursor::new(text.trim_ascii());
+    cursor.value(0).is_ok() && cursor.peek().is_none()
+}

@@ -9,6 +9,7 @@ mod format; // FORMAT .. ENCODE .., and which of them there are
 mod json; // strict JSON records into columns
 mod nexmark; // made-up auctions, bids and persons
 mod options; // the options of a WITH clause, none ignored
+mod parquet; // Parquet files into batches
 mod quote; // values in error messages
 mod value; // values from text into Arrow columns
 

@@ -8,6 +8,7 @@ mod globs; // several files as one
 mod gzip; // members, damage, and what is read before it
 mod lines; // bytes into lines, whatever their length and wherever reads cut them
 mod options; // what a CREATE SOURCE may say
+mod parquet; // types, rows that do not fit, and what is no Parquet
 mod positions; // reading on from where another reader stood
 mod reader; // batches, dead letters and positions of a file
 mod times; // dates, times and timestamps

@@ -15,6 +15,7 @@ mod flights; // all of the flights, while views come and go
 mod http; // health and metrics
 mod many_views; // views that nothing happens to
 mod nexmark; // a made-up market without an end
+mod parquet; // Parquet files, as others write them
 mod process; // the command line, start and end
 mod psql; // what a person types
 mod readme; // what the README promises

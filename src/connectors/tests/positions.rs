@@ -13,7 +13,7 @@ fn flat(batches: &[SourceBatch]) -> (Vec<String>, Vec<DeadLetter>) {
 
 /// Holds what follows each position against what followed it in the first reading.
 #[track_caller]
-fn check(source: &SourceRef) {
+pub(super) fn check(source: &SourceRef) {
     let all = batches(source);
     assert!(all.len() > 2, "{} batches", all.len());
     for (at, batch) in all.iter().enumerate() {

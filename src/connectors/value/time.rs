@@ -3,15 +3,21 @@
 //! A timestamp without an offset is UTC, and one with an offset is turned into UTC, for TIMESTAMP and TIMESTAMPTZ alike:
 //! Weir keeps wall clocks in UTC. (Postgres ignores the offset where a TIMESTAMP is asked for, and so moves the event.)
 
+use std::ops::RangeInclusive;
+
 use crate::value::column::Misfit;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// The last year that Arrow's kernels can print.
 const YEAR_MAX: i64 = 262_142;
+/// The dates that there are, days since 1970-01-01.
+pub(crate) const DAYS: RangeInclusive<i64> = days(1, 1, 1)..=days(YEAR_MAX, 12, 31);
+/// The moments that there are, microseconds since 1970-01-01 UTC.
+pub(crate) const MICROS: RangeInclusive<i64> = days(1, 1, 1) * DAY..=days(YEAR_MAX, 12, 31) * DAY + DAY - 1;
 
 /// Microseconds since 1970-01-01 UTC.
 #[inline]
@@ -234,7 +240,7 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar, years counted from March so that the leap day is the last.
 #[inline]
-fn days(year: i64, month: i64, day: i64) -> i64 {
+const fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year - (month <= 2) as i64;
     let era = year / 400;
     let year_of_era = year % 400;
