@@ -214,6 +214,16 @@ impl From<arrow::error::ArrowError> for Error {
     }
 }
 
+/// `invalid input syntax for type integer: "abc"`
+pub fn invalid_syntax(type_name: &str, text: &str) -> Error {
+    Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type {type_name}: \"{text}\""))
+}
+
+/// `invalid input syntax for type date: "abc"`, which has another code than that of other types.
+pub fn invalid_datetime(type_name: &str, text: &str) -> Error {
+    Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {type_name}: \"{text}\""))
+}
+
 /// The candidate nearest to `name` in spelling, for "Perhaps you meant ..." hints; `None` when nothing is close.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();

@@ -1,6 +1,6 @@
 //! The vocabulary that three or more of Weir's crates share: ids, errors, types, deltas, plans and the traits of the seams.
 //!
-//! It knows Arrow and nothing else. Whatever needs DataFusion, timely, a socket or a file lives in another crate and
+//! It knows Arrow, and time zones. Whatever needs DataFusion, timely, a socket or a file lives in another crate and
 //! meets the rest through the traits here ([`expr::BatchExpr`], [`source::SourceReader`]).
 
 pub mod error; // what went wrong, in Postgres words
@@ -9,6 +9,12 @@ pub mod types; // Postgres types and the Arrow types that carry them
 pub mod delta; // rows with weights, what flows through a dataflow
 pub mod hash; // the stable hash that decides which worker owns a row
 pub mod interval; // months, days and microseconds, and their text
+pub mod calendar; // days to dates and back
+pub mod timezone; // time zones by name and offset
+pub mod datetime; // dates and times from text
+pub mod bytea; // bytes and UUIDs from text
+pub mod list; // arrays from text
+pub mod json; // whether a text is JSON
 pub mod numeric; // decimals as Postgres does them
 pub mod expansion; // floats summed without rounding
 pub mod moments; // what variances are made of

@@ -177,7 +177,7 @@ impl Session {
     }
 
     fn settings(&self) -> Settings {
-        Settings { now_micros: self.now_micros(), time_zone: self.variables.get("TimeZone").unwrap_or_else(|_| "UTC".into()) }
+        Settings { now_micros: self.now_micros(), customs: self.variables.customs() }
     }
 
     /// The catalog as it is now.

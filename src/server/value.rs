@@ -5,14 +5,11 @@
 //! COPY: [`copy::CopyFormat`] and what reads and writes it.
 
 pub mod settings; // what a session says about text: time zone, float digits, styles
-pub mod timezone; // time zones by name and offset
-pub mod calendar; // days to dates and back
 pub mod number; // integers and floats as text
 pub mod numeric; // decimals as text and bytes
 pub mod datetime; // dates and times as text
 pub mod interval; // intervals as text, and back
-pub mod bytea; // bytes as text, and back
-pub mod json; // whether a text is JSON
+pub mod bytea; // bytes as text
 pub mod list; // the text of arrays and records
 pub mod times; // Arrow's times of all units as microseconds
 pub mod text; // a column as text

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_common::datetime::{Customs, DateOrder};
 use weir_common::error::{Error, Result, SqlState, nearest};
+use weir_common::timezone::TimeZone;
 use weir_sql::pg_catalog::Setting;
 
-use crate::value::settings::{ByteaOutput, DateOrder, IntervalStyle, TextSettings};
-use crate::value::timezone::TimeZone;
+use crate::value::settings::{ByteaOutput, IntervalStyle, TextSettings};
 
 /// The version that Weir reports: a real Postgres number, because drivers choose their catalog queries by it.
 pub const SERVER_VERSION: &str = concat!("15.0 (Weir ", env!("CARGO_PKG_VERSION"), ")");
@@ -312,12 +313,7 @@ impl Variables {
     /// How values are written and read as text.
     pub fn text_settings(&self) -> TextSettings {
         TextSettings {
-            time_zone: TimeZone::parse(self.value("TimeZone")).unwrap_or(TimeZone::UTC),
-            date_order: match self.value("DateStyle") {
-                style if style.ends_with("DMY") => DateOrder::Dmy,
-                style if style.ends_with("YMD") => DateOrder::Ymd,
-                _ => DateOrder::Mdy,
-            },
+            customs: self.customs(),
             interval_style: match self.value("IntervalStyle") {
                 "postgres_verbose" => IntervalStyle::PostgresVerbose,
                 "iso_8601" => IntervalStyle::Iso8601,
@@ -325,6 +321,18 @@ impl Variables {
             },
             extra_float_digits: self.value("extra_float_digits").parse().unwrap_or(1),
             bytea_output: if self.value("bytea_output") == "escape" { ByteaOutput::Escape } else { ByteaOutput::Hex },
+        }
+    }
+
+    /// How dates and times are read.
+    pub fn customs(&self) -> Customs {
+        Customs {
+            zone: TimeZone::parse(self.value("TimeZone")).unwrap_or(TimeZone::UTC),
+            order: match self.value("DateStyle") {
+                style if style.ends_with("DMY") => DateOrder::Dmy,
+                style if style.ends_with("YMD") => DateOrder::Ymd,
+                _ => DateOrder::Mdy,
+            },
         }
     }
 }

@@ -16,6 +16,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::{ast, tokenizer};
+use weir_common::datetime::Customs;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_common::snapshot::Snapshot;
@@ -73,13 +74,13 @@ impl SnapshotSource for HashMap<RelationId, Snapshot> {
 pub struct Settings {
     /// Microseconds since 1970 UTC that `now()` shows: the start of the transaction.
     pub now_micros: i64,
-    /// The TimeZone setting.
-    pub time_zone: String,
+    /// How dates and times are read, and where instants are shown.
+    pub customs: Customs,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { now_micros: 0, time_zone: "UTC".to_string() }
+        Settings { now_micros: 0, customs: Customs::default() }
     }
 }
 
@@ -175,6 +176,7 @@ impl Context {
         crate::functions_in_from::unnest_series(&mut query);
         self.system.rewrite(&mut query).map_err(external)?;
         crate::interval::spell_out(&mut query);
+        crate::function::zone::spell_out(&mut query);
         crate::names::name_outputs(&mut query);
         let mut parameters = parameters;
         let planner = SqlToRel::new(self);

@@ -28,6 +28,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan};
+use weir_common::datetime::Customs;
 use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::ids::RelationId;
 use weir_common::types::PgType;
@@ -39,6 +40,7 @@ pub(crate) use crate::dml::default::expression;
 use crate::dml::scope::ScopedQuery;
 pub(crate) use crate::dml::scope::{SCOPE, ScopePlanner};
 use crate::dml::values::Cell;
+use crate::function::zone;
 use crate::names::normalized;
 use crate::read::QueryPlan;
 
@@ -230,8 +232,14 @@ impl Context {
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.to_vec());
         let mut expr = expr.clone();
         crate::interval::spell_out(&mut expr);
+        crate::function::zone::spell_out(&mut expr);
         let expr = SqlToRel::new(self).sql_to_expr(expr, schema, &mut context)?;
-        crate::rules::rewrite(expr, schema)
+        crate::rules::rewrite(expr, schema, self.state.config_options())
+    }
+
+    /// How the session reads dates and times.
+    fn customs(&self) -> &Customs {
+        zone::customs(self.state.config_options())
     }
 
     fn simplifier(&self, schema: &DFSchema) -> ExprSimplifier {

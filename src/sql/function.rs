@@ -8,6 +8,7 @@ pub(crate) mod parse; // text -> values
 pub(crate) mod same; // weir_same
 pub(crate) mod text; // values -> text
 pub(crate) mod to_char; // to_char with Postgres' patterns
+pub(crate) mod zone; // instants and clocks: AT TIME ZONE, the session's customs
 pub(crate) mod window; // window_start, window_end, weir_has_event_time
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::function::aggregate::{Deviation, ExactAggregate, Extreme, Kind};
 use crate::function::arithmetic::Arithmetic;
 use crate::function::to_char::ToChar;
 use crate::function::window::{HasEventTime, OutsideFrom, WindowEdge};
+use crate::function::zone::AtZone;
 use crate::rules::Operators;
 
 /// Puts Weir's functions into a session state.
@@ -34,7 +36,7 @@ pub(crate) fn register(state: &mut SessionState) {
     let windows = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
     let modulo = ScalarUDF::from(Arithmetic::new(Operator::Modulo)).with_aliases(["mod"]);
     let sign = state.udf("signum").expect("DataFusion has signum").as_ref().clone().with_aliases(["sign"]);
-    let others = [modulo, sign, ScalarUDF::from(ToChar::default())];
+    let others = [modulo, sign, ScalarUDF::from(ToChar::default()), ScalarUDF::from(AtZone::default())];
     for scalar in others.into_iter().chain(windows).chain(OutsideFrom::all().map(ScalarUDF::from)) {
         state.register_udf(Arc::new(scalar)).expect("a session state takes any function");
     }

@@ -9,16 +9,13 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::planner::{RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarUDF};
-use datafusion::sql::sqlparser::ast::{
-    self, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, TableAlias,
-    TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{self, Ident, Query, Select, TableAlias, TableAliasColumnDef, TableFactor, VisitMut, VisitorMut};
 use weir_common::error::Error;
 use weir_common::types::PgType;
 
 use crate::context::external;
 use crate::function::cast::PgCast;
-use crate::names::last_part;
+use crate::names::{call, last_part};
 
 /// What gives a row for each number, time or date of a range.
 pub(crate) const SERIES: &str = "generate_series";
@@ -67,7 +64,7 @@ pub(crate) fn unnest_series(query: &mut Query) {
                 && let ast::Expr::Function(function) = expr
                 && last_part(&function.name) == SERIES
             {
-                *expr = unnest(expr.clone());
+                *expr = call("unnest", vec![expr.clone()]);
             }
             ControlFlow::Continue(())
         }
@@ -77,23 +74,6 @@ pub(crate) fn unnest_series(query: &mut Query) {
 
 fn is_unnest(expr: &ast::Expr) -> bool {
     matches!(expr, ast::Expr::Function(function) if last_part(&function.name) == "unnest")
-}
-
-fn unnest(list: ast::Expr) -> ast::Expr {
-    ast::Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("unnest")]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(list))],
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// Calls the column of each function in FROM as the function is called there: `FROM generate_series(1, 3) AS g` has `g`.

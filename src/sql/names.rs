@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, Expr, FunctionArguments, Ident, ObjectName, SelectItem, SetExpr, TrimWhereField, Value, VisitMut, VisitorMut,
+    self, AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, SelectItem,
+    SetExpr, TrimWhereField, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -87,6 +88,21 @@ pub(crate) fn normalized(ident: &Ident) -> String {
 /// The last part of a name, normalized.
 pub(crate) fn last_part(name: &ObjectName) -> String {
     name.0.last().and_then(|part| part.as_ident()).map_or_else(|| name.to_string().to_lowercase(), normalized)
+}
+
+/// A call of a function with these arguments.
+pub(crate) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(Ident::new(name)),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// What Postgres calls the column of this expression.

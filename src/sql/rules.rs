@@ -7,21 +7,22 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{BinaryExpr, InList, Placeholder};
+use datafusion::logical_expr::expr::{BinaryExpr, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, Cast, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
+use weir_common::datetime::Customs;
 use weir_common::error::{Error, SqlState};
 use weir_common::types::PgType;
 
 use crate::context::external;
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
-use crate::function::parse;
 use crate::function::window::{HopStarts, WindowEdge};
+use crate::function::{parse, zone};
 
 /// Gives literals and operators the types and results that they have in Postgres.
 #[derive(Debug)]
@@ -32,14 +33,15 @@ impl AnalyzerRule for PostgresTypes {
         "postgres_types"
     }
 
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        let zoned = is_zoned(config);
         // The working table of a recursive query has got its types already.
         let narrow = !plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
-        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, narrow))?.data)
+        Ok(plan.transform_up_with_subqueries(|node| rewrite_node(node, narrow, zoned))?.data)
     }
 }
 
-fn rewrite_node(plan: LogicalPlan, narrow: bool) -> Result<Transformed<LogicalPlan>> {
+fn rewrite_node(plan: LogicalPlan, narrow: bool, zoned: bool) -> Result<Transformed<LogicalPlan>> {
     if plan.expressions().is_empty() && !matches!(plan, LogicalPlan::Values(_)) {
         return plan.recompute_schema().map(Transformed::yes);
     }
@@ -51,7 +53,7 @@ fn rewrite_node(plan: LogicalPlan, narrow: bool) -> Result<Transformed<LogicalPl
     let names = NamePreserver::new(&plan);
     let plan = plan.map_expressions(|expr| {
         let name = names.save(&expr);
-        Ok(expr.rewrite(&mut Rewriter { schema: &schema, narrow })?.update_data(|expr| name.restore(expr)))
+        Ok(expr.rewrite(&mut Rewriter { schema: &schema, narrow, zoned })?.update_data(|expr| name.restore(expr)))
     })?;
     plan.map_data(|plan| match plan {
         LogicalPlan::Values(values) => LogicalPlanBuilder::values(values.values)?.build(),
@@ -117,14 +119,21 @@ fn arithmetic(op: Operator, left: Expr, left_type: &DataType, right: Expr, right
 }
 
 /// Applies the rules to one expression, for plans and for what stands outside of plans.
-pub(crate) fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(expr.rewrite(&mut Rewriter { schema, narrow: true })?.data)
+pub(crate) fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Expr> {
+    Ok(expr.rewrite(&mut Rewriter { schema, narrow: true, zoned: is_zoned(config) })?.data)
 }
 
 struct Rewriter<'a> {
     schema: &'a DFSchema,
     /// Whether integer literals become as narrow as they can.
     narrow: bool,
+    /// Whether the session's clocks are not those of UTC.
+    zoned: bool,
+}
+
+/// Whether a session's clocks are not those of UTC: where an instant meets them, more is to be done.
+fn is_zoned(config: &ConfigOptions) -> bool {
+    !zone::customs(config).zone.is_utc()
 }
 
 impl TreeNodeRewriter for Rewriter<'_> {
@@ -152,21 +161,23 @@ impl TreeNodeRewriter for Rewriter<'_> {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*left, op, *right),
             Expr::Between(Between { expr, negated, low, high }) => {
                 let ty = expr.get_type(self.schema)?;
-                let (low, high) = (Box::new(meets(*low, &ty)?), Box::new(meets(*high, &ty)?));
+                let (low, high) = (Box::new(self.meets(*low, &ty)?), Box::new(self.meets(*high, &ty)?));
                 Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
             }
             Expr::InList(InList { expr, list, negated }) => {
                 let ty = expr.get_type(self.schema)?;
-                let list = list.into_iter().map(|item| meets(item, &ty)).collect::<Result<_>>()?;
+                let list = list.into_iter().map(|item| self.meets(item, &ty)).collect::<Result<_>>()?;
                 Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
             }
             Expr::Cast(Cast { expr, field }) => {
-                let from = expr.get_type(self.schema)?;
-                match PgCast::is_needed(&from, &field) {
+                let (_, from) = expr.to_field(self.schema)?;
+                let needed = PgCast::is_needed(from.data_type(), &field) || PgCast::changes_text(&from, &field);
+                match needed || self.zoned && zone::crosses(from.data_type(), field.data_type()) {
                     true => Ok(Transformed::yes(explicit_cast(*expr, &field))),
                     false => Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
                 }
             }
+            Expr::ScalarFunction(call) if self.zoned => self.on_clocks(call),
             other => Ok(Transformed::no(other)),
         }
     }
@@ -198,9 +209,38 @@ impl Rewriter<'_> {
             let as_text = |expr: Expr, ty: &DataType| if is_text(ty) || ty.is_null() { expr } else { explicit_cast(expr, &text) };
             return Ok(Transformed::yes(binary(as_text(left, &left_type), op, as_text(right, &right_type))));
         }
-        let left = as_double(meets(left, &right_type)?, &left_type, &right_type);
-        let right = as_double(meets(right, &left_type)?, &right_type, &left_type);
+        let left = as_double(self.meets(left, &right_type)?, &left_type, &right_type);
+        let right = as_double(self.meets(right, &left_type)?, &right_type, &left_type);
         Ok(Transformed::yes(binary(left, op, right)))
+    }
+
+    /// What is compared with an instant is one too: the time on the session's clocks.
+    fn meets(&self, expr: Expr, ty: &DataType) -> Result<Expr> {
+        if self.zoned
+            && matches!(ty, DataType::Timestamp(_, Some(_)))
+            && matches!(expr.get_type(self.schema)?, DataType::Timestamp(_, None) | DataType::Date32)
+        {
+            return Ok(explicit_cast(expr, &PgType::Timestamptz.field("")));
+        }
+        meets(expr, ty)
+    }
+
+    /// Functions of what the session's clocks show at an instant.
+    fn on_clocks(&self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
+        let truncates = call.func.name() == "date_trunc";
+        let reads = matches!(call.func.name(), "date_part" | "to_char");
+        let at = if call.func.name() == "to_char" { 0 } else { 1 };
+        let of_instant = match call.args.get(at) {
+            Some(time) if truncates || reads => matches!(time.get_type(self.schema)?, DataType::Timestamp(_, Some(_))),
+            _ => false,
+        };
+        let absolute = matches!(call.args.first(), Some(Expr::Literal(ScalarValue::Utf8(Some(field)), _)) if reads && field.eq_ignore_ascii_case("epoch"));
+        if !of_instant || absolute {
+            return Ok(Transformed::no(Expr::ScalarFunction(call)));
+        }
+        call.args[at] = explicit_cast(call.args[at].clone(), &PgType::Timestamp.field(""));
+        let made = Expr::ScalarFunction(call);
+        Ok(Transformed::yes(if truncates { explicit_cast(made, &PgType::Timestamptz.field("")) } else { made }))
     }
 }
 
@@ -267,8 +307,12 @@ fn meets(expr: Expr, ty: &DataType) -> Result<Expr> {
         let value = match ty {
             // The other side's precision does not bound what it is compared or computed with.
             DataType::Decimal128(..) => number(text)?,
-            DataType::FixedSizeBinary(16) => parse::value(text, &PgType::Uuid, ty).map_err(external)?,
-            _ => parse::value(text, &pg, &crate::read::served_type(ty)).map_err(external)?,
+            DataType::FixedSizeBinary(16) => parse::value(text, &PgType::Uuid, ty, &Customs::default()).map_err(external)?,
+            _ => match parse::constant(text, &pg, &crate::read::served_type(ty)).map_err(external)? {
+                Some(value) => value,
+                // What it is depends on the session.
+                None => return Ok(explicit_cast(expr, &pg.field(""))),
+            },
         };
         return Ok(Expr::Literal(value, None));
     }
@@ -279,7 +323,7 @@ fn meets(expr: Expr, ty: &DataType) -> Result<Expr> {
 fn number(text: &str) -> Result<ScalarValue> {
     let trimmed = text.trim();
     let scale = trimmed.split_once('.').map_or(0, |(_, fraction)| fraction.len()).min(38) as i8;
-    parse::value(text, &PgType::Numeric(None), &DataType::Decimal128(38, scale)).map_err(external)
+    parse::value(text, &PgType::Numeric(None), &DataType::Decimal128(38, scale), &Customs::default()).map_err(external)
 }
 
 /// Beside a float, a decimal is a float, as in Postgres.

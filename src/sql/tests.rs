@@ -91,7 +91,7 @@ fn rows(relation: &Relation, text: &str) -> RecordBatch {
     let arrays = relation.columns.iter().enumerate().map(|(index, column)| -> ArrayRef {
         let values = lines.iter().map(|line| match line[index] {
             "-" => ScalarValue::try_from(&column.data_type).unwrap(),
-            text => parse::value(text, &column.ty, &column.data_type).unwrap(),
+            text => parse::value(text, &column.ty, &column.data_type, &Default::default()).unwrap(),
         });
         if lines.is_empty() { arrow::array::new_empty_array(&column.data_type) } else { ScalarValue::iter_to_array(values).unwrap() }
     });
@@ -231,8 +231,12 @@ fn lines(batches: &[RecordBatch]) -> String {
     let mut lines = Vec::new();
     for batch in batches {
         let schema = batch.schema();
-        let columns: Vec<ArrayRef> =
-            batch.columns().iter().zip(schema.fields()).map(|(column, field)| text::to_text(column, field).unwrap()).collect();
+        let columns: Vec<ArrayRef> = batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .map(|(column, field)| text::to_text(column, field, &weir_common::timezone::TimeZone::UTC).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
             let value = |column: &ArrayRef| match column.is_valid(row) {
                 true => arrow::array::AsArray::as_string::<i32>(column.as_ref()).value(row).to_string(),

@@ -4,15 +4,15 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type, Int64Type};
 use bytes::{BufMut, BytesMut};
+use weir_common::bytea;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
-use crate::value::bytea;
-use crate::value::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use crate::value::numeric::Digits;
 use crate::value::rows::{Column, Put};
 use crate::value::text::{Ranges, offsets};
 use crate::value::times::{Times, intervals};
+use weir_common::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 
 /// The encoder of a column; `ty` is its type, which `field` says too unless it is an element of a vector.
 pub fn column(field: &Field, ty: &PgType, array: &ArrayRef) -> Result<Column> {

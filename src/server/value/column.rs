@@ -12,14 +12,14 @@ use arrow::datatypes::DataType;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::interval::{self, Interval};
 use weir_common::types::PgType;
+use weir_common::{bytea, datetime, json, list};
 
-use crate::value::calendar::{
-    DATE_INFINITY, DATE_MINUS_INFINITY, DAY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS,
-};
-use crate::value::datetime::read;
 use crate::value::parse::{fit, invalid_binary, invalid_datetime, invalid_syntax, parse_bool, text_of};
 use crate::value::settings::TextSettings;
-use crate::value::{bytea, json, list, number, numeric};
+use crate::value::{number, numeric};
+use weir_common::calendar::{
+    DATE_INFINITY, DATE_MINUS_INFINITY, DAY, INFINITY, MINUS_INFINITY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS,
+};
 
 /// Builds an array of one type from the text or bytes of its values. After an error nothing was appended.
 pub struct ColumnParser {
@@ -189,10 +189,12 @@ impl ColumnParser {
                 let value = bytea::parse_uuid(text).ok_or_else(|| invalid_syntax("uuid", text))?;
                 builder.append_value(value)?;
             }
-            (Builder::Date(builder), _) => builder.append_value(read::date(text_of(bytes)?, &self.settings)?),
-            (Builder::Time(builder), _) => builder.append_value(read::time(text_of(bytes)?, &self.settings)?),
-            (Builder::Timestamp(builder), PgType::Timestamptz) => builder.append_value(read::timestamptz(text_of(bytes)?, &self.settings)?),
-            (Builder::Timestamp(builder), _) => builder.append_value(read::timestamp(text_of(bytes)?, &self.settings)?),
+            (Builder::Date(builder), _) => builder.append_value(datetime::date(text_of(bytes)?, &self.settings.customs)?),
+            (Builder::Time(builder), _) => builder.append_value(datetime::time(text_of(bytes)?, &self.settings.customs)?),
+            (Builder::Timestamp(builder), PgType::Timestamptz) => {
+                builder.append_value(datetime::timestamptz(text_of(bytes)?, &self.settings.customs)?)
+            }
+            (Builder::Timestamp(builder), _) => builder.append_value(datetime::timestamp(text_of(bytes)?, &self.settings.customs)?),
             (Builder::Interval(builder), _) => {
                 let text = text_of(bytes)?;
                 builder.append_value(interval::parse(text)?.to_arrow().ok_or_else(|| invalid_datetime("interval", text))?);

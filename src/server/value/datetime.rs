@@ -1,12 +1,10 @@
 //! Dates and times as text: ISO, with ` BC` for years before 1 and `infinity`.
 
-pub mod read; // and from text
-
 use bytes::{BufMut, BytesMut};
 
-use crate::value::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, DAY, HOUR, INFINITY, MINUS_INFINITY, MINUTE, SECOND, date_of};
 use crate::value::number::put_padded;
-use crate::value::timezone::TimeZone;
+use weir_common::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, DAY, HOUR, INFINITY, MINUS_INFINITY, MINUTE, SECOND, date_of};
+use weir_common::timezone::TimeZone;
 
 /// Writes a date, of days since 1970-01-01.
 pub fn put_date(days: i32, out: &mut BytesMut) {

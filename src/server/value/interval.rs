@@ -3,10 +3,10 @@
 use bytes::{BufMut, BytesMut};
 use weir_common::interval::Interval;
 
-use crate::value::calendar::{HOUR, MINUTE, SECOND};
 use crate::value::datetime::put_seconds;
 use crate::value::number::{put_int, put_padded};
 use crate::value::settings::IntervalStyle;
+use weir_common::calendar::{HOUR, MINUTE, SECOND};
 
 /// Writes an interval in a style.
 pub fn put(interval: Interval, style: IntervalStyle, out: &mut BytesMut) {

@@ -1,6 +1,7 @@
 //! What reading any value from text shares: encoding, blanks, and the words of the errors.
 
 use weir_common::error::{Error, Result, SqlState};
+pub use weir_common::error::{invalid_datetime, invalid_syntax};
 
 /// The bytes as UTF-8 without NUL, which no value in Postgres' text format holds.
 pub fn text_of(bytes: &[u8]) -> Result<&str> {
@@ -23,16 +24,6 @@ fn invalid_bytes(bytes: &[u8]) -> Error {
 /// Without the blanks that C's `isspace` knows.
 pub fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b')
-}
-
-/// `invalid input syntax for type integer: "abc"`
-pub fn invalid_syntax(type_name: &str, text: &str) -> Error {
-    Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type {type_name}: \"{text}\""))
-}
-
-/// `invalid input syntax for type date: "abc"`, which has another code than that of other types.
-pub fn invalid_datetime(type_name: &str, text: &str) -> Error {
-    Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {type_name}: \"{text}\""))
 }
 
 /// Bytes that are no value of the type.

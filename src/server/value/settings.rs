@@ -1,14 +1,12 @@
 //! What a session says about the text of values: time zone, float digits, styles.
 
-use crate::value::timezone::TimeZone;
+use weir_common::datetime::Customs;
 
 /// The session variables that decide how values are written as text and read from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextSettings {
-    /// `TimeZone`: where a `timestamptz` is shown, and where one without an offset is read.
-    pub time_zone: TimeZone,
-    /// The order half of `DateStyle` (`ISO, MDY`): how `01/02/2003` is read. Output is always ISO.
-    pub date_order: DateOrder,
+    /// `TimeZone`, where a `timestamptz` is shown too, and the order half of `DateStyle` (`ISO, MDY`); output is always ISO.
+    pub customs: Customs,
     /// `IntervalStyle`
     pub interval_style: IntervalStyle,
     /// `extra_float_digits`, -15 to 3; above 0 the shortest text that reads back as the same number.
@@ -20,24 +18,12 @@ pub struct TextSettings {
 impl Default for TextSettings {
     fn default() -> Self {
         TextSettings {
-            time_zone: TimeZone::UTC,
-            date_order: DateOrder::Mdy,
+            customs: Customs::default(),
             interval_style: IntervalStyle::Postgres,
             extra_float_digits: 1,
             bytea_output: ByteaOutput::Hex,
         }
     }
-}
-
-/// The order of the parts of a date of three numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DateOrder {
-    /// month, day, year
-    Mdy,
-    /// day, month, year
-    Dmy,
-    /// year, month, day
-    Ymd,
 }
 
 /// How an interval is written.

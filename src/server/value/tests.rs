@@ -8,13 +8,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::*;
 use arrow::record_batch::RecordBatch;
 use bytes::BytesMut;
+use weir_common::datetime::{Customs, DateOrder};
 use weir_common::error::Result;
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
 use crate::value::column::ColumnParser;
 use crate::value::rows::{Format, RowEncoder};
-use crate::value::settings::{ByteaOutput, DateOrder, IntervalStyle, TextSettings};
-use crate::value::timezone::TimeZone;
+use crate::value::settings::{ByteaOutput, IntervalStyle, TextSettings};
+use weir_common::timezone::TimeZone;
 
 mod copy; // COPY's formats
 
@@ -204,7 +205,8 @@ fn every_unit_of_time() {
 #[test]
 fn zones() {
     let noon = |zone: &str, month: i64| {
-        let settings = TextSettings { time_zone: TimeZone::parse(zone).unwrap(), ..TextSettings::default() };
+        let settings =
+            TextSettings { customs: Customs { zone: TimeZone::parse(zone).unwrap(), ..Customs::default() }, ..TextSettings::default() };
         let array = TimestampMicrosecondArray::from(vec![month * 30 * 86_400_000_000]).with_timezone("UTC");
         texts(PgType::Timestamptz.field("x"), Arc::new(array), &settings).remove(0)
     };
@@ -220,11 +222,14 @@ fn zones() {
     assert_eq!(TimeZone::parse("Mars/Olympus"), None);
     assert_eq!(TimeZone::parse(""), None);
     // The hour that comes twice is winter's, the one that never comes is winter's too.
-    let berlin = TextSettings { time_zone: TimeZone::parse("Europe/Berlin").unwrap(), ..TextSettings::default() };
+    let berlin = TextSettings {
+        customs: Customs { zone: TimeZone::parse("Europe/Berlin").unwrap(), ..Customs::default() },
+        ..TextSettings::default()
+    };
     let again = |text: &str| texts(PgType::Timestamptz.field("x"), parse(&PgType::Timestamptz, text, &berlin).unwrap(), &berlin).remove(0);
     assert_eq!(again("2026-10-25 02:30:00"), "2026-10-25 02:30:00+01");
     assert_eq!(again("2026-03-29 02:30:00"), "2026-03-29 03:30:00+02");
-    let dmy = TextSettings { date_order: DateOrder::Dmy, ..TextSettings::default() };
+    let dmy = TextSettings { customs: Customs { order: DateOrder::Dmy, ..Customs::default() }, ..TextSettings::default() };
     assert_eq!(plain(parse(&PgType::Date, "02/01/2003", &dmy).unwrap().as_primitive::<Date32Type>().clone()), ["2003-01-02"]);
 }
 

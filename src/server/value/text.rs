@@ -105,7 +105,7 @@ fn put(field: &Field, array: &ArrayRef, settings: &TextSettings) -> Result<Put> 
             })
         }
         DataType::Timestamp(_, Some(_)) => {
-            let (times, zone) = (Times::of(array)?, settings.time_zone.clone());
+            let (times, zone) = (Times::of(array)?, settings.customs.zone.clone());
             Box::new(move |row, out| {
                 datetime::put_timestamptz(times.micros(row)?, &zone, out);
                 Ok(())

@@ -9,11 +9,13 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::prelude::SessionConfig;
+use weir_common::datetime::DateOrder;
 use weir_common::limits::BATCH_ROWS_MAX;
 
 use crate::context::Settings;
 use crate::dml::ScopePlanner;
 use crate::function;
+use crate::function::zone::SessionCustoms;
 use crate::functions_in_from::FunctionNames;
 use crate::optimizer;
 use crate::rules::PostgresTypes;
@@ -34,8 +36,13 @@ static VIEW: LazyLock<SessionState> = LazyLock::new(|| {
 pub(super) fn state(settings: &Settings) -> SessionState {
     let mut state = BASE.clone();
     state.execution_props_mut().query_execution_start_time = timestamp_us_to_datetime(settings.now_micros).map(|now| now.and_utc());
-    if settings.time_zone != "UTC" {
-        state.config_mut().options_mut().execution.time_zone = Some(settings.time_zone.clone());
+    let customs = &settings.customs;
+    if !customs.zone.is_utc() || customs.order != DateOrder::default() {
+        let options = state.config_mut().options_mut();
+        options.execution.time_zone = Some(customs.zone.name().to_string());
+        options.extensions.insert(SessionCustoms(customs.clone()));
+        // Functions get their configuration from here.
+        state.execution_props_mut().config_options = Some(state.config_options().clone());
     }
     state
 }

@@ -36,7 +36,7 @@ impl Context {
                 Error::unsupported("an argument of EXECUTE cannot be a parameter").with_hint("Bind the prepared statement."),
             ));
         }
-        match literal(argument, &parameter).map_err(external)? {
+        match literal(argument, &parameter, self.customs()).map_err(external)? {
             Some(Cell::Value(value)) => return Ok(value),
             Some(Cell::Default) => return Err(external(Error::new(SqlState::SYNTAX_ERROR, "DEFAULT is not allowed in this context"))),
             _ => {}

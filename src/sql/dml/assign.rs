@@ -7,6 +7,7 @@ use weir_common::types::PgType;
 
 use crate::catalog::ColumnDef;
 use crate::function::cast::PgCast;
+use crate::function::zone;
 
 /// The expression whose value can be stored in the column; `untyped` is a literal in quotes, which may become anything.
 pub(super) fn assign(expr: Expr, from: &Field, column: &ColumnDef, untyped: bool) -> Result<Expr> {
@@ -16,7 +17,7 @@ pub(super) fn assign(expr: Expr, from: &Field, column: &ColumnDef, untyped: bool
         let message = format!("column \"{}\" is of type {want} but expression is of type {have}", column.name);
         return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).with_hint("You will need to rewrite or cast the expression."));
     }
-    if PgCast::is_needed(from.data_type(), &to) {
+    if PgCast::is_needed(from.data_type(), &to) || zone::crosses(from.data_type(), to.data_type()) {
         return Ok(ScalarUDF::from(PgCast::assignment(&to)).call(vec![expr]));
     }
     match from.data_type() == to.data_type() {

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::{self, Spanned};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::expr::ExprRef;
+use weir_common::timezone::TimeZone;
 use weir_common::types::PgType;
 
 use crate::catalog::Relation;
@@ -117,7 +118,7 @@ pub(super) fn describe_row(batch: &RecordBatch, row: usize) -> Result<String> {
         if let DataType::Boolean = values.data_type() {
             return Ok(if values.as_boolean().value(0) { "t" } else { "f" }.to_string());
         }
-        let text = text::to_text(values, field)?;
+        let text = text::to_text(values, field, &TimeZone::UTC)?;
         Ok(cut(text.as_string::<i32>().value(0)))
     };
     Ok(row.columns().iter().zip(schema.fields()).map(value).collect::<Result<Vec<_>>>()?.join(", "))

@@ -41,7 +41,7 @@ impl Context {
             return Err(external(Error::unsupported("cannot use column reference in DEFAULT expression")));
         }
         self.refuse_aggregates(&expr, "DEFAULT expressions").map_err(external)?;
-        if let Some(Cell::Value(value)) = literal(&expr, column).map_err(external)? {
+        if let Some(Cell::Value(value)) = literal(&expr, column, self.customs()).map_err(external)? {
             return Ok(Expr::Literal(value, None));
         }
         let schema = DFSchema::empty();

@@ -10,6 +10,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::{self, Spanned, UnaryOperator, Value};
+use weir_common::datetime::Customs;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::types::PgType;
 
@@ -65,7 +66,7 @@ impl Context {
     }
 
     fn cell(&self, expr: &ast::Expr, column: &ColumnDef, types: &mut Types) -> Result<Option<Cell>, DataFusionError> {
-        if let Some(cell) = literal(expr, column).map_err(|error| at(error, expr.span()))? {
+        if let Some(cell) = literal(expr, column, self.customs()).map_err(|error| at(error, expr.span()))? {
             return Ok(Some(cell));
         }
         if let Some(index) = parameter::index(expr)
@@ -137,8 +138,8 @@ impl Context {
 }
 
 /// A literal as a value of the column, without any planning: most of what is inserted.
-pub(super) fn literal(expr: &ast::Expr, column: &ColumnDef) -> Result<Option<Cell>> {
-    let text = |text: &str| parse::value(text, &column.ty, &column.data_type);
+pub(super) fn literal(expr: &ast::Expr, column: &ColumnDef, customs: &Customs) -> Result<Option<Cell>> {
+    let text = |text: &str| parse::value(text, &column.ty, &column.data_type, customs);
     let value = match expr {
         ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
             return Ok(Some(Cell::Default));
@@ -179,10 +180,14 @@ fn number_literal(number: &str, negative: bool, column: &ColumnDef) -> Result<Op
     let whole = number.bytes().all(|byte| byte.is_ascii_digit());
     let signed = if negative { format!("-{number}") } else { number.to_string() };
     match &column.data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 if whole => parse::value(&signed, &column.ty, &column.data_type)
-            .map(Some)
-            .map_err(|_| crate::function::arithmetic::out_of_range(&column.data_type)),
-        DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => parse::value(&signed, &column.ty, &column.data_type).map(Some),
+        DataType::Int16 | DataType::Int32 | DataType::Int64 if whole => {
+            parse::value(&signed, &column.ty, &column.data_type, &Customs::default())
+                .map(Some)
+                .map_err(|_| crate::function::arithmetic::out_of_range(&column.data_type))
+        }
+        DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => {
+            parse::value(&signed, &column.ty, &column.data_type, &Customs::default()).map(Some)
+        }
         _ => Ok(None),
     }
 }
@@ -193,7 +198,7 @@ fn fit(value: ScalarValue, column: &ColumnDef) -> Result<ScalarValue, DataFusion
         return Ok(value);
     }
     let cast = PgCast::assignment(&column.field());
-    let fitted: ArrayRef = cast.apply(&value.to_array()?, &Field::new("", DataType::Utf8, true)).map_err(external)?;
+    let fitted: ArrayRef = cast.apply(&value.to_array()?, &Field::new("", DataType::Utf8, true), &Customs::default()).map_err(external)?;
     ScalarValue::try_from_array(&fitted, 0)
 }
 

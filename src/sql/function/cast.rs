@@ -8,13 +8,15 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type};
 use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use weir_common::datetime::Customs;
 use weir_common::error::{Error, SqlState};
+use weir_common::json;
 use weir_common::numeric::too_many_decimals;
 use weir_common::types::PgType;
 
 use crate::context::external;
 use crate::function::arithmetic::out_of_range;
-use crate::function::{parse, text};
+use crate::function::{parse, text, zone};
 
 /// A cast to one type.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -42,7 +44,7 @@ impl PgCast {
         match (from, to.data_type()) {
             (DataType::Null, _) => false,
             (from, DataType::Utf8) if is_text(from) => {
-                matches!(PgType::of_field(to), PgType::Varchar(Some(_)) | PgType::Bpchar(Some(_)))
+                matches!(PgType::of_field(to), PgType::Varchar(Some(_)) | PgType::Bpchar(Some(_)) | PgType::Json | PgType::Jsonb)
             }
             (from, _) if is_text(from) => true,
             (_, DataType::Utf8) => true,
@@ -51,20 +53,32 @@ impl PgCast {
         }
     }
 
-    /// The values, cast; `from` says what they are.
-    pub(crate) fn apply(&self, values: &ArrayRef, from: &Field) -> weir_common::error::Result<ArrayRef> {
+    /// Whether the cast makes text of JSON, or the other way round: Arrow sees no difference.
+    pub(crate) fn changes_text(from: &Field, to: &Field) -> bool {
+        let is_json = |field: &Field| matches!(PgType::of_field(field), PgType::Json | PgType::Jsonb);
+        let both_text = *from.data_type() == DataType::Utf8 && *to.data_type() == DataType::Utf8;
+        both_text && PgType::of_field(from) != PgType::of_field(to) && (is_json(from) || is_json(to))
+    }
+
+    /// The values, cast; `from` says what they are, `customs` how times are read and shown.
+    pub(crate) fn apply(&self, values: &ArrayRef, from: &Field, customs: &Customs) -> weir_common::error::Result<ArrayRef> {
         let to = self.to.data_type();
         let arrow = |values: &ArrayRef, to: &DataType| cast_with_options(values, to, &CastOptions { safe: false, ..Default::default() });
         match (values.data_type(), to) {
             (from_type, DataType::Utf8) => {
                 let texts = match from_type {
                     DataType::LargeUtf8 | DataType::Utf8View => arrow(values, &DataType::Utf8)?,
-                    _ => text::to_text(values, from)?,
+                    _ => text::to_text(values, from, &customs.zone)?,
                 };
                 self.fit(texts)
             }
-            (DataType::Utf8, _) => self.read(values.as_string::<i32>()),
-            (DataType::LargeUtf8 | DataType::Utf8View, _) => self.read(arrow(values, &DataType::Utf8)?.as_string::<i32>()),
+            (DataType::Utf8, _) => self.read(values.as_string::<i32>(), customs),
+            (DataType::LargeUtf8 | DataType::Utf8View, _) => self.read(arrow(values, &DataType::Utf8)?.as_string::<i32>(), customs),
+            (DataType::Timestamp(_, Some(_)), to) if zone::crosses(values.data_type(), to) => {
+                let local = zone::to_local(values, &customs.zone)?;
+                if local.data_type() == to { Ok(local) } else { Ok(arrow(&local, to)?) }
+            }
+            (from_type, DataType::Timestamp(_, Some(_))) if zone::crosses(from_type, to) => zone::to_instants(values, &customs.zone),
             (from_type, to) if from_type.is_numeric() && to.is_integer() => {
                 let whole: ArrayRef = match from_type {
                     // Half to even, as the processor rounds.
@@ -112,21 +126,26 @@ impl PgCast {
         }
     }
 
-    fn read(&self, texts: &StringArray) -> weir_common::error::Result<ArrayRef> {
+    fn read(&self, texts: &StringArray, customs: &Customs) -> weir_common::error::Result<ArrayRef> {
         let to = self.to.data_type();
         let null = ScalarValue::try_from(to).map_err(|error| Error::internal(error.to_string()))?;
         if texts.is_empty() {
             return Ok(arrow::array::new_empty_array(to));
         }
-        let values = texts.iter().map(|text| text.map_or_else(|| Ok(null.clone()), |text| parse::value(text, &self.ty, to)));
+        let values = texts.iter().map(|text| text.map_or_else(|| Ok(null.clone()), |text| parse::value(text, &self.ty, to, customs)));
         let values = values.collect::<weir_common::error::Result<Vec<_>>>()?;
         ScalarValue::iter_to_array(values).map_err(|error| Error::internal(error.to_string()))
     }
 
-    /// Cuts text to the type's length, or refuses it.
+    /// Cuts text to the type's length, or refuses it; refuses what is not JSON.
     fn fit(&self, texts: ArrayRef) -> weir_common::error::Result<ArrayRef> {
-        let (PgType::Varchar(Some(length)) | PgType::Bpchar(Some(length))) = self.ty else {
-            return Ok(texts);
+        let length = match &self.ty {
+            PgType::Varchar(Some(length)) | PgType::Bpchar(Some(length)) => *length,
+            PgType::Json | PgType::Jsonb => {
+                texts.as_string::<i32>().iter().flatten().try_for_each(json::check)?;
+                return Ok(texts);
+            }
+            _ => return Ok(texts),
         };
         let length = length as usize;
         let pad = matches!(self.ty, PgType::Bpchar(_));
@@ -175,10 +194,11 @@ impl ScalarUDFImpl for PgCast {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let from = &args.arg_fields[0];
+        let customs = zone::customs(&args.config_options);
         match &args.args[0] {
-            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(self.apply(values, from).map_err(external)?)),
+            ColumnarValue::Array(values) => Ok(ColumnarValue::Array(self.apply(values, from, customs).map_err(external)?)),
             ColumnarValue::Scalar(value) => {
-                let value = self.apply(&value.to_array()?, from).map_err(external)?;
+                let value = self.apply(&value.to_array()?, from, customs).map_err(external)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&value, 0)?))
             }
         }

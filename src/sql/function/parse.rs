@@ -2,44 +2,29 @@
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
-use weir_common::error::{Error, Result, SqlState};
+use weir_common::datetime::{self, Customs, DateOrder};
+use weir_common::error::{Error, Result, SqlState, invalid_datetime, invalid_syntax as invalid};
 use weir_common::numeric::too_many_decimals;
+use weir_common::timezone::TimeZone;
 use weir_common::types::PgType;
+use weir_common::{bytea, json, list};
 
-use crate::function::calendar::{DAY_MICROS, days_from_civil};
-
-/// The error for text that is no value of a type.
-pub(crate) fn invalid(ty: &str, text: &str) -> Error {
-    Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type {ty}: \"{text}\""))
-}
-
-fn invalid_time(ty: &str, text: &str) -> Error {
-    Error::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {ty}: \"{text}\""))
-}
-
-/// Why text is no date or time. Of several reasons the last here counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Unread {
-    /// Well-formed, but there is no such month, day, hour ...
-    Field,
-    /// Well-formed, but no zone is that far away.
-    Displacement,
-    /// Not well-formed.
-    Syntax,
-}
-
-impl Unread {
-    fn error(self, ty: &str, text: &str) -> Error {
-        match self {
-            Unread::Field => Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\"")),
-            Unread::Displacement => Error::new(SqlState("22009"), format!("time zone displacement out of range: \"{text}\"")),
-            Unread::Syntax => invalid_time(ty, text),
-        }
+/// A value that the text is whoever reads it; `None` where that depends on a session's customs.
+pub(crate) fn constant(text: &str, ty: &PgType, data_type: &DataType) -> Result<Option<ScalarValue>> {
+    let first = value(text, ty, data_type, &Customs::default());
+    if !matches!(data_type, DataType::Date32 | DataType::Timestamp(..)) {
+        return first.map(Some);
     }
+    let elsewhere = [(1, DateOrder::Dmy), (-1, DateOrder::Ymd)];
+    let same = elsewhere.into_iter().all(|(seconds, order)| {
+        let other = value(text, ty, data_type, &Customs { zone: TimeZone::fixed(seconds), order });
+        matches!((&first, &other), (Ok(first), Ok(other)) if first == other) || first.is_err() && other.is_err()
+    });
+    if same { first.map(Some) } else { Ok(None) }
 }
 
 /// The value that the text is of a type; `data_type` is the Arrow type wanted for it.
-pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType) -> Result<ScalarValue> {
+pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType, customs: &Customs) -> Result<ScalarValue> {
     let word = ty.typname_for_messages();
     let trimmed = text.trim();
     Ok(match data_type {
@@ -53,23 +38,33 @@ pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType) -> Result<Sca
             let exact = *ty == PgType::Numeric(None);
             ScalarValue::Decimal128(Some(decimal(text, *precision, *scale, exact)?), *precision, *scale)
         }
-        DataType::Date32 => {
-            let (days, _, _) = moment(trimmed).map_err(|unread| unread.error("date", text))?;
-            let out = |_| Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date out of range: \"{text}\""));
-            ScalarValue::Date32(Some(i32::try_from(days).map_err(out)?))
-        }
-        DataType::Time64(_) => ScalarValue::Time64Microsecond(Some(time(trimmed).map_err(|unread| unread.error("time", text))?)),
-        DataType::Timestamp(_, zone) => {
-            let word = if zone.is_some() { "timestamp with time zone" } else { "timestamp" };
-            let (days, micros, offset) = moment(trimmed).map_err(|unread| unread.error(word, text))?;
-            let shift = if zone.is_some() { offset } else { 0 };
-            let moment = days.checked_mul(DAY_MICROS).and_then(|start| start.checked_add(micros - shift));
-            let out = || Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{text}\""));
-            ScalarValue::TimestampMicrosecond(Some(moment.ok_or_else(out)?), zone.clone())
-        }
+        DataType::Date32 => ScalarValue::Date32(Some(datetime::date(text, customs)?)),
+        DataType::Time64(_) => ScalarValue::Time64Microsecond(Some(datetime::time(text, customs)?)),
+        DataType::Timestamp(_, None) => ScalarValue::TimestampMicrosecond(Some(datetime::timestamp(text, customs)?), None),
+        DataType::Timestamp(_, zone) => ScalarValue::TimestampMicrosecond(Some(datetime::timestamptz(text, customs)?), zone.clone()),
         DataType::Interval(_) => ScalarValue::IntervalMonthDayNano(Some(interval(text)?)),
-        DataType::FixedSizeBinary(16) => ScalarValue::FixedSizeBinary(16, Some(uuid(trimmed).ok_or_else(|| invalid("uuid", text))?)),
-        DataType::Binary => ScalarValue::Binary(Some(bytea(text)?)),
+        DataType::FixedSizeBinary(16) => {
+            let uuid = bytea::parse_uuid(trimmed).ok_or_else(|| invalid("uuid", text))?;
+            ScalarValue::FixedSizeBinary(16, Some(uuid.to_vec()))
+        }
+        DataType::Binary => ScalarValue::Binary(Some(bytea::parse(text.as_bytes())?)),
+        DataType::List(item) => {
+            let element = match ty {
+                PgType::Array(element) => element.as_ref().clone(),
+                _ => PgType::of_field(item),
+            };
+            let null = || ScalarValue::try_from(item.data_type()).map_err(|error| Error::internal(error.to_string()));
+            let elements = list::parse_array(text)?;
+            let elements = elements.iter().map(|text| match text {
+                Some(text) => value(text, &element, item.data_type(), customs),
+                None => null(),
+            });
+            ScalarValue::List(ScalarValue::new_list(&elements.collect::<Result<Vec<_>>>()?, item.data_type(), true))
+        }
+        DataType::Utf8 if matches!(ty, PgType::Json | PgType::Jsonb) => {
+            json::check(text)?;
+            ScalarValue::Utf8(Some(text.to_string()))
+        }
         DataType::Utf8 => ScalarValue::Utf8(Some(text.to_string())),
         _ => return Err(Error::unsupported(format!("cannot cast text to type {} yet", ty.spelling()))),
     })
@@ -170,132 +165,7 @@ fn decimal(text: &str, precision: u8, scale: i8, exact: bool) -> Result<i128> {
     Ok(if negative { -value } else { value })
 }
 
-/// A date, perhaps with a time and a zone: days, microseconds of the day, and the zone's offset in microseconds.
-fn moment(text: &str) -> Result<(i64, i64, i64), Unread> {
-    if text.eq_ignore_ascii_case("epoch") {
-        return Ok((0, 0, 0));
-    }
-    let (date, rest) = match text.find([' ', 'T', 't']) {
-        Some(at) => (&text[..at], text[at + 1..].trim()),
-        None => (text, ""),
-    };
-    let days = date_days(date);
-    if rest.is_empty() {
-        return Ok((days?, 0, 0));
-    }
-    let zone_at = rest.find(|c: char| c == '+' || c == '-' || c.is_ascii_alphabetic() || c == ' ').unwrap_or(rest.len());
-    match (days, time(&rest[..zone_at]), zone(rest[zone_at..].trim())) {
-        (Ok(days), Ok(micros), Ok(zone)) => Ok((days, micros, zone)),
-        (days, micros, zone) => Err(days.err().max(micros.err()).max(zone.err()).unwrap_or(Unread::Syntax)),
-    }
-}
-
-/// A field of nothing but digits.
-fn field(text: &str) -> Result<i64, Unread> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Unread::Syntax);
-    }
-    text.parse().map_err(|_| Unread::Field)
-}
-
-fn date_days(text: &str) -> Result<i64, Unread> {
-    let mut parts = text.splitn(3, '-');
-    let mut number = |most: usize| field(parts.next().filter(|part| part.len() <= most).ok_or(Unread::Syntax)?);
-    let (year, month, day) = (number(6)?, number(2)?, number(2)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if leap => 29,
-        2 => 28,
-        1..=12 => 31,
-        _ => return Err(Unread::Field),
-    };
-    if year >= 1 && (1..=length).contains(&day) { Ok(days_from_civil(year, month, day)) } else { Err(Unread::Field) }
-}
-
-/// `10:00`, `10:00:00`, `10:00:00.123456`
-fn time(text: &str) -> Result<i64, Unread> {
-    let mut parts = text.split(':');
-    let (hour, minute) = (parts.next().ok_or(Unread::Syntax)?, parts.next().ok_or(Unread::Syntax)?);
-    let (second, fraction) = parts.next().map_or(("0", ""), |part| part.split_once('.').unwrap_or((part, "")));
-    if parts.next().is_some() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Unread::Syntax);
-    }
-    let (hour, minute, second) = (field(hour)?, field(minute)?, field(second)?);
-    let mut micros = 0;
-    let digits = fraction.as_bytes();
-    for place in 0..6 {
-        micros = micros * 10 + digits.get(place).map_or(0, |digit| (digit - b'0') as i64);
-    }
-    if digits.get(6).is_some_and(|digit| *digit >= b'5') {
-        micros += 1;
-    }
-    if hour > 24 || minute > 59 || second > 60 || (hour == 24 && minute + second + micros > 0) {
-        return Err(Unread::Field);
-    }
-    Ok(((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
-}
-
-/// `Z`, `UTC`, `+02`, `-05:30`: microseconds to take off.
-fn zone(text: &str) -> Result<i64, Unread> {
-    if text.is_empty() || ["z", "utc", "gmt"].contains(&text.to_lowercase().as_str()) {
-        return Ok(0);
-    }
-    let sign = match text.as_bytes()[0] {
-        b'+' => 1,
-        b'-' => -1,
-        _ => return Err(Unread::Syntax),
-    };
-    let digits: String = text[1..].chars().filter(|c| *c != ':').collect();
-    if !matches!(digits.len(), 1 | 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Unread::Syntax);
-    }
-    let (hours, minutes) = digits.split_at(digits.len().min(2));
-    let (hours, minutes) = (field(hours)?, if minutes.is_empty() { 0 } else { field(minutes)? });
-    if hours > 15 || minutes > 59 {
-        return Err(Unread::Displacement);
-    }
-    Ok(sign * (hours * 60 + minutes) * 60_000_000)
-}
-
 /// `1 day`, `01:02:03`, `2 hours 3 minutes` ...; a bare number is seconds.
 pub(crate) fn interval(text: &str) -> Result<IntervalMonthDayNano> {
-    weir_common::interval::parse(text)?.to_arrow().ok_or_else(|| invalid_time("interval", text))
-}
-
-fn uuid(text: &str) -> Option<Vec<u8>> {
-    let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
-    let hex: Vec<u8> = inner.bytes().filter(|byte| *byte != b'-').collect();
-    (hex.len() == 32).then(|| unhex(&hex)).flatten()
-}
-
-fn unhex(hex: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-    hex.chunks(2).map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
-}
-
-/// `\x` and hex digits, or plain text with `\\` and octal escapes.
-fn bytea(text: &str) -> Result<Vec<u8>> {
-    if let Some(hex) = text.strip_prefix("\\x") {
-        return unhex(hex.as_bytes()).ok_or_else(|| Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid hexadecimal data"));
-    }
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, tail)) = rest.split_first() {
-        rest = match (first, tail) {
-            (b'\\', [b'\\', tail @ ..]) => {
-                bytes.push(b'\\');
-                tail
-            }
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                tail
-            }
-            (b'\\', _) => return Err(invalid("bytea", text)),
-            (byte, tail) => {
-                bytes.push(*byte);
-                tail
-            }
-        };
-    }
-    Ok(bytes)
+    weir_common::interval::parse(text)?.to_arrow().ok_or_else(|| invalid_datetime("interval", text))
 }

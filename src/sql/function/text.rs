@@ -6,17 +6,19 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Field, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    Time64MicrosecondType, TimestampMicrosecondType,
 };
+use weir_common::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, INFINITY, MINUS_INFINITY, SECOND, date_of};
 use weir_common::error::{Error, Result};
+use weir_common::timezone::{TimeZone, offset_text};
 use weir_common::types::PgType;
 
 use crate::function::calendar::{DAY_MICROS, civil_from_days};
 use crate::read::served_type;
 
 /// Every value as text; `field` says what they are.
-pub(crate) fn to_text(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+pub(crate) fn to_text(values: &ArrayRef, field: &Field, zone: &TimeZone) -> Result<ArrayRef> {
     let served = served_type(values.data_type());
     let values = match served == *values.data_type() {
         true => values.clone(),
@@ -35,10 +37,15 @@ pub(crate) fn to_text(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
             let trim = PgType::of_field(field) == PgType::Numeric(None);
             each(&|row| decimal(values.as_primitive::<Decimal128Type>().value(row), *scale, trim))
         }
-        DataType::Timestamp(_, zone) => {
-            let suffix = if zone.is_some() { "+00" } else { "" };
-            each(&|row| timestamp(values.as_primitive::<TimestampMicrosecondType>().value(row)) + suffix)
-        }
+        DataType::Timestamp(_, None) => each(&|row| timestamp(values.as_primitive::<TimestampMicrosecondType>().value(row))),
+        DataType::Timestamp(_, Some(_)) => each(&|row| {
+            let micros = values.as_primitive::<TimestampMicrosecondType>().value(row);
+            if matches!(micros, INFINITY | MINUS_INFINITY) {
+                return timestamp(micros);
+            }
+            let offset = zone.offset_at(micros);
+            timestamp(micros.saturating_add(offset as i64 * SECOND)) + &offset_text(offset)
+        }),
         DataType::Time64(_) => each(&|row| time(values.as_primitive::<Time64MicrosecondType>().value(row))),
         DataType::Interval(_) => each(&|row| interval(values.as_primitive::<IntervalMonthDayNanoType>().value(row))),
         DataType::FixedSizeBinary(16) if PgType::of_field(field) == PgType::Uuid => {
@@ -46,13 +53,14 @@ pub(crate) fn to_text(values: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         }
         DataType::FixedSizeBinary(_) => each(&|row| bytea(values.as_fixed_size_binary().value(row))),
         DataType::Binary => each(&|row| bytea(values.as_binary::<i32>().value(row))),
-        DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Date32 => {
+        DataType::Date32 => each(&|row| date(values.as_primitive::<Date32Type>().value(row))),
+        DataType::Boolean | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
             cast_with_options(&values, &DataType::Utf8, &CastOptions { safe: false, ..Default::default() })?
         }
         DataType::List(element) => {
             let lists = values.as_list::<i32>();
             let texts = (0..rows).map(|row| match lists.is_valid(row) {
-                true => array(&lists.value(row), element).map(Some),
+                true => array(&lists.value(row), element, zone).map(Some),
                 false => Ok(None),
             });
             Arc::new(texts.collect::<Result<StringArray>>()?)
@@ -96,8 +104,24 @@ pub(crate) fn decimal(value: i128, scale: i8, trim: bool) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
+/// `2024-02-29`
+pub(crate) fn date(days: i32) -> String {
+    match days {
+        DATE_INFINITY => return "infinity".to_string(),
+        DATE_MINUS_INFINITY => return "-infinity".to_string(),
+        _ => {}
+    }
+    let (year, month, day) = date_of(days as i64);
+    if year > 0 { format!("{year:04}-{month:02}-{day:02}") } else { format!("{:04}-{month:02}-{day:02} BC", 1 - year) }
+}
+
 /// `2024-02-29 10:00:00.5`
 pub(crate) fn timestamp(micros: i64) -> String {
+    match micros {
+        INFINITY => return "infinity".to_string(),
+        MINUS_INFINITY => return "-infinity".to_string(),
+        _ => {}
+    }
     let (year, month, day) = civil_from_days(micros.div_euclid(DAY_MICROS));
     let time = time(micros.rem_euclid(DAY_MICROS));
     match year > 0 {
@@ -139,9 +163,9 @@ pub(crate) fn interval(value: IntervalMonthDayNano) -> String {
 }
 
 /// `{1,2,NULL}`, with quotes where an element needs them.
-fn array(values: &ArrayRef, element: &Field) -> Result<String> {
+fn array(values: &ArrayRef, element: &Field, zone: &TimeZone) -> Result<String> {
     let nested = matches!(values.data_type(), DataType::List(_));
-    let texts = to_text(values, element)?;
+    let texts = to_text(values, element, zone)?;
     let one = |text: Option<&str>| match text {
         None => "NULL".to_string(),
         Some(text) if nested => text.to_string(),

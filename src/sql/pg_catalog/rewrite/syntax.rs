@@ -1,11 +1,12 @@
 //! Small pieces of syntax trees.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
-    TableFactor, Value,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr, TableFactor, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+
+pub(super) use crate::names::call;
 
 /// An identifier as Postgres folds it: as it stands in quotes, in lower case without.
 pub(super) fn folded(ident: &Ident) -> String {
@@ -20,21 +21,6 @@ pub(super) fn parts(name: &ObjectName) -> Vec<String> {
 /// An identifier in quotes.
 pub(super) fn quoted(name: impl Into<String>) -> Ident {
     Ident::with_quote('"', name)
-}
-
-/// A call of a function with these arguments.
-pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(Ident::new(name)),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// The name and the arguments of a plain call; `None` for anything else.

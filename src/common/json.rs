@@ -1,6 +1,6 @@
 //! Whether a text is JSON, by RFC 8259: a `json` or `jsonb` that is not is refused where it comes in.
 
-use weir_common::error::{Error, Result, SqlState};
+use crate::error::{Error, Result, SqlState};
 
 /// Nesting that is taken; Postgres has its stack for a limit, which is near this.
 const DEPTH_MAX: usize = 6000;

@@ -3,14 +3,37 @@
 //! A text is cut into words; each says by its shape what it is: a date (`2026-11-20`, `20 Nov 2026`, `11/20/2026`), a time
 //! (`09:25:39.5`, `0925` behind a date), an offset (`+02`, `Z`), a zone, or a word such as `BC`, `PM`, `infinity`.
 
-use weir_common::error::{Error, Result, SqlState};
+use crate::calendar::{DATE_INFINITY, DATE_MINUS_INFINITY, DAY, HOUR, INFINITY, MINUS_INFINITY, MINUTE, SECOND, days_in_month, days_of};
+use crate::error::{Error, Result, SqlState, invalid_datetime};
+use crate::timezone::TimeZone;
 
-use crate::value::calendar::{
-    DATE_INFINITY, DATE_MINUS_INFINITY, DAY, HOUR, INFINITY, MINUS_INFINITY, MINUTE, SECOND, days_in_month, days_of,
-};
-use crate::value::parse::invalid_datetime;
-use crate::value::settings::{DateOrder, TextSettings};
-use crate::value::timezone::TimeZone;
+/// What a session says about how dates and times are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Customs {
+    /// Where a time without an offset is, if it is an instant.
+    pub zone: TimeZone,
+    /// How `01/02/2003` is read.
+    pub order: DateOrder,
+}
+
+/// UTC, and the month first.
+impl Default for Customs {
+    fn default() -> Self {
+        Customs { zone: TimeZone::UTC, order: DateOrder::Mdy }
+    }
+}
+
+/// The order of the parts of a date of three numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DateOrder {
+    /// month, day, year
+    #[default]
+    Mdy,
+    /// day, month, year
+    Dmy,
+    /// year, month, day
+    Ymd,
+}
 
 /// Days of 4714-11-24 BC, Postgres' first day.
 const FIRST_DAY: i64 = days_of(-4713, 11, 24);
@@ -20,8 +43,8 @@ const DATE_END: i64 = days_of(5_874_898, 1, 1);
 const TIMESTAMP_END_DAYS: i64 = days_of(294_277, 1, 1);
 
 /// Reads a date, as days since 1970-01-01; a time of day behind it is ignored.
-pub fn date(text: &str, settings: &TextSettings) -> Result<i32> {
-    match Fields::read(text, "date", settings)? {
+pub fn date(text: &str, customs: &Customs) -> Result<i32> {
+    match Fields::read(text, "date", customs)? {
         Read::Infinity => Ok(DATE_INFINITY),
         Read::MinusInfinity => Ok(DATE_MINUS_INFINITY),
         Read::Epoch => Ok(0),
@@ -36,28 +59,28 @@ pub fn date(text: &str, settings: &TextSettings) -> Result<i32> {
 }
 
 /// Reads a time of day, as microseconds since midnight; a date before it and an offset behind it are ignored.
-pub fn time(text: &str, settings: &TextSettings) -> Result<i64> {
-    match Fields::read(text, "time", settings)? {
+pub fn time(text: &str, customs: &Customs) -> Result<i64> {
+    match Fields::read(text, "time", customs)? {
         Read::Fields(Fields { time: Some(time), .. }) => Ok(time),
         _ => Err(invalid_datetime("time", text)),
     }
 }
 
 /// Reads a timestamp without time zone, as microseconds since 1970-01-01; an offset is ignored.
-pub fn timestamp(text: &str, settings: &TextSettings) -> Result<i64> {
-    moment(text, "timestamp", settings, |_, local| local)
+pub fn timestamp(text: &str, customs: &Customs) -> Result<i64> {
+    moment(text, "timestamp", customs, |_, local| local)
 }
 
 /// Reads a timestamp with time zone, as microseconds since 1970-01-01 UTC; without an offset in the session's zone.
-pub fn timestamptz(text: &str, settings: &TextSettings) -> Result<i64> {
-    moment(text, "timestamp with time zone", settings, |zone, local| {
-        let zone = zone.unwrap_or(&settings.time_zone);
+pub fn timestamptz(text: &str, customs: &Customs) -> Result<i64> {
+    moment(text, "timestamp with time zone", customs, |zone, local| {
+        let zone = zone.unwrap_or(&customs.zone);
         local - zone.offset_of_local(local) as i64 * SECOND
     })
 }
 
-fn moment(text: &str, type_name: &str, settings: &TextSettings, to_utc: impl Fn(Option<&TimeZone>, i64) -> i64) -> Result<i64> {
-    match Fields::read(text, type_name, settings)? {
+fn moment(text: &str, type_name: &str, customs: &Customs, to_utc: impl Fn(Option<&TimeZone>, i64) -> i64) -> Result<i64> {
+    match Fields::read(text, type_name, customs)? {
         Read::Infinity => Ok(INFINITY),
         Read::MinusInfinity => Ok(MINUS_INFINITY),
         Read::Epoch => Ok(0),
@@ -128,8 +151,8 @@ impl Flaw {
 }
 
 impl Fields {
-    fn read(text: &str, type_name: &str, settings: &TextSettings) -> Result<Read> {
-        Self::read_words(text, settings.date_order, type_name == "time").map_err(|flaw| flaw.error(text, type_name))
+    fn read(text: &str, type_name: &str, customs: &Customs) -> Result<Read> {
+        Self::read_words(text, customs.order, type_name == "time").map_err(|flaw| flaw.error(text, type_name))
     }
 
     /// `time_only`: digits alone are a time, also without a date before them.

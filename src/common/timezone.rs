@@ -67,6 +67,11 @@ impl TimeZone {
         if self.name.is_empty() { "UTC" } else { &self.name }
     }
 
+    /// Whether its clocks are always those of UTC.
+    pub fn is_utc(&self) -> bool {
+        self.rule == Rule::Fixed(0)
+    }
+
     /// Seconds east of UTC at an instant, in microseconds since 1970.
     pub fn offset_at(&self, micros: i64) -> i32 {
         match self.rule {
