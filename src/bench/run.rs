@@ -58,7 +58,8 @@ async fn measure(local: &mut Local, bench: &Bench, workers: usize) -> Result<Rep
     create_view(local, common.query, common.emit).await?;
     let events = until_read(local).await?;
     let used = before.used();
-    let rows_out = rows_out(local).await?;
+    let status = local.status().await?;
+    let (rows_out, view_bytes) = status.views.first().map_or((0, 0), |view| (view.rows, view.state_bytes + view.served_bytes));
     let (generator_cpu_seconds, peak_rss_bytes) = (meter.seconds(), usage::peak_bytes());
     if common.check {
         check(local, common.query, rows_out).await?;
@@ -78,9 +79,11 @@ async fn measure(local: &mut Local, bench: &Bench, workers: usize) -> Result<Rep
             Subject::File(_) => None,
         },
         rows_out,
+        epochs: status.epochs,
         used,
         generator_cpu_seconds,
         peak_rss_bytes,
+        view_bytes: if common.query.kept() { view_bytes } else { 0 },
         checked: common.check,
     })
 }
@@ -95,11 +98,6 @@ async fn create_view(local: &mut Local, query: Query, emit: Emit) -> Result<()> 
         true => local.run(&sql).await,
         false => local.run_counted(&sql).await,
     }
-}
-
-/// How many rows the view has, or has counted.
-async fn rows_out(local: &Local) -> Result<u64> {
-    Ok(local.status().await?.views.first().map_or(0, |view| view.rows))
 }
 
 /// Waits until all rows of the source are in the view; how many there were. The workers count the view's rows a moment

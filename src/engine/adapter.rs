@@ -1,5 +1,8 @@
 //! The timely adapter: fragments as timely operators that see epochs strictly in order. All timely code that touches data is here.
 //!
+//! A fragment that only reads imports of its own worker knows from the worker's head that an epoch is complete; it need not wait
+//! for timely to hear the same of all workers. So workers drift apart by as many epochs as are open, and meet at exchanges.
+//!
 //! # Invariants
 //! - Rows of the epoch that the frontier stands at may be pushed at once; later ones wait; no operator handles two epochs.
 //! - Apart from the head, an operator holds capabilities only for epochs whose rows it holds, and for its first epoch,
@@ -24,7 +27,7 @@ use weir_common::ids::{Epoch, StreamId};
 use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
-use weir_dataflow::lower::{From as InputFrom, Route};
+use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
 
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
@@ -60,6 +63,8 @@ struct Import {
     source: Rc<RefCell<Stream>>,
     queue: Rc<Queue>,
     snapshot: VecDeque<Run>,
+    /// All epochs before it have been sent on, on this worker.
+    complete: Rc<Cell<Epoch>>,
 }
 
 impl Dataflow {
@@ -116,6 +121,11 @@ pub fn build(
         for (number, spec) in view.plan.fragments.iter().enumerate() {
             let mut builder = OperatorBuilder::new(format!("{}: {}", view.name, spec.name), scope);
             let mut ports = vec![];
+            let of_import = |input: &InputSpec| match (input.from, &input.route) {
+                (InputFrom::Import(import), Route::Local) => Some(imports.borrow()[import].complete.clone()),
+                _ => None,
+            };
+            let own: Option<Vec<_>> = spec.inputs.iter().map(of_import).collect();
             for input in &spec.inputs {
                 let stream = match input.from {
                     InputFrom::Import(import) => streams[import].clone(),
@@ -136,6 +146,7 @@ pub fn build(
                 let mut runner = Runner {
                     fragment,
                     ports,
+                    own,
                     output: OutputBuilder::from(output),
                     pending: BTreeMap::new(),
                     current: Some((shared.at, first)),
@@ -182,7 +193,8 @@ fn head<'scope>(
         let snapshot = source.borrow().shard.as_ref().map(|shard| shard.runs()).unwrap_or_default();
         let queue = Rc::<Queue>::default();
         source.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: activator.clone() });
-        imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into() });
+        let complete = Rc::new(Cell::new(shared.at));
+        imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into(), complete });
         let (output, stream) = builder.new_output::<Chunk>();
         outputs.push(OutputBuilder::<Epoch, NoopBuilder<Chunk>>::from(output));
         streams.push(stream);
@@ -214,6 +226,8 @@ fn head<'scope>(
                 if let Err(error) = feed_deltas(import, output, capability, opened.get()) {
                     shared.failure.borrow_mut().get_or_insert(error);
                 }
+                // What was sent lies in the queues of this worker's fragments by now.
+                import.complete.set(*capability.time());
             }
             false
         }
@@ -294,6 +308,8 @@ type Waiting = (Capability<Epoch>, Vec<(usize, Delta)>);
 struct Runner {
     fragment: Fragment,
     ports: Vec<Port>,
+    /// How far the imports are complete, if it reads nothing else and they come without an exchange.
+    own: Option<Vec<Rc<Cell<Epoch>>>>,
     output: OutputBuilder<Epoch, NoopBuilder<Chunk>>,
     /// Rows of epochs that are not at their turn yet.
     pending: BTreeMap<Epoch, Waiting>,
@@ -318,9 +334,11 @@ impl Runner {
             self.current = None;
             return;
         }
+        let of_own = self.own.iter().flat_map(|own| own.iter().map(|complete| complete.get()).min()).next().unwrap_or(0);
         // An empty frontier: the inputs have ended, as they do only when the view is dropped.
-        let frontier =
+        let of_all =
             frontiers.iter().map(|frontier| frontier.frontier().first().copied().unwrap_or(Epoch::MAX)).min().unwrap_or(Epoch::MAX);
+        let frontier = of_all.max(of_own);
         let mut worked = false;
         loop {
             if let Some((epoch, _)) = &self.current {

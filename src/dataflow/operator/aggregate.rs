@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::Operator;
-use crate::operator::aggregate::accumulator::{Accumulator, accumulator};
+use crate::operator::aggregate::accumulator::{Accumulator, Rows, accumulator, included};
 use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::partial::PartialAggregate;
@@ -80,11 +82,11 @@ impl AggregateSpec {
         call.distinct || (!self.append_only && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max))
     }
 
-    /// The columns that the partial stage sends: the key, the number of rows, then the state of each call.
+    /// The columns that the partial stage sends: the key, the number of rows, then the state of each call that has one of its own.
     pub(crate) fn partial_schema(&self, input: &Schema) -> Result<SchemaRef> {
         let mut fields: Vec<Field> = (0..self.keys).map(|key| input.field(key).clone()).collect();
         fields.push(Field::new("rows", DataType::Int64, true));
-        for call in &self.calls {
+        for call in self.calls.iter().filter(|call| !counts_rows(call)) {
             let states = accumulator(call, self.append_only)?.state_types();
             fields.extend(states.into_iter().enumerate().map(|(part, state)| Field::new(format!("{}.{part}", call.name), state, true)));
         }
@@ -94,8 +96,12 @@ impl AggregateSpec {
     /// Builds the operator; `owns_global` says whether this worker has the one group of an aggregate without a key.
     pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Box<dyn Operator> {
         let keys = Keys::new(&key_types(&schema, self.keys)).expect("checked when the plan was lowered");
-        let accumulators = self.calls.iter().map(|call| accumulator(call, self.append_only).expect("checked when the plan was lowered"));
-        let groups = Groups { keys, rows: Cells::new(), accumulators: accumulators.collect(), slots: Vec::new() };
+        let cell = |call: &AggregateCall| match counts_rows(call) {
+            true => CallState::Rows,
+            false => CallState::Own(accumulator(call, self.append_only).expect("checked when the plan was lowered")),
+        };
+        let calls = self.calls.iter().map(cell).collect();
+        let groups = Groups { keys, rows: Cells::new(), calls, slots: Vec::new() };
         match self.stage {
             Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
             Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global)),
@@ -103,13 +109,26 @@ impl AggregateSpec {
     }
 }
 
+/// Whether a call is `count(*)` over all rows: every group counts them anyway.
+fn counts_rows(call: &AggregateCall) -> bool {
+    call.function == AggregateFunction::Count && call.argument.is_none() && call.filter.is_none() && !call.distinct
+}
+
 /// Keys, how many rows each group has, and the state of each call.
 struct Groups {
     keys: Keys,
     rows: Cells<i64>,
-    accumulators: Vec<Box<dyn Accumulator>>,
+    calls: Vec<CallState>,
     /// The slots of the current batch.
     slots: Vec<u32>,
+}
+
+/// Where the state of a call is.
+enum CallState {
+    /// It is the number of rows.
+    Rows,
+    /// In an accumulator.
+    Own(Box<dyn Accumulator>),
 }
 
 impl Groups {
@@ -118,12 +137,40 @@ impl Groups {
         let slots = self.keys.slots();
         if slots > self.rows.len() {
             self.rows.grow(slots, 0);
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(slots));
+            self.accumulators().for_each(|accumulator| accumulator.grow(slots));
         }
     }
 
+    /// The accumulators of the calls that have one.
+    fn accumulators(&mut self) -> impl Iterator<Item = &mut Box<dyn Accumulator>> {
+        self.calls.iter_mut().filter_map(|call| match call {
+            CallState::Rows => None,
+            CallState::Own(accumulator) => Some(accumulator),
+        })
+    }
+
+    /// Adds the rows of a batch, whose slots are in `self.slots`.
+    fn update(&mut self, calls: &[AggregateCall], delta: &Delta) -> Result<()> {
+        let Groups { rows: counts, calls: states, slots, .. } = self;
+        let rows = Rows { slots, weights: &delta.weights };
+        rows.each(None, |_, slot, weight| counts[slot] += weight);
+        for (call, state) in calls.iter().zip(states) {
+            if let CallState::Own(accumulator) = state {
+                let argument = call.argument.map(|column| delta.rows.column(column));
+                accumulator.update(&rows, argument, included(call, &delta.rows).as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of rows of these slots.
+    fn counts(&self, slots: &[u32]) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| self.rows[*slot as usize])))
+    }
+
     fn memory_bytes(&self) -> usize {
-        let cells: usize = self.accumulators.iter().map(|accumulator| accumulator.memory_bytes()).sum();
+        let own = |call: &CallState| if let CallState::Own(accumulator) = call { accumulator.memory_bytes() } else { 0 };
+        let cells: usize = self.calls.iter().map(own).sum();
         self.keys.memory_bytes() + self.rows.memory_bytes() + self.slots.capacity() * size_of::<u32>() + cells
     }
 }

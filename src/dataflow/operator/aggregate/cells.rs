@@ -57,7 +57,8 @@ impl<T: Clone> Cells<T> {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten()
     }
 

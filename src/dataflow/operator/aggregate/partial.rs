@@ -1,15 +1,11 @@
 //! The sums of one epoch on one worker: few rows go through the exchange instead of many.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::SchemaRef;
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
-use crate::operator::aggregate::accumulator::{Rows, included};
 use crate::operator::aggregate::{AggregateSpec, Groups};
 
 /// Groups that are kept before their sums are sent: beyond it the tables would leave the caches for little gain.
@@ -35,9 +31,9 @@ impl PartialAggregate {
         let groups = &mut self.groups;
         let slots: Vec<u32> = (0..groups.keys.slots() as u32).collect();
         let mut columns = groups.keys.columns(&slots)?;
-        columns.push(Arc::new(Int64Array::from_iter_values(groups.rows.iter().copied())) as ArrayRef);
+        columns.push(groups.counts(&slots));
         groups.rows.empty();
-        for accumulator in &mut groups.accumulators {
+        for accumulator in groups.accumulators() {
             columns.extend(accumulator.state(&slots)?);
             accumulator.reset();
         }
@@ -53,13 +49,8 @@ impl Operator for PartialAggregate {
         let mut slots = std::mem::take(&mut groups.slots);
         groups.keys.find(&delta.rows.columns()[..self.spec.keys], delta.num_rows(), &mut slots)?;
         groups.grow();
-        let rows = Rows { slots: &slots, weights: &delta.weights };
-        rows.each(None, |_, slot, weight| groups.rows[slot] += weight);
-        for (call, accumulator) in self.spec.calls.iter().zip(&mut groups.accumulators) {
-            let argument = call.argument.map(|column| delta.rows.column(column));
-            accumulator.update(&rows, argument, included(call, &delta.rows).as_ref())?;
-        }
         groups.slots = slots;
+        groups.update(&self.spec.calls, &delta)?;
         self.pending = true;
         if self.groups.keys.slots() > GROUPS_MAX { self.send(cx) } else { Ok(()) }
     }

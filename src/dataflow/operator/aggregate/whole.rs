@@ -14,9 +14,9 @@ use weir_common::error::{Error, Result};
 
 use crate::fragment::Context;
 use crate::operator::Operator;
-use crate::operator::aggregate::accumulator::{Failure, Rows, included};
+use crate::operator::aggregate::accumulator::Failure;
 use crate::operator::aggregate::cells::Cells;
-use crate::operator::aggregate::{AggregateSpec, Groups, Stage};
+use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Stage};
 use crate::rows::RowText;
 
 /// Groups whose changes go out as one delta.
@@ -87,9 +87,13 @@ impl Aggregate {
     }
 
     fn results(&self, slots: &[u32]) -> Result<Results> {
-        let mut columns = Vec::with_capacity(self.groups.accumulators.len());
+        let mut columns = Vec::with_capacity(self.groups.calls.len());
         let mut failures = HashMap::new();
-        for accumulator in &self.groups.accumulators {
+        for call in &self.groups.calls {
+            let CallState::Own(accumulator) = call else {
+                columns.push(self.groups.counts(slots));
+                continue;
+            };
             let mut failed = Vec::new();
             columns.push(accumulator.output(slots, &mut failed)?);
             for Failure { index, error } in failed {
@@ -181,7 +185,7 @@ impl Aggregate {
             debug_assert!(rows >= 0, "{}: a group has {rows} rows", self.view);
             if rows == 0 && self.spec.keys > 0 {
                 self.groups.keys.release(*slot);
-                self.groups.accumulators.iter_mut().for_each(|accumulator| accumulator.clear(*slot));
+                self.groups.accumulators().for_each(|accumulator| accumulator.clear(*slot));
             }
         }
     }
@@ -200,21 +204,16 @@ impl Operator for Aggregate {
             let counts = delta.rows.column(keys).as_primitive::<Int64Type>().values();
             slots.iter().zip(counts).for_each(|(slot, count)| groups.rows[*slot as usize] += count);
             let mut states = &delta.rows.columns()[keys + 1..];
-            for accumulator in &mut groups.accumulators {
+            for accumulator in groups.accumulators() {
                 let (state, rest) = states.split_at(accumulator.state_types().len());
                 accumulator.merge(&slots, state)?;
                 states = rest;
             }
-        } else {
-            let rows = Rows { slots: &slots, weights: &delta.weights };
-            rows.each(None, |_, slot, weight| groups.rows[slot] += weight);
-            for (call, accumulator) in self.spec.calls.iter().zip(&mut groups.accumulators) {
-                let argument = call.argument.map(|column| delta.rows.column(column));
-                accumulator.update(&rows, argument, included(call, &delta.rows).as_ref())?;
-            }
+            groups.slots = slots;
+            return Ok(());
         }
         groups.slots = slots;
-        Ok(())
+        groups.update(&self.spec.calls, &delta)
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {
