@@ -79,6 +79,13 @@ pub fn timestamptz(text: &str, customs: &Customs) -> Result<i64> {
     })
 }
 
+/// The zone that `AT TIME ZONE` means: an abbreviation, a name, or hours west of UTC. `SET TimeZone` counts them east.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    let lower = name.to_ascii_lowercase();
+    let known = if lower == "z" { Some(TimeZone::UTC) } else { abbreviation(&lower).map(TimeZone::fixed) };
+    known.or_else(|| TimeZone::named(name)).or_else(|| TimeZone::posix(name))
+}
+
 fn moment(text: &str, type_name: &str, customs: &Customs, to_utc: impl Fn(Option<&TimeZone>, i64) -> i64) -> Result<i64> {
     match Fields::read(text, type_name, customs)? {
         Read::Infinity => Ok(INFINITY),

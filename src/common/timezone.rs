@@ -40,6 +40,11 @@ impl TimeZone {
         if let Some(tz) = Self::named(name) {
             return Some(tz);
         }
+        Self::posix(name)
+    }
+
+    /// A zone as POSIX writes it, which counts hours west of UTC: `GMT-2`, `<+02>-02`, `-02:00`.
+    pub fn posix(name: &str) -> Option<TimeZone> {
         posix(name).map(|seconds| TimeZone { name: name.to_string(), rule: Rule::Fixed(seconds) })
     }
 

@@ -143,7 +143,7 @@ impl ScalarUDFImpl for AtZone {
         match arg_types {
             [DataType::Interval(_), _] => {
                 let error = Error::unsupported("an interval as a time zone is not supported yet");
-                Err(external(error.with_hint("Give hours from UTC as text: '+02:00'.")))
+                Err(external(error.with_hint("Give it as text, hours west of UTC as POSIX counts them: '-02:00' is two hours east.")))
             }
             // An untyped literal is an instant, as in Postgres.
             [DataType::Utf8 | DataType::Null, DataType::Timestamp(_, Some(_)) | DataType::Utf8] => Ok(LOCAL),
@@ -200,5 +200,5 @@ fn read(texts: &StringArray, customs: &Customs) -> weir_common::error::Result<Ar
 
 fn zone(name: &str) -> weir_common::error::Result<TimeZone> {
     let unknown = || Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"));
-    TimeZone::parse(name).ok_or_else(unknown)
+    datetime::zone(name).ok_or_else(unknown)
 }
