@@ -69,7 +69,7 @@ impl Context {
     fn missing_in(&self, schema: &str, name: &str) -> Error {
         if self.maintained && SCHEMAS.contains(&schema) {
             return Error::unsupported(format!("a materialized view cannot read system relation \"{schema}.{name}\""))
-                .with_hint("It does not tell what changes in it; read it with a SELECT or through a plain view.");
+                .with_hint("System relations do not report their changes; read it with a SELECT or through a plain view.");
         }
         let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{schema}.{name}\" does not exist"));
         let names = self.system.tables(schema);
