@@ -90,12 +90,8 @@ const VARIABLES: &[Variable] = &[
     var("max_index_keys", "32", Kind::Fixed, "Shows the maximum number of index keys."),
     var("role", "none", Kind::Only, "Sets the current role."),
     var("row_security", "on", Kind::Bool, "Row security; there are no policies."),
-    var(
-        "search_path",
-        "\"$user\", public",
-        Kind::Checked(search_path),
-        "Sets the schema search order for names that are not schema-qualified.",
-    ),
+    // Without "$user": the user "weir" would be said to find what is in schema weir without naming it.
+    var("search_path", "public", Kind::Checked(search_path), "Sets the schema search order for names that are not schema-qualified."),
     told("server_encoding", "UTF8", Kind::Fixed, "Shows the server (database) character set encoding."),
     told("server_version", SERVER_VERSION, Kind::Fixed, "Shows the server version."),
     var("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "Shows the server version as an integer."),

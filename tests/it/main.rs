@@ -12,6 +12,7 @@ mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`
 mod follow; // files that grow, come later, are truncated and rotated
 mod flights; // all of the flights, while views come and go
+mod grafana; // what Grafana's data source sends
 mod http; // health and metrics
 mod many_views; // views that nothing happens to
 mod nexmark; // a made-up market without an end
