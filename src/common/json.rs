@@ -1,9 +1,17 @@
 //! Whether a text is JSON, by RFC 8259: a `json` or `jsonb` that is not is refused where it comes in.
 
-use crate::error::{Error, Result, SqlState};
+mod canonical; // the form of jsonb
+mod contain; // @> and ?
+mod number; // numbers of jsonb
+mod raw; // values inside of a text
+mod string; // strings and their escapes
 
-/// Nesting that is taken; Postgres has its stack for a limit, which is near this.
-const DEPTH_MAX: usize = 6000;
+pub use canonical::canonical;
+pub use contain::{contains, has};
+pub use raw::{Kind, Raw};
+
+use crate::error::{Error, Result, SqlState};
+use crate::limits::JSON_DEPTH_MAX;
 
 /// Refuses what is not one JSON value.
 pub fn check(text: &str) -> Result<()> {
@@ -17,7 +25,7 @@ pub fn check(text: &str) -> Result<()> {
                 "" => error.with_detail("The input string ended unexpectedly."),
                 token => error.with_detail(format!("Expected {what}, but found \"{token}\".")),
             },
-            Flaw::Depth => Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("JSON is nested more than {DEPTH_MAX} levels deep")),
+            Flaw::Depth => Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("JSON is nested more than {JSON_DEPTH_MAX} levels deep")),
         }
     })
 }
@@ -50,7 +58,7 @@ impl Scanner<'_> {
             self.blanks();
             match self.peek()? {
                 bracket @ (b'{' | b'[') => {
-                    if open.len() == DEPTH_MAX {
+                    if open.len() == JSON_DEPTH_MAX {
                         return Err(Flaw::Depth);
                     }
                     self.at += 1;

@@ -48,6 +48,10 @@ pub const COPY_BYTES_MAX: usize = 1 << 30;
 pub const DEPENDENTS_TOLD_MAX: usize = 100;
 /// Times that INSERT .. ON CONFLICT looks up its keys while others keep being first with one of them.
 pub const UPSERT_ATTEMPTS_MAX: usize = 100;
+/// Nesting of a JSON value; Postgres has its stack for a limit, which is near this.
+pub const JSON_DEPTH_MAX: usize = 6000;
+/// Nesting of jsonb that `@>` compares: a value inside of another costs stack there.
+pub const JSON_COMPARED_DEPTH_MAX: usize = 500;
 /// Virtual groups: what a key's hash is reduced to before a worker is chosen.
 pub const VIRTUAL_GROUPS: u64 = 4096;
 

@@ -53,7 +53,7 @@ pub enum PgType {
     Uuid,
     /// `json`, kept as text
     Json,
-    /// `jsonb`, kept as text
+    /// `jsonb`, kept as text in the one form that each value has
     Jsonb,
     /// `oid`
     Oid,

@@ -17,7 +17,7 @@ use weir_common::error::{Error, Result, SqlState};
 use self::dialect::Dialect;
 use self::fields::{Field, Fields, Malformed};
 use crate::json::is_json;
-use crate::json::value::storable;
+use crate::json::value::stored;
 use crate::quote::quote;
 use crate::value::column::{Column, Misfit, Values};
 
@@ -169,7 +169,7 @@ impl CsvDecoder {
                 }
             };
             let pushed = match &mut column.values {
-                Values::Json(bytes) if is_json(text) => storable(&column.ty, text).map(|()| bytes.push(text)),
+                Values::Json(bytes) if is_json(text) => stored(&column.ty, text).map(|text| bytes.push(&text)),
                 values => values.push_string(&column.ty, text),
             };
             match pushed {

@@ -4,6 +4,7 @@ pub(crate) mod aggregate; // exact, with Postgres' types
 pub(crate) mod arithmetic; // + - * / %: overflow is an error, dates and intervals included
 pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
+pub(crate) mod json; // operators and functions of json and jsonb
 pub(crate) mod parse; // text -> values
 pub(crate) mod same; // weir_same
 pub(crate) mod text; // values -> text
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{AggregateUDF, Operator, ScalarUDF};
 
 use crate::function::aggregate::{Deviation, ExactAggregate, Extreme, Kind};
 use crate::function::arithmetic::Arithmetic;
+use crate::function::json::JsonFunction;
 use crate::function::to_char::ToChar;
 use crate::function::window::{HasEventTime, OutsideFrom, WindowEdge};
 use crate::function::zone::AtZone;
@@ -37,7 +39,7 @@ pub(crate) fn register(state: &mut SessionState) {
     let modulo = ScalarUDF::from(Arithmetic::new(Operator::Modulo)).with_aliases(["mod"]);
     let sign = state.udf("signum").expect("DataFusion has signum").as_ref().clone().with_aliases(["sign"]);
     let others = [modulo, sign, ScalarUDF::from(ToChar::default()), ScalarUDF::from(AtZone::default())];
-    for scalar in others.into_iter().chain(windows).chain(OutsideFrom::all().map(ScalarUDF::from)) {
+    for scalar in others.into_iter().chain(windows).chain(JsonFunction::all()).chain(OutsideFrom::all().map(ScalarUDF::from)) {
         state.register_udf(Arc::new(scalar)).expect("a session state takes any function");
     }
 }

@@ -16,11 +16,13 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use weir_common::datetime::Customs;
 use weir_common::error::{Error, SqlState};
+use weir_common::json;
 use weir_common::types::PgType;
 
 use crate::context::external;
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
+use crate::function::json::plan_operator;
 use crate::function::window::{HopStarts, WindowEdge};
 use crate::function::{parse, zone};
 
@@ -74,7 +76,12 @@ impl ExprPlanner for Operators {
             BinaryOperator::Multiply => Operator::Multiply,
             BinaryOperator::Divide => Operator::Divide,
             BinaryOperator::Modulo => Operator::Modulo,
-            _ => return Ok(PlannerResult::Original(expr)),
+            ref other => {
+                return Ok(match plan_operator(other, &expr.left, &expr.right, schema)? {
+                    Some(planned) => PlannerResult::Planned(planned),
+                    None => PlannerResult::Original(expr),
+                });
+            }
         };
         let RawBinaryExpr { left, right, .. } = &expr;
         let (left, right) = (like(left.clone(), right, schema), like(right.clone(), left, schema));
@@ -160,13 +167,13 @@ impl TreeNodeRewriter for Rewriter<'_> {
             Expr::Literal(value, None) => literal(value, self.narrow),
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*left, op, *right),
             Expr::Between(Between { expr, negated, low, high }) => {
-                let ty = expr.get_type(self.schema)?;
-                let (low, high) = (Box::new(self.meets(*low, &ty)?), Box::new(self.meets(*high, &ty)?));
+                let (_, field) = expr.to_field(self.schema)?;
+                let (low, high) = (Box::new(self.meets(*low, &field)?), Box::new(self.meets(*high, &field)?));
                 Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
             }
             Expr::InList(InList { expr, list, negated }) => {
-                let ty = expr.get_type(self.schema)?;
-                let list = list.into_iter().map(|item| self.meets(item, &ty)).collect::<Result<_>>()?;
+                let (_, field) = expr.to_field(self.schema)?;
+                let list = list.into_iter().map(|item| self.meets(item, &field)).collect::<Result<_>>()?;
                 Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
             }
             Expr::Cast(Cast { expr, field }) => {
@@ -209,13 +216,18 @@ impl Rewriter<'_> {
             let as_text = |expr: Expr, ty: &DataType| if is_text(ty) || ty.is_null() { expr } else { explicit_cast(expr, &text) };
             return Ok(Transformed::yes(binary(as_text(left, &left_type), op, as_text(right, &right_type))));
         }
-        let left = as_double(self.meets(left, &right_type)?, &left_type, &right_type);
-        let right = as_double(self.meets(right, &left_type)?, &right_type, &left_type);
+        let (left_field, right_field) = (left.to_field(self.schema)?.1, right.to_field(self.schema)?.1);
+        let left = as_double(self.meets(left, &right_field)?, &left_type, &right_type);
+        let right = as_double(self.meets(right, &left_field)?, &right_type, &left_type);
         Ok(Transformed::yes(binary(left, op, right)))
     }
 
-    /// What is compared with an instant is one too: the time on the session's clocks.
-    fn meets(&self, expr: Expr, ty: &DataType) -> Result<Expr> {
+    /// What is compared with an instant is one too: the time on the session's clocks. A literal beside jsonb is jsonb.
+    fn meets(&self, expr: Expr, field: &Field) -> Result<Expr> {
+        let ty = field.data_type();
+        if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), PgType::Jsonb) = (&expr, PgType::of_field(field)) {
+            return Ok(Expr::Literal(ScalarValue::Utf8(Some(json::canonical(text).map_err(external)?)), None));
+        }
         if self.zoned
             && matches!(ty, DataType::Timestamp(_, Some(_)))
             && matches!(expr.get_type(self.schema)?, DataType::Timestamp(_, None) | DataType::Date32)

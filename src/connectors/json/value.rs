@@ -1,5 +1,9 @@
 //! A JSON value into a column.
 
+use std::borrow::Cow;
+
+use weir_common::error::SqlState;
+use weir_common::json;
 use weir_common::types::PgType;
 
 use crate::json::cursor::{Cursor, Syntax};
@@ -38,7 +42,7 @@ impl Column {
         let outcome = match (&mut self.values, first) {
             (Values::Json(bytes), _) => {
                 let raw = cursor.value(depth)?;
-                storable(&self.ty, raw).map(|()| bytes.push(raw))
+                stored(&self.ty, raw).map(|text| bytes.push(&text))
             }
             (values, Some(b'"')) => {
                 let string = cursor.string()?;
@@ -80,9 +84,20 @@ impl Column {
     }
 }
 
-/// Whether the type can hold a JSON text.
-pub(crate) fn storable(ty: &PgType, raw: &[u8]) -> Result<(), Misfit> {
-    if *ty == PgType::Jsonb && has_nul_escape(raw) { Err(Misfit::Nul) } else { Ok(()) }
+/// A JSON text as the type keeps it: `json` as it is, `jsonb` in its one form.
+pub(crate) fn stored<'a>(ty: &PgType, raw: &'a [u8]) -> Result<Cow<'a, [u8]>, Misfit> {
+    if *ty != PgType::Jsonb {
+        return Ok(Cow::Borrowed(raw));
+    }
+    if has_nul_escape(raw) {
+        return Err(Misfit::Nul);
+    }
+    let text = std::str::from_utf8(raw).map_err(|_| Misfit::Kind)?;
+    match json::canonical(text) {
+        Ok(text) => Ok(Cow::Owned(text.into_bytes())),
+        Err(error) if error.sqlstate() == SqlState::NUMERIC_VALUE_OUT_OF_RANGE => Err(Misfit::Range),
+        Err(_) => Err(Misfit::Kind),
+    }
 }
 
 /// Whether JSON text has the escape `\u0000` in it, and not an escaped backslash before `u0000`.

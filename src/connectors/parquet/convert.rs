@@ -13,7 +13,7 @@ use weir_common::error::Result;
 use weir_common::types::{NUMERIC_DEFAULT, PgType};
 
 use crate::json::is_json;
-use crate::json::value::storable;
+use crate::json::value::stored;
 use crate::value::time;
 
 /// Whether each value of an Arrow type has its equal in a type of Postgres, or can be told of where it has not.
@@ -148,7 +148,7 @@ pub(super) fn convert(values: &ArrayRef, to: &PgType, field: &Field) -> Result<C
         }
         PgType::Json | PgType::Jsonb => {
             let texts: &StringArray = cast.as_string();
-            strange("is not JSON", &|row| !is_json(texts.value(row).as_bytes()) || storable(to, texts.value(row).as_bytes()).is_err())
+            strange("is not JSON", &|row| !is_json(texts.value(row).as_bytes()) || stored(to, texts.value(row).as_bytes()).is_err())
         }
         PgType::Timestamp | PgType::Timestamptz => {
             let micros = cast.as_primitive::<TimestampMicrosecondType>();
@@ -166,7 +166,16 @@ pub(super) fn convert(values: &ArrayRef, to: &PgType, field: &Field) -> Result<C
     });
     misfits.sort_by_key(|(row, _)| *row);
     misfits.dedup_by_key(|(row, _)| *row);
-    Ok(Converted { values: cast, misfits })
+    let values = match to {
+        PgType::Jsonb => Arc::new(cast.as_string::<i32>().iter().map(|text| text.and_then(canonical)).collect::<StringArray>()),
+        _ => cast,
+    };
+    Ok(Converted { values, misfits })
+}
+
+/// A text as jsonb; `None` for a misfit.
+fn canonical(text: &str) -> Option<String> {
+    weir_common::json::canonical(text).ok()
 }
 
 fn convert_list(values: &ArrayRef, to: &PgType, element: &Arc<Field>, field: &Field) -> Result<Converted> {

@@ -137,7 +137,8 @@ fn json_keeps_its_text() {
         ("null", "NULL"),
     ];
     becomes("json", &cases);
-    becomes("jsonb", &cases);
+    becomes("jsonb", &[("{\"b\" : [1, 2.50,null], \"a\":1e2}", "{\"a\": 100, \"b\": [1, 2.50, null]}"), ("null", "NULL")]);
+    refused("jsonb", "is out of range for type jsonb", &["1e200000"]);
     becomes("json", &[("\"\\u0000\"", "\"\\u0000\"")]);
     becomes("jsonb", &[("\"\\\\u0000\"", "\"\\\\u0000\"")]);
     refused("jsonb", "has a NUL character, which type jsonb cannot hold", &["\"\\u0000\"", "{\"a\":[\"\\\\\\u0000\"]}"]);

@@ -305,10 +305,11 @@ fn append_string(builder: &mut StringBuilder, ty: &PgType, text: &str) -> Result
         PgType::Bpchar(limit) => builder.append_value(fit(text, *limit, true, "character")?),
         PgType::Name => builder.append_value(&text[..text.floor_char_boundary(63)]),
         PgType::Char => builder.append_value(&text[..text.chars().next().map_or(0, char::len_utf8)]),
-        PgType::Json | PgType::Jsonb => {
+        PgType::Json => {
             json::check(text)?;
             builder.append_value(text);
         }
+        PgType::Jsonb => builder.append_value(json::canonical(text)?),
         PgType::Record => return Err(Error::unsupported("input of anonymous composite types is not implemented")),
         _ => builder.append_value(text),
     }

@@ -137,13 +137,17 @@ impl PgCast {
         ScalarValue::iter_to_array(values).map_err(|error| Error::internal(error.to_string()))
     }
 
-    /// Cuts text to the type's length, or refuses it; refuses what is not JSON.
+    /// Cuts text to the type's length, or refuses it; refuses what is not JSON, and brings jsonb into its form.
     fn fit(&self, texts: ArrayRef) -> weir_common::error::Result<ArrayRef> {
         let length = match &self.ty {
             PgType::Varchar(Some(length)) | PgType::Bpchar(Some(length)) => *length,
-            PgType::Json | PgType::Jsonb => {
+            PgType::Json => {
                 texts.as_string::<i32>().iter().flatten().try_for_each(json::check)?;
                 return Ok(texts);
+            }
+            PgType::Jsonb => {
+                let texts = texts.as_string::<i32>().iter().map(|text| text.map(json::canonical).transpose());
+                return Ok(Arc::new(texts.collect::<weir_common::error::Result<StringArray>>()?));
             }
             _ => return Ok(texts),
         };

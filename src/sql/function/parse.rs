@@ -61,10 +61,11 @@ pub(crate) fn value(text: &str, ty: &PgType, data_type: &DataType, customs: &Cus
             });
             ScalarValue::List(ScalarValue::new_list(&elements.collect::<Result<Vec<_>>>()?, item.data_type(), true))
         }
-        DataType::Utf8 if matches!(ty, PgType::Json | PgType::Jsonb) => {
+        DataType::Utf8 if *ty == PgType::Json => {
             json::check(text)?;
             ScalarValue::Utf8(Some(text.to_string()))
         }
+        DataType::Utf8 if *ty == PgType::Jsonb => ScalarValue::Utf8(Some(json::canonical(text)?)),
         DataType::Utf8 => ScalarValue::Utf8(Some(text.to_string())),
         _ => return Err(Error::unsupported(format!("cannot cast text to type {} yet", ty.spelling()))),
     })
