@@ -1,12 +1,14 @@
 //! Whether a text is JSON, by RFC 8259: a `json` or `jsonb` that is not is refused where it comes in.
 
 mod canonical; // the form of jsonb
+mod concat; // ||
 mod contain; // @> and ?
 mod number; // numbers of jsonb
 mod raw; // values inside of a text
 mod string; // strings and their escapes
 
 pub use canonical::canonical;
+pub use concat::concat;
 pub use contain::{contains, has};
 pub use raw::{Kind, Raw};
 

@@ -70,18 +70,12 @@ impl SnapshotSource for HashMap<RelationId, Snapshot> {
 }
 
 /// What a statement's session sets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Microseconds since 1970 UTC that `now()` shows: the start of the transaction.
     pub now_micros: i64,
     /// How dates and times are read, and where instants are shown.
     pub customs: Customs,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { now_micros: 0, customs: Customs::default() }
-    }
 }
 
 /// The names, functions and settings that one statement is planned and run with. Cheap to make: microseconds.

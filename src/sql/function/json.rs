@@ -41,6 +41,8 @@ enum What {
     HasAny,
     /// `?&`
     HasAll,
+    /// `||`
+    Concat,
 }
 
 /// A function of json or jsonb; an operator is one without a name that anybody could call.
@@ -133,6 +135,14 @@ impl JsonFunction {
                 };
                 Arc::new(rows.map(contains).collect::<weir_common::error::Result<BooleanArray>>()?)
             }
+            What::Concat => {
+                let others = self::documents(&args[1], &fields[1], &PgType::Jsonb)?;
+                let concat = |row| match (at(&documents, row), at(&others, row)) {
+                    (Some(first), Some(second)) => json::concat(first, second).map(Some),
+                    _ => Ok(None),
+                };
+                Arc::new(rows.map(concat).collect::<weir_common::error::Result<StringArray>>()?)
+            }
             What::Has => {
                 let names = texts(&args[1])?;
                 let has = |row: usize| match at(&documents, row) {
@@ -221,6 +231,7 @@ impl ScalarUDFImpl for JsonFunction {
         let ty = match self.what {
             What::Get { as_text: true } | What::Path { as_text: true } | What::Extract { as_text: true } | What::Typeof => PgType::Text,
             What::Get { .. } | What::Path { .. } | What::Extract { .. } => self.document(&args.arg_fields[0]),
+            What::Concat => PgType::Jsonb,
             What::ArrayLength => PgType::Int4,
             What::Contains | What::Contained | What::Has | What::HasAny | What::HasAll => PgType::Bool,
         };

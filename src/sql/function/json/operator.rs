@@ -26,12 +26,19 @@ pub(crate) fn plan_operator(op: &BinaryOperator, left: &Expr, right: &Expr, sche
         BinaryOperator::Question => (What::Has, "?"),
         BinaryOperator::QuestionPipe => (What::HasAny, "?|"),
         BinaryOperator::QuestionAnd => (What::HasAll, "?&"),
+        BinaryOperator::StringConcat => (What::Concat, "||"),
         _ => return Ok(None),
     };
-    let both = matches!(what, What::Contains | What::Contained);
+    let both = matches!(what, What::Contains | What::Contained | What::Concat);
     let (left_type, right_type) = (Operand::of(left, schema), Operand::of(right, schema));
     if both && !left_type.is_json() && !right_type.is_json() {
-        // Arrays have these operators too.
+        // Arrays and texts have these operators too.
+        return Ok(None);
+    }
+    let is_jsonb = |operand: &Operand| matches!(operand, Operand::Typed(PgType::Jsonb));
+    let with_literal = matches!((&left_type, &right_type), (Operand::Untyped, other) | (other, Operand::Untyped) if is_jsonb(other));
+    if what == What::Concat && !with_literal && !(left_type.is_json() && right_type.is_json()) {
+        // With anything else it makes a text.
         return Ok(None);
     }
     let no_operator = || {
@@ -59,8 +66,8 @@ pub(crate) fn plan_operator(op: &BinaryOperator, left: &Expr, right: &Expr, sche
         (What::Get { .. }, Operand::Typed(PgType::Int2 | PgType::Int4 | PgType::Int8)) => (true, None),
         (What::Get { .. } | What::Has, Operand::Typed(ty)) => (is_text(ty), None),
         (What::Get { .. } | What::Has, Operand::Untyped) => (true, Some(PgType::Text)),
-        (What::Contains | What::Contained, Operand::Typed(ty)) => (*ty == PgType::Jsonb, None),
-        (What::Contains | What::Contained, Operand::Untyped) => (true, Some(PgType::Jsonb)),
+        (What::Contains | What::Contained | What::Concat, Operand::Typed(ty)) => (*ty == PgType::Jsonb, None),
+        (What::Contains | What::Contained | What::Concat, Operand::Untyped) => (true, Some(PgType::Jsonb)),
         (_, Operand::Typed(PgType::Array(element))) => (is_text(element), None),
         (_, Operand::Typed(_)) => (false, None),
         (_, Operand::Untyped) => (true, Some(texts)),
