@@ -169,6 +169,7 @@ impl Context {
         let mut query = query;
         crate::functions_in_from::unnest_series(&mut query);
         self.system.rewrite(&mut query).map_err(external)?;
+        crate::values::give_types(&mut query);
         crate::interval::spell_out(&mut query);
         crate::function::zone::spell_out(&mut query);
         crate::names::name_outputs(&mut query);

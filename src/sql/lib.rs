@@ -8,6 +8,7 @@ pub mod context; // a DataFusion session over a catalog and snapshots
 pub mod types; // SQL type names -> Postgres types
 pub mod read; // ad-hoc queries: planned, then run at one commit
 mod interval; // spellings of interval literals
+mod values; // types of columns of VALUES
 mod interrupt; // joins that notice that nobody waits for them
 mod offload; // queries on threads of their own
 pub mod scalar; // single values
