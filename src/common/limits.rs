@@ -6,8 +6,8 @@ pub const BATCH_ROWS_MAX: usize = 8192;
 pub const READER_QUEUE_BATCHES_MAX: usize = 8;
 /// Milliseconds that a reader waits for more before it says that there is nothing: what the end of a dropped reader takes.
 pub const READER_IDLE_MILLIS_MAX: u64 = 100;
-/// Epochs that may be open at once; sources are not drained beyond it.
-pub const EPOCHS_IN_FLIGHT_MAX: usize = 3;
+/// Epochs that may be open at once; sources are not drained beyond it. With fewer, workers wait for each other at exchanges.
+pub const EPOCHS_IN_FLIGHT_MAX: usize = 5;
 /// Rows that sources put into one epoch, all readers together.
 pub const EPOCH_SOURCE_ROWS_MAX: usize = 64 * 1024;
 /// Rows of a snapshot that a new view takes in before live views get their turn.

@@ -82,8 +82,13 @@ struct WorkerState {
     seat: WorkerSeat,
 }
 
+/// An open epoch without its rows: those go as soon as the dataflows have taken what they read of them.
 struct OnTheWay {
-    epoch: Arc<OpenEpoch>,
+    epoch: Epoch,
+    /// Streams that got rows.
+    inputs: Vec<StreamId>,
+    /// As in [`OpenEpoch::affected`].
+    affected: Vec<RelationId>,
     reported: bool,
 }
 
@@ -173,14 +178,15 @@ impl WorkerState {
                 dataflow.wake();
             }
         }
-        self.open.push_back(OnTheWay { epoch: open, reported: false });
+        let inputs = open.inputs.iter().map(|(id, _)| *id).collect();
+        self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected: open.affected.clone(), reported: false });
     }
 
     fn commit(&mut self, epoch: Epoch) {
         let on_the_way = self.open.pop_front().expect("an epoch is opened before it is committed");
-        assert_eq!(on_the_way.epoch.epoch, epoch, "epochs commit in order");
-        let inputs = on_the_way.epoch.inputs.iter().map(|(id, _)| *id);
-        let views = on_the_way.epoch.affected.iter().chain(&self.filling).map(|view| StreamId::from(*view));
+        assert_eq!(on_the_way.epoch, epoch, "epochs commit in order");
+        let inputs = on_the_way.inputs.iter().copied();
+        let views = on_the_way.affected.iter().chain(&self.filling).map(|view| StreamId::from(*view));
         for id in inputs.chain(views).collect::<Vec<_>>() {
             let stream = self.hub.get(id);
             let mut stream = stream.borrow_mut();
@@ -219,8 +225,8 @@ impl WorkerState {
         }
         self.report_behind();
         while let Some(front) = self.open.iter_mut().find(|epoch| !epoch.reported) {
-            let epoch = front.epoch.epoch;
-            let done = front.epoch.affected.iter().all(|view| {
+            let epoch = front.epoch;
+            let done = front.affected.iter().all(|view| {
                 let stream = self.hub.get((*view).into());
                 stream.borrow().frontier.as_ref().is_some_and(|frontier| frontier.get() > epoch)
             });

@@ -25,7 +25,7 @@ impl Server {
     pub fn start(workers: usize, http: &str) -> Result<Server, String> {
         let scratch = tempfile::Builder::new().prefix("weir-test-").tempdir().map_err(|e| format!("no scratch directory: {e}"))?;
         let log = fs::File::create(scratch.path().join("server.log")).map_err(|e| format!("no log file: {e}"))?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let mut command = Command::new(std::env::var_os("WEIR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_weir").into()));
         command.args(["serve", "--pg", "127.0.0.1:0", "--http", http, "--workers", &workers.to_string(), "--data"]);
         command.arg(scratch.path().join("data"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
