@@ -46,8 +46,22 @@ pub const LANE_REQUESTS_MAX: usize = 4096;
 pub const COPY_BYTES_MAX: usize = 1 << 30;
 /// Dependents that a DROP names, as in Postgres.
 pub const DEPENDENTS_TOLD_MAX: usize = 100;
+/// Bytes of memory that the rows take which one transaction writes, and those that one epoch takes of several.
+pub const WRITE_BYTES_MAX: usize = 2 << 30;
 /// Times that INSERT .. ON CONFLICT looks up its keys while others keep being first with one of them.
 pub const UPSERT_ATTEMPTS_MAX: usize = 100;
+/// Seconds that a source may give nothing while epochs are replayed that it gave rows for.
+pub const REPLAY_QUIET_SECONDS_MAX: u64 = 60;
+/// Bytes after which the epoch log goes on in a new file; what a checkpoint frees is whole files.
+pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of one record of the epoch log: what one epoch may write to tables.
+pub const LOG_RECORD_BYTES_MAX: usize = 4 << 30;
+/// Records that wait for the epoch log to be synced; who submits more waits.
+pub const LOG_QUEUE_RECORDS_MAX: usize = 4096;
+/// Bytes of records that wait for the epoch log to be synced; one larger record waits alone.
+pub const LOG_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of memory that the epoch log keeps from one sync to the next.
+pub const LOG_BUFFER_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Nesting of a JSON value; Postgres has its stack for a limit, which is near this.
 pub const JSON_DEPTH_MAX: usize = 6000;
 /// Nesting of jsonb that `@>` compares: a value inside of another costs stack there.
@@ -56,4 +70,6 @@ pub const JSON_COMPARED_DEPTH_MAX: usize = 500;
 pub const VIRTUAL_GROUPS: u64 = 4096;
 
 const _: () = assert!(EPOCH_SOURCE_ROWS_MAX >= BATCH_ROWS_MAX);
+// As bytes of the log they take little more than in memory.
+const _: () = assert!(2 * WRITE_BYTES_MAX <= LOG_RECORD_BYTES_MAX);
 const _: () = assert!(RUN_ROWS_MAX <= u32::MAX as usize);

@@ -1,0 +1,188 @@
+//! Tests of the data directory: who may open it, what is refused, and what a crash leaves.
+
+use super::*;
+use crate::faulty::{Fault, FaultyFiles, Operation};
+use crate::files::RealFiles;
+
+const DIR: &str = "/var/weir";
+
+fn open(files: &FaultyFiles) -> Result<DataDir> {
+    DataDir::open(Arc::new(files.process()), Path::new(DIR))
+}
+
+fn put(files: &FaultyFiles, path: &str, bytes: &[u8]) {
+    let mut file = files.create(Path::new(path)).unwrap();
+    file.write_all_at(bytes, 0).unwrap();
+}
+
+fn told(error: &Error) -> String {
+    format!("{} {}", error.sqlstate().0, error.message())
+}
+
+#[test]
+fn a_directory_is_made_with_all_above_it_and_opened_again() {
+    let _alone = crate::files::tests::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a/b");
+    let data = DataDir::open(Arc::new(RealFiles), &path).unwrap();
+    assert_eq!(std::fs::read_to_string(path.join("FORMAT")).unwrap(), "Weir data directory\nformat 1\n");
+    let log = data.subdirectory("log").unwrap();
+    assert!(log.is_dir());
+    drop(data);
+    let data = DataDir::open(Arc::new(RealFiles), &path).unwrap();
+    assert_eq!(data.subdirectory("log").unwrap(), log);
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 3, "FORMAT, LOCK, log");
+}
+
+#[test]
+fn one_process_at_a_time_has_it() {
+    let _alone = crate::files::tests::alone();
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::open(Arc::new(RealFiles), dir.path()).unwrap();
+    let error = DataDir::open(Arc::new(RealFiles), dir.path()).err().unwrap();
+    assert_eq!(told(&error), format!("55006 data directory \"{}\" is in use by another process", dir.path().display()));
+    assert!(error.detail().is_some_and(|detail| detail.starts_with(&format!("Process {} ", std::process::id()))), "{error}");
+    drop(data);
+    DataDir::open(Arc::new(RealFiles), dir.path()).unwrap();
+}
+
+#[test]
+fn a_killed_process_leaves_no_lock() {
+    let files = FaultyFiles::new(1);
+    let data = open(&files).unwrap();
+    assert_eq!(open(&files).err().unwrap().sqlstate(), OBJECT_IN_USE);
+    files.kill();
+    open(&files).unwrap();
+    drop(data);
+}
+
+/// A lock of another process, which is killed, on the real files.
+#[test]
+fn the_system_takes_the_lock_of_a_killed_process_back() {
+    let _alone = crate::files::tests::alone();
+    let dir = tempfile::tempdir().unwrap();
+    drop(DataDir::open(Arc::new(RealFiles), dir.path()).unwrap());
+    let lock = dir.path().join("LOCK");
+    // The shell takes the lock, says so, and becomes a program that waits to be killed.
+    let mut other = std::process::Command::new("sh")
+        .args(["-c", "exec 9<>\"$0\"; flock --exclusive 9; echo held; exec cat"])
+        .arg(&lock)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 5];
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut said).expect("flock is in util-linux, which every Linux has");
+    assert_eq!(&said, b"held\n");
+    assert_eq!(DataDir::open(Arc::new(RealFiles), dir.path()).err().unwrap().sqlstate(), OBJECT_IN_USE);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    DataDir::open(Arc::new(RealFiles), dir.path()).unwrap();
+}
+
+#[test]
+fn a_directory_of_something_else_is_refused_and_left_alone() {
+    let files = FaultyFiles::new(1);
+    files.create_dir(Path::new("/var")).unwrap();
+    files.create_dir(Path::new(DIR)).unwrap();
+    put(&files, "/var/weir/PG_VERSION", b"15\n");
+    let error = open(&files).err().unwrap();
+    assert_eq!(told(&error), "55000 directory \"/var/weir\" is not empty, and is not a data directory of Weir");
+    assert_eq!(error.detail(), Some("It holds \"PG_VERSION\", and no file FORMAT."));
+    assert_eq!(files.list(Path::new(DIR)).unwrap(), ["PG_VERSION"]);
+
+    let error = DataDir::open(Arc::new(files), Path::new("/var/weir/PG_VERSION")).err().unwrap();
+    assert_eq!(told(&error), "42809 data directory \"/var/weir/PG_VERSION\" is not a directory");
+}
+
+#[test]
+fn a_fresh_mount_is_empty_enough() {
+    let files = FaultyFiles::new(1);
+    files.create_dir(Path::new("/var")).unwrap();
+    files.create_dir(Path::new(DIR)).unwrap();
+    files.create_dir(Path::new("/var/weir/lost+found")).unwrap();
+    open(&files).unwrap();
+}
+
+#[test]
+fn other_formats_are_refused_with_a_sentence() {
+    for (text, wanted) in [
+        ("Weir data directory\nformat 1\n", None),
+        (
+            "Weir data directory\nformat 2\nmore\n",
+            Some("55000 data directory \"/var/weir\" has format 2, and this version of Weir knows format 1"),
+        ),
+        ("Weir data directory\nformat 0\n", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
+        ("Weir data directory\nformat x\n", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
+        ("Weir dataxdirectory\nformat 1\n", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
+        ("", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
+    ] {
+        let files = FaultyFiles::new(1);
+        files.create_dir(Path::new("/var")).unwrap();
+        files.create_dir(Path::new(DIR)).unwrap();
+        put(&files, "/var/weir/FORMAT", text.as_bytes());
+        assert_eq!(open(&files).err().map(|error| told(&error)).as_deref(), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_told() {
+    let words = |operation: Option<Operation>, fault: Fault| {
+        let files = FaultyFiles::new(1);
+        files.fail_from(operation, 1, fault);
+        let error = open(&files).err().unwrap();
+        assert!(error.hint().is_some(), "{error}");
+        told(&error)
+    };
+    assert_eq!(words(None, Fault::ReadOnly), "42501 could not create directory \"/var\": Read-only file system");
+    assert_eq!(words(Some(Operation::Lock), Fault::Denied), "42501 could not lock file \"/var/weir/LOCK\": Permission denied");
+    assert_eq!(
+        words(Some(Operation::Write), Fault::ShortWrite),
+        "53100 could not write to file \"/var/weir/FORMAT.tmp\": No space left on device"
+    );
+}
+
+#[test]
+fn whatever_happens_while_it_is_made_it_can_be_opened_afterwards() {
+    let files = FaultyFiles::new(1);
+    open(&files).unwrap();
+    let operations = files.changes();
+    for nth in 1..=operations {
+        for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
+            for seed in 0..20 {
+                let files = FaultyFiles::new(seed);
+                files.fail(None, nth, fault);
+                assert!(open(&files).is_err(), "{fault:?} at {nth}");
+                if seed % 2 == 0 {
+                    files.crash()
+                } else {
+                    files.kill()
+                }
+                let data = open(&files).unwrap_or_else(|error| panic!("{fault:?} at {nth}, seed {seed}: {error}"));
+                let log = data.subdirectory("log").unwrap();
+                // Once it is open, it is there for good.
+                files.crash();
+                assert_eq!(files.kind(&log).unwrap(), Some(Kind::Directory), "{fault:?} at {nth}, seed {seed}");
+                open(&files).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_made_is_there_after_a_crash() {
+    for seed in 0..40 {
+        let files = FaultyFiles::new(seed);
+        open(&files).unwrap();
+        files.crash();
+        assert!(files.list(Path::new(DIR)).unwrap().contains(&FORMAT.to_string()), "seed {seed}");
+        let data = open(&files).unwrap();
+        // It is made, and its name is not synced: the next one who asks for it must not believe that it is.
+        files.fail(Some(Operation::SyncDir), 1, Fault::Io);
+        assert_eq!(data.subdirectory("log").err().map(|error| error.sqlstate()), Some(SqlState::IO_ERROR));
+        files.fail(Some(Operation::CreateDir), 1, Fault::Io);
+        let log = data.subdirectory("log").unwrap();
+        files.crash();
+        assert_eq!(files.kind(&log).unwrap(), Some(Kind::Directory), "seed {seed}");
+    }
+}
