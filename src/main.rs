@@ -50,7 +50,7 @@ struct Serve {
     /// Where health and metrics are served; port 0 picks one
     #[arg(long, env = "WEIR_HTTP", value_name = "HOST:PORT", default_value = "127.0.0.1:9433")]
     http: SocketAddr,
-    /// Where the database will be kept; created if missing (today nothing in it survives a restart)
+    /// Where the database is kept; created if missing
     #[arg(long, env = "WEIR_DATA", value_name = "DIR", default_value = "data")]
     data: PathBuf,
     /// Worker threads; as many as there are cores unless given
@@ -104,9 +104,8 @@ fn main() -> ExitCode {
 }
 
 async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    std::fs::create_dir_all(&serve.data).map_err(|error| format!("cannot use {} for data: {error}", serve.data.display()))?;
-    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers: workers(serve.workers) }).await?;
-    tracing::warn!("everything is kept in memory for now: nothing survives a restart");
+    let data = Some(serve.data);
+    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers: workers(serve.workers), data }).await?;
     tracing::info!(http = %server.http, workers = workers(serve.workers), "serving");
     // Before anybody is told that the server is ready: from then on a signal must end it cleanly.
     let mut stop = Stop::listen()?;
@@ -127,11 +126,12 @@ async fn run_demo(demo: Demo) -> Result<(), Box<dyn std::error::Error + Send + S
         pg: SocketAddr::from(([127, 0, 0, 1], pg)),
         http: SocketAddr::from(([127, 0, 0, 1], http)),
         workers: workers(demo.workers),
+        data: None,
     };
     // The usual ports if they are free, so that the psql line is the one in the README.
     let server = match Server::start(config(5433, 9433)).await {
         Ok(server) => server,
-        Err(_) => Server::start(ServerConfig { pg: any, http: any, workers: workers(demo.workers) }).await?,
+        Err(_) => Server::start(ServerConfig { pg: any, http: any, workers: workers(demo.workers), data: None }).await?,
     };
     let interactive = demo.duration.is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
     let options = demo::DemoOptions { pg_url: format!("postgres://weir@{}/weir", server.pg), duration: demo.duration, interactive };

@@ -74,6 +74,7 @@ fn plan(sql: &str) -> DataflowPlan {
         options: BTreeMap::new(),
         format: String::new(),
         encode: String::new(),
+        format_options: Default::default(),
     };
     let bids = Relation {
         id: RelationId::FIRST_USER,

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A relation of the catalog: table, source, view or materialized view. It is the relation's Postgres OID too, so it is
 /// at least [`RelationId::FIRST_USER`] for what users create, and never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RelationId(pub u32);
 
 impl RelationId {
@@ -22,7 +24,7 @@ impl fmt::Display for RelationId {
 pub type Epoch = u64;
 
 /// A stream of deltas inside the engine: a table, a view's output, a shared source reader or a view's own reader of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 
 impl From<RelationId> for StreamId {

@@ -1,12 +1,13 @@
 //! The vocabulary that three or more of Weir's crates share: ids, errors, types, deltas, plans and the traits of the seams.
 //!
-//! It knows Arrow, and time zones. Whatever needs DataFusion, timely, a socket or a file lives in another crate and
+//! It knows Arrow, serde and time zones. Whatever needs DataFusion, timely, a socket or a file lives in another crate and
 //! meets the rest through the traits here ([`expr::BatchExpr`], [`source::SourceReader`]).
 
 pub mod error; // what went wrong, in Postgres words
 pub mod ids; // names for numbers that could be swapped
 pub mod types; // Postgres types and the Arrow types that carry them
 pub mod delta; // rows with weights, what flows through a dataflow
+pub mod codec; // deltas as bytes
 pub mod hash; // the stable hash that decides which worker owns a row
 pub mod interval; // months, days and microseconds, and their text
 pub mod calendar; // days to dates and back
@@ -24,5 +25,6 @@ pub mod plan; // what a view computes, and what is known about it
 pub mod snapshot; // a relation at one commit, to read
 pub mod dead_letter; // rows that could not be used, and why
 pub mod source; // where rows come from
+pub mod epoch_log; // what went into every epoch
 pub mod clock; // wall time, as an argument
 pub mod limits; // every bound in one place

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
 
 use crate::dead_letter::DeadLetter;
 use crate::error::Result;
@@ -12,7 +13,7 @@ use crate::limits::READER_IDLE_MILLIS_MAX;
 
 /// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read. The empty one,
 /// [`Position::default`], is the source's start.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Position(pub String);
 
 impl Position {
@@ -78,6 +79,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     ///   change. Positions outlive the process: a source that is declared again in the same words takes them.
     /// - Any other position, and one whose rows the outside no longer has, is an error.
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>>;
+    /// Opens a reader of what lies between two positions that one reader handed out, `from` and later `to`, and of nothing else; it
+    /// comes to an end. The rows may be in another order. `None` where a reader from `from` on gives the same rows in the same order
+    /// whenever it is opened, so that counting them is enough: that is not so where several things grow side by side.
+    fn between(&self, _from: &Position, _to: &Position) -> Result<Option<Box<dyn SourceReader>>> {
+        Ok(None)
+    }
 }
 
 /// Sources are shared between the catalog, the engine and ad-hoc reads.

@@ -81,7 +81,7 @@ impl FileSource {
         };
         let Some(name) = name else { return if self.follow { Ok(()) } else { Err(self.paths.no_match()) } };
         let file = fs::File::open(&name).map_err(|error| cannot_open(&name, &error))?;
-        let opening = Opening { name, file, at: Mark::default(), growing: self.follow };
+        let opening = Opening { name, file, at: Mark::default(), until: None, growing: self.follow };
         match self.decoder()? {
             None => ParquetFile::open(opening, &self.schema).map(drop),
             Some(mut decoder) => Records::open(opening, &decoder)?.check(&mut decoder),
@@ -112,13 +112,32 @@ impl Source for FileSource {
     }
 
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
-        let decoder = self.decoder()?;
-        let whole = decoder.is_none();
+        let whole = self.is_whole();
         let files: Box<dyn Files> = match self.follow {
             true => Box::new(Follow::open(self.name.clone(), self.paths.clone(), whole, from)?),
             false => Box::new(List::open(&self.paths, whole, from)?),
         };
-        Ok(match decoder {
+        self.reader(files)
+    }
+
+    fn between(&self, from: &Position, to: &Position) -> Result<Option<Box<dyn SourceReader>>> {
+        if !self.follow {
+            return Ok(None);
+        }
+        let mut files = Follow::open(self.name.clone(), self.paths.clone(), self.is_whole(), from)?;
+        files.stop_at(to)?;
+        self.reader(Box::new(files)).map(Some)
+    }
+}
+
+impl FileSource {
+    /// Whether files are put in place as a whole, and not by lines.
+    fn is_whole(&self) -> bool {
+        matches!(self.encoding, Encoding::Parquet)
+    }
+
+    fn reader(&self, files: Box<dyn Files>) -> Result<Box<dyn SourceReader>> {
+        Ok(match self.decoder()? {
             Some(decoder) => Box::new(FileReader::new(files, Text::new(self.name.clone(), decoder))),
             None => Box::new(FileReader::new(files, Parquet::new(self.name.clone(), self.schema.clone()))),
         })

@@ -149,7 +149,7 @@ impl Content for Parquet {
 impl ParquetFile {
     /// Opens a file at a row; an error where it is none of Parquet, or its columns are not the declared ones.
     pub(crate) fn open(opening: Opening, schema: &Schema) -> Result<ParquetFile> {
-        let Opening { name, file, at, .. } = opening;
+        let Opening { name, file, at, until, .. } = opening;
         // Its own types, not those that Arrow wrote beside them: fewer, and the same whoever wrote the file.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = guarded(&name, || ParquetRecordBatchReaderBuilder::try_new_with_options(file, options))?;
@@ -177,6 +177,10 @@ impl ParquetFile {
         let batch_rows = (BATCH_BYTES_MAX as f64 / bytes_per_row.max(1.0)) as usize;
         let rest = (first..groups.len()).collect();
         let builder = builder.with_row_groups(rest).with_offset((at.bytes - skipped) as usize);
+        let builder = match until {
+            Some(until) => builder.with_limit(until.saturating_sub(at.bytes) as usize),
+            None => builder,
+        };
         let builder = builder.with_projection(mask).with_batch_size(batch_rows.clamp(1, BATCH_ROWS_MAX));
         let reader = guarded(&name, || builder.build())?;
         // The reader's batches have the columns in the file's order.

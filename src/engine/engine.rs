@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use weir_common::clock::Clock;
 use weir_common::delta::Delta;
+use weir_common::epoch_log::{Definition, EpochLog};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId};
-use weir_common::limits::LANE_REQUESTS_MAX;
+use weir_common::limits::{LANE_REQUESTS_MAX, WRITE_BYTES_MAX};
 use weir_common::snapshot::Snapshot;
 use weir_dataflow::lower::DataflowPlan;
 
 use crate::lane::{Lane, PeekReply, Report};
-use crate::leader::{self, Ddl, Message};
-use crate::log::EpochLog;
+use crate::leader::{self, Ddl, Message, News};
 use crate::reader::SourceSpec;
+use crate::recovery::{Recovered, Recovery};
 use crate::status::{Failures, Status};
 use crate::worker::{self, WorkerSeat};
 
@@ -31,6 +33,8 @@ pub struct EngineConfig {
     pub log: Box<dyn EpochLog>,
     /// Rows that may wait on one worker for views that are being filled ([`weir_common::limits::FILLING_ROWS_MAX`]).
     pub filling_rows_max: usize,
+    /// What the log held before; `None` for a new database.
+    pub recovery: Option<Recovery>,
 }
 
 /// A table to create.
@@ -72,6 +76,13 @@ pub struct TableWrite {
     pub delta: Delta,
 }
 
+impl TableWrite {
+    /// Bytes of memory that its rows take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.delta.rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX / 1024)).sum()
+    }
+}
+
 /// A running engine. Clones are the same engine; it stops when [`Engine::stop`] is called.
 #[derive(Clone)]
 pub struct Engine {
@@ -87,8 +98,8 @@ impl Engine {
     /// The first epoch of a new database.
     pub const FIRST_EPOCH: Epoch = 1;
 
-    /// Starts the worker threads and the leader.
-    pub fn start(config: EngineConfig) -> Result<Engine> {
+    /// Starts the worker threads and the leader; returns when all that was logged has been done again.
+    pub fn start(config: EngineConfig) -> Result<(Engine, Recovered)> {
         let workers = config.workers.max(1);
         let (to_leader, from_all) = mpsc::unbounded_channel();
         let stats = Arc::new((0..workers).map(|_| Mutex::default()).collect::<Vec<_>>());
@@ -142,22 +153,35 @@ impl Engine {
         }
         let lane = Lane::new(inboxes.into_iter().zip(threads.into_iter().flatten()).collect());
         let (died, fatal) = watch::channel(None);
+        let (tell, recovered) = crossbeam_channel::bounded(1);
         let to_self = to_leader.clone();
         let lead = move || {
             let of_panic = died.clone();
-            let run = move || leader::run(config, lane, from_all, to_self, stats, failures, died);
+            let run = move || leader::run(config, lane, from_all, to_self, stats, failures, News { recovered: tell, died });
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
                 let _ = of_panic.send(Some(format!("the leader panicked: {}", panic_text(panic.as_ref()))));
             }
         };
         let leader = spawn("leader", lead)?;
-        Ok(Engine {
+        let engine = Engine {
             leader: to_leader,
             permits: Arc::new(Semaphore::new(LANE_REQUESTS_MAX)),
             workers,
             fatal,
             threads: Arc::new(Mutex::new(vec![leader, timely])),
-        })
+        };
+        match recovered.recv() {
+            Ok(Ok(recovered)) => Ok((engine, recovered)),
+            Ok(Err(error)) => {
+                engine.stop();
+                Err(error)
+            }
+            Err(_) => {
+                let reason = engine.fatal.borrow().clone().unwrap_or_else(|| "the leader did not start".into());
+                engine.stop();
+                Err(Error::internal(reason))
+            }
+        }
     }
 
     /// How many workers there are.
@@ -165,30 +189,40 @@ impl Engine {
         self.workers
     }
 
-    /// Adds an empty table; returns once writes and reads of it will be understood.
-    pub async fn create_table(&self, spec: TableSpec) -> Result<()> {
-        self.ddl(|reply| Ddl::CreateTable(spec, reply)).await
+    /// Adds a table with these rows, in the table's schema; when it returns, the table is durable, and can be written and read.
+    /// `words` are logged: a [`crate::recovery::Definer`] makes the same of them after a restart.
+    pub async fn create_table(&self, spec: TableSpec, rows: Option<Delta>, words: Vec<u8>) -> Result<()> {
+        self.ddl(|reply| Ddl::CreateTable { spec, rows, words, reply }).await
     }
 
-    /// Adds a view; returns when it is filled from tables and views, and has begun to read its sources.
-    pub async fn create_view(&self, spec: ViewSpec) -> Result<()> {
-        self.ddl(|reply| Ddl::CreateView(spec, reply)).await
+    /// Adds a view; returns when it is filled from tables and views, and has begun to read its sources. `words` as for a table.
+    pub async fn create_view(&self, spec: ViewSpec, words: Vec<u8>) -> Result<()> {
+        self.ddl(|reply| Ddl::CreateView { spec, words, reply }).await
     }
 
-    /// Removes tables and views, and the readers that only they used.
+    /// Removes relations of whatever kind, those that depend on others first, and the readers that only they used.
     pub async fn drop_relations(&self, relations: Vec<RelationId>) -> Result<()> {
-        self.ddl(|reply| Ddl::Drop(relations, reply)).await
+        self.define(vec![Definition::Dropped(relations)]).await
+    }
+
+    /// Logs definitions at once, all or none; the engine itself needs to know of those that are dropped only.
+    pub async fn define(&self, definitions: Vec<Definition>) -> Result<()> {
+        self.ddl(|reply| Ddl::Define(definitions, Some(reply))).await
     }
 
     /// Removes a view that is being created and that nobody waits for any more; does not wait itself.
     pub fn abandon(&self, relations: Vec<RelationId>) {
-        let (reply, _) = oneshot::channel();
         // Without a leader there is nothing left to remove.
-        let _ = self.leader.send(Message::Ddl(Ddl::Drop(relations, reply)));
+        let _ = self.leader.send(Message::Ddl(Ddl::Define(vec![Definition::Dropped(relations)], None)));
     }
 
     /// Writes all or nothing, in one epoch. When it returns, every view shows it to whoever reads from then on.
     pub async fn write(&self, writes: Vec<TableWrite>) -> Result<Epoch> {
+        let bytes: usize = writes.iter().map(TableWrite::bytes).sum();
+        if bytes > WRITE_BYTES_MAX {
+            let message = format!("the rows of a transaction take {bytes} bytes, more than {WRITE_BYTES_MAX}");
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Write them in several transactions."));
+        }
         self.request(|reply| Message::Write(writes, reply)).await?
     }
 

@@ -9,22 +9,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::datatypes::SchemaRef;
 use tokio::sync::{mpsc, oneshot, watch};
 use weir_common::clock::Clock;
 use weir_common::dead_letter::{DeadLetter, Reason};
+use weir_common::delta::Delta;
+use weir_common::epoch_log::{Definition, EpochLog, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
-use weir_common::limits::{BATCH_ROWS_MAX, DEAD_LETTERS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGHT_MAX};
+use weir_common::limits::{BATCH_ROWS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGHT_MAX};
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::keys::{KeyChange, KeyIndex};
-use crate::lane::{Dealt, Lane, LaneMessage, OpenEpoch, PeekReply, Report, StatsBoard};
+use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
+use crate::leader::epoch::InFlight;
 use crate::leader::readers::ReaderState;
-use crate::log::{EpochLog, EpochRecord};
+use crate::recovery::Recovered;
 use crate::status::{Failures, Status};
 
 mod answer; // how things stand
 mod define; // tables and views come and go
+mod epoch; // an epoch from its opening to its commit
+mod replay; // epochs of an earlier run
 mod readers; // the readers of sources
 
 /// What reaches the leader.
@@ -33,6 +39,8 @@ pub enum Message {
     Report(usize, Report),
     /// A reader has something.
     Ready,
+    /// The log holds the epoch's record for good, or never will.
+    Synced(Epoch, Result<()>),
     /// A transaction's writes; answered when they are committed.
     Write(Vec<TableWrite>, oneshot::Sender<Result<Epoch>>),
     /// Would these writes be refused?
@@ -49,12 +57,12 @@ pub enum Message {
 
 /// A change of what exists.
 pub enum Ddl {
-    /// A new table.
-    CreateTable(TableSpec, oneshot::Sender<Result<()>>),
+    /// A new table with its first rows.
+    CreateTable { spec: TableSpec, rows: Option<Delta>, words: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// A new view.
-    CreateView(ViewSpec, oneshot::Sender<Result<()>>),
-    /// Tables, views and sources that go.
-    Drop(Vec<RelationId>, oneshot::Sender<Result<()>>),
+    CreateView { spec: ViewSpec, words: Vec<u8>, reply: oneshot::Sender<Result<()>> },
+    /// What the engine need not make; it removes what is dropped.
+    Define(Vec<Definition>, Option<oneshot::Sender<Result<()>>>),
     /// A view's own reader has caught up with the shared one.
     Join(StreamId),
 }
@@ -82,6 +90,16 @@ struct Leader {
     /// Whether a `Ready` is on its way, so that readers send no second one.
     ready: Arc<AtomicBool>,
     ddl: VecDeque<Ddl>,
+    /// Definitions that were carried out, for the record of the next epoch.
+    definitions: Vec<Definition>,
+    /// Who waits for their commit.
+    defined: Vec<oneshot::Sender<Result<()>>>,
+    /// What the new views among them read.
+    readings: Vec<Reading>,
+    /// Own readers that gave way to the shared one since the last record.
+    joins: Vec<StreamId>,
+    /// Rows of new tables, for the next epoch.
+    first_rows: Vec<(RelationId, Delta)>,
     /// Writes that came after a definition that still waits: they are looked at when it is done.
     deferred: VecDeque<Message>,
     writes: Vec<(Vec<TableWrite>, oneshot::Sender<Result<Epoch>>)>,
@@ -94,11 +112,14 @@ struct Leader {
     behind: BTreeSet<usize>,
     pauses: u64,
     last_wall_micros: i64,
+    /// Whether epochs of an earlier run are done again: then records say what happens, and nothing is logged.
+    replaying: bool,
     dead_letters: VecDeque<DeadLetter>,
     dead_letter_counts: BTreeMap<(String, Reason), u64>,
 }
 
 struct Table {
+    schema: SchemaRef,
     keys: Option<KeyIndex>,
 }
 
@@ -116,16 +137,16 @@ struct View {
 
 struct Filling {
     caught_up: usize,
-    reply: oneshot::Sender<Result<()>>,
+    /// Who created it; nobody after a restart.
+    reply: Option<oneshot::Sender<Result<()>>>,
 }
 
-struct InFlight {
-    epoch: Epoch,
-    waiting: usize,
-    writes: Vec<oneshot::Sender<Result<Epoch>>>,
-    lives: Vec<(RelationId, oneshot::Sender<Result<()>>)>,
-    dead: Vec<DeadLetter>,
-    source_rows: usize,
+/// What the leader tells the one who started it.
+pub struct News {
+    /// Once: what was recovered; from then on the engine can be used.
+    pub recovered: crossbeam_channel::Sender<Result<Recovered>>,
+    /// Why the engine cannot go on.
+    pub died: watch::Sender<Option<String>>,
 }
 
 /// Runs until `Shutdown`, or until a worker dies.
@@ -136,7 +157,7 @@ pub fn run(
     to_self: mpsc::UnboundedSender<Message>,
     stats: StatsBoard,
     failures: Failures,
-    died: watch::Sender<Option<String>>,
+    news: News,
 ) {
     let mut leader = Leader {
         clock: config.clock,
@@ -154,6 +175,11 @@ pub fn run(
         first_reader: 0,
         ready: Arc::default(),
         ddl: VecDeque::new(),
+        definitions: vec![],
+        defined: vec![],
+        readings: vec![],
+        joins: vec![],
+        first_rows: vec![],
         deferred: VecDeque::new(),
         writes: vec![],
         filled: BTreeSet::new(),
@@ -163,34 +189,36 @@ pub fn run(
         behind: BTreeSet::new(),
         pauses: 0,
         last_wall_micros: 0,
+        replaying: false,
         dead_letters: VecDeque::new(),
         dead_letter_counts: BTreeMap::new(),
     };
+    let recovered = config.recovery.map_or(Ok(Recovered::default()), |recovery| leader.replay(recovery, &mut messages));
+    let failed = recovered.is_err();
+    // Whoever starts the engine waits for this.
+    let _ = news.recovered.send(recovered);
+    if failed {
+        leader.end();
+        return;
+    }
     while let Some(message) = messages.blocking_recv() {
         let mut message = Some(message);
         // Take all that is there before opening an epoch, so that concurrent writes share one.
         while let Some(next) = message.take().or_else(|| messages.try_recv().ok()) {
             match leader.handle(next) {
                 Next::GoOn => {}
-                Next::Stop => {
-                    leader.readers.clear();
-                    leader.lane.send(LaneMessage::Shutdown);
-                    return;
-                }
+                Next::Stop => return leader.end(),
                 Next::Fail(reason) => {
                     tracing::error!(reason, "the engine cannot go on");
-                    let _ = died.send(Some(reason));
-                    leader.readers.clear();
-                    leader.lane.send(LaneMessage::Shutdown);
-                    return;
+                    let _ = news.died.send(Some(reason));
+                    return leader.end();
                 }
             }
         }
         if let Err(error) = leader.advance() {
-            tracing::error!(%error, "the epoch log cannot be written");
-            let _ = died.send(Some(format!("the epoch log cannot be written: {error}")));
-            leader.lane.send(LaneMessage::Shutdown);
-            return;
+            tracing::error!(%error, "an epoch cannot be opened");
+            let _ = news.died.send(Some(format!("an epoch cannot be opened: {error}")));
+            return leader.end();
         }
     }
 }
@@ -202,6 +230,12 @@ enum Next {
 }
 
 impl Leader {
+    /// Ends readers and workers.
+    fn end(&mut self) {
+        self.readers.clear();
+        self.lane.send(LaneMessage::Shutdown);
+    }
+
     fn handle(&mut self, message: Message) -> Next {
         match message {
             Message::Report(_, Report::Done { epoch, dead }) => self.done(epoch, dead),
@@ -214,6 +248,8 @@ impl Leader {
                 self.behind.remove(&worker);
             }
             Message::Report(worker, Report::Died(reason)) => return Next::Fail(format!("worker {worker} panicked: {reason}")),
+            Message::Synced(epoch, Ok(())) => self.synced(epoch),
+            Message::Synced(_, Err(error)) => return Next::Fail(format!("the epoch log cannot be written: {error}")),
             Message::Ready => self.ready.store(false, Ordering::SeqCst),
             Message::Write(..) | Message::Check(..) if !self.ddl.is_empty() => self.deferred.push_back(message),
             Message::Write(writes, reply) => match self.check_keys(&writes) {
@@ -326,6 +362,9 @@ impl Leader {
     }
 
     fn should_open(&self) -> bool {
+        if !self.definitions.is_empty() {
+            return true;
+        }
         if !self.behind.is_empty() && self.filled.is_empty() {
             return false;
         }
@@ -334,92 +373,6 @@ impl Leader {
             return !self.writes.is_empty() || !self.filled.is_empty() || waiting_rows > 0;
         }
         self.open.len() < EPOCHS_IN_FLIGHT_MAX && waiting_rows >= EPOCH_SOURCE_ROWS_MAX / 2
-    }
-
-    fn open_epoch(&mut self) -> Result<()> {
-        let epoch = self.next;
-        self.last_wall_micros = self.last_wall_micros.max(self.clock.wall_micros());
-        let wall_micros = self.last_wall_micros;
-        // As of the end of the previous epoch: taken before this epoch's rows are looked at.
-        let watermarks: Arc<[(StreamId, i64)]> =
-            self.readers.iter().filter_map(|(stream, reader)| Some((*stream, reader.watermark()?))).collect();
-        let mut flight = InFlight { epoch, waiting: self.lane.workers(), writes: vec![], lives: vec![], dead: vec![], source_rows: 0 };
-        let mut inputs: BTreeMap<StreamId, Vec<Dealt>> = BTreeMap::new();
-        let mut written = vec![];
-        for (writes, reply) in self.writes.drain(..) {
-            for write in writes {
-                written.push((write.table, write.delta.clone()));
-                inputs.entry(write.table.into()).or_default().push((None, write.delta));
-            }
-            flight.writes.push(reply);
-        }
-        self.drain_readers(&mut flight, &mut inputs, wall_micros);
-        let positions = self.readers.iter().map(|(stream, reader)| (*stream, reader.position.clone())).collect();
-        self.log.append(EpochRecord { epoch, wall_micros, watermarks, positions, writes: written })?;
-
-        for view in std::mem::take(&mut self.filled) {
-            if let Some(filling) = self.views.get_mut(&view).and_then(|view| view.filling.take()) {
-                self.lane.send(LaneMessage::ViewLive(view));
-                flight.lives.push((view, filling.reply));
-                inputs.entry(view.into()).or_default();
-            }
-        }
-        let affected = self.affected(inputs.keys().copied().collect());
-        // A view that has just become live counts as touched, but its own stream gets no rows from outside.
-        inputs.retain(|_, deltas| !deltas.is_empty());
-        self.next += 1;
-        self.open.push_back(flight);
-        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs: inputs.into_iter().collect(), affected })));
-        Ok(())
-    }
-
-    /// The live views that these streams reach, each after those that it reads: numbers rise along dependencies.
-    fn affected(&self, mut touched: BTreeSet<StreamId>) -> Vec<RelationId> {
-        let mut affected = vec![];
-        for (id, view) in &self.views {
-            let reached = touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
-            if reached && view.filling.is_none() {
-                touched.insert((*id).into());
-                affected.push(*id);
-            }
-        }
-        affected
-    }
-
-    fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>) {
-        let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch).expect("workers report open epochs");
-        flight.waiting -= 1;
-        flight.dead.extend(dead);
-        while self.open.front().is_some_and(|flight| flight.waiting == 0) {
-            let flight = self.open.pop_front().expect("just seen");
-            self.commit(flight);
-        }
-    }
-
-    fn commit(&mut self, flight: InFlight) {
-        self.lane.send(LaneMessage::Committed(flight.epoch));
-        self.epochs += 1;
-        for letter in flight.dead {
-            let time_micros = if letter.time_micros == 0 { self.last_wall_micros } else { letter.time_micros };
-            *self.dead_letter_counts.entry((letter.relation.clone(), letter.reason)).or_insert(0) += 1;
-            if self.dead_letters.len() == DEAD_LETTERS_MAX {
-                self.dead_letters.pop_front();
-            }
-            self.dead_letters.push_back(DeadLetter { time_micros, ..letter });
-        }
-        // From here on a read is behind the commit in the lane, so it sees the writes.
-        for reply in flight.writes {
-            answer(reply, Ok(flight.epoch));
-        }
-        for (view, reply) in flight.lives {
-            answer(reply, self.failure(view.into()).map_or(Ok(()), Err));
-        }
-        let joinable = self.readers.iter().filter(|(stream, _)| self.joins(**stream).is_some()).map(|(stream, _)| *stream);
-        let joins: Vec<Ddl> = joinable
-            .filter(|stream| !self.ddl.iter().any(|ddl| matches!(ddl, Ddl::Join(other) if other == stream)))
-            .map(Ddl::Join)
-            .collect();
-        self.ddl.extend(joins);
     }
 
     fn caught_up(&mut self, id: RelationId) {

@@ -2,11 +2,11 @@
 //!
 //! # Life of a row
 //! A [`reader`] thread decodes a batch, or a session submits a write, to the leader (`leader`). The leader opens an epoch:
-//! it collects what is there, appends the epoch's record to the [`log`], and sends `Open` down the lane to every worker.
+//! it collects what is there, appends the epoch's record to the log, and sends `Open` down the lane to every worker.
 //! A worker deposits the rows in its `hub`, which hands them to the heads of the dataflows that read them; `adapter` runs
 //! the fragments of the `dataflow` crate in strict epoch order; the last one leaves its output in the hub. When all
-//! workers are done with the epoch, the leader sends `Committed`: the served shards move, writers are answered, and a
-//! read that follows in the lane sees the new state of every view at once.
+//! workers are done with the epoch, and its record is synced, the leader sends `Committed`: the served shards move, writers
+//! are answered, and a read that follows in the lane sees the new state of every view at once.
 //!
 //! # Invariants
 //! - Only this crate knows timely; nothing outside sees a capability or a frontier.
@@ -15,7 +15,7 @@
 //! - A view that no input of an epoch reaches is not touched in that epoch.
 
 pub mod engine; // the handle that everybody else holds
-pub mod log; // the record of every epoch
+pub mod recovery; // what happened before a restart
 pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
 mod leader; // the epoch clock

@@ -45,14 +45,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the source at its start and reads on a thread of its own; `wake` is called after each event.
-    pub fn start(spec: &SourceSpec, wake: impl Fn() + Send + 'static) -> Result<Reader> {
-        let mut reader = spec.source.open(&Position::default())?;
+    /// Opens the source at a position and reads on a thread of its own; `wake` is called after each event. `idle` says that it is
+    /// known to have nothing behind the position, and need not tell.
+    pub fn start(spec: &SourceSpec, from: &Position, idle: bool, wake: impl Fn() + Send + 'static) -> Result<Reader> {
+        let mut reader = spec.source.open(from)?;
         let (send, events) = bounded(READER_QUEUE_BATCHES_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, event_time) = (stop.clone(), spec.watermark.map(|(column, _)| column));
         let read = move || {
-            let mut idle = false;
+            let mut idle = idle;
             while !stopped.load(Ordering::Relaxed) {
                 let next = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.next()))
                     .unwrap_or_else(|_| Err(Error::internal("the source's reader panicked")));

@@ -1,8 +1,10 @@
 //! The engine with real worker threads: writes, views on views, attach, drop, sources, many idle views.
 
+mod replay; // a restart
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -10,6 +12,7 @@ use arrow::record_batch::RecordBatch;
 use weir_common::clock::SystemClock;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::Delta;
+use weir_common::epoch_log::{EpochLog, EpochRecord, Forgetful, Synced};
 use weir_common::error::{Result, SqlState};
 use weir_common::expr::Column;
 use weir_common::ids::RelationId;
@@ -20,7 +23,6 @@ use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
 use weir_dataflow::lower::lower;
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
-use crate::log::MemoryLog;
 use crate::reader::SourceSpec;
 
 fn engine(workers: usize) -> Engine {
@@ -28,7 +30,8 @@ fn engine(workers: usize) -> Engine {
 }
 
 fn engine_that_waits_at(workers: usize, filling_rows_max: usize) -> Engine {
-    Engine::start(EngineConfig { workers, clock: Arc::new(SystemClock), log: Box::new(MemoryLog::default()), filling_rows_max }).unwrap()
+    let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
+    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery: None }).unwrap().0
 }
 
 fn ints(names: &[&str]) -> SchemaRef {
@@ -96,7 +99,11 @@ async fn a_write_that_returned_is_seen_in_views_on_views() {
         let table = RelationId(20000);
         let schema = ints(&["k", "v"]);
         engine
-            .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None })
+            .create_table(
+                TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None },
+                None,
+                vec![],
+            )
             .await
             .unwrap();
         // Half of the rows before the views exist, half after.
@@ -104,7 +111,7 @@ async fn a_write_that_returned_is_seen_in_views_on_views() {
             let delta = Delta::insert(rows(&schema, &[vec![value % 5, value]]));
             engine.write(vec![TableWrite { table, delta }]).await.unwrap();
         }
-        engine.create_view(view(&engine, 20001, &count(table, &schema, false), BTreeMap::new())).await.unwrap();
+        engine.create_view(view(&engine, 20001, &count(table, &schema, false), BTreeMap::new()), vec![]).await.unwrap();
         // How many keys have how many rows: the view's columns the other way round.
         let counted = ints(&["k", "n"]);
         let swap = Node {
@@ -115,7 +122,7 @@ async fn a_write_that_returned_is_seen_in_views_on_views() {
         };
         let mut on_view = count(table, &schema, false);
         on_view.inputs = vec![swap];
-        engine.create_view(view(&engine, 20002, &on_view, BTreeMap::new())).await.unwrap();
+        engine.create_view(view(&engine, 20002, &on_view, BTreeMap::new()), vec![]).await.unwrap();
         for value in 20..40 {
             let delta = Delta::insert(rows(&schema, &[vec![value % 5, value]]));
             engine.write(vec![TableWrite { table, delta }]).await.unwrap();
@@ -144,7 +151,7 @@ async fn keys_are_checked_in_the_order_of_writes() {
     let table = RelationId(20000);
     let schema = ints(&["k", "v"]);
     engine
-        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None }, None, vec![])
         .await
         .unwrap();
     let insert = |key: i64, value: i64| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![key, value]])) }];
@@ -236,15 +243,15 @@ async fn views_of_a_source_created_at_any_time_see_all_of_it_and_share_the_reade
         let spec = Numbers::spec(200_000);
         let plan = count(source, &spec.source.schema(), true);
         let sources = BTreeMap::from([(source, spec.clone())]);
-        engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+        engine.create_view(view(&engine, 20001, &plan, sources.clone()), vec![]).await.unwrap();
         let part_way = async |rows: u64| {
             while engine.status().await.unwrap().sources.iter().all(|reader| reader.rows < rows) {
                 tokio::task::yield_now().await;
             }
         };
         part_way(20_000).await;
-        engine.create_view(view(&engine, 20002, &plan, sources.clone())).await.unwrap();
-        engine.create_view(view(&engine, 20003, &plan, sources)).await.unwrap();
+        engine.create_view(view(&engine, 20002, &plan, sources.clone()), vec![]).await.unwrap();
+        engine.create_view(view(&engine, 20003, &plan, sources), vec![]).await.unwrap();
         part_way(50_000).await;
         engine.drop_relations(vec![RelationId(20003)]).await.unwrap();
         let status = loop {
@@ -318,7 +325,7 @@ async fn a_source_that_grows_is_at_its_end_whenever_all_of_it_can_be_read() {
     spec.source = Arc::new(Growing { bound: bound.clone(), schema: spec.source.schema() });
     let plan = count(source, &spec.source.schema(), true);
     let sources = BTreeMap::from([(source, spec)]);
-    engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+    engine.create_view(view(&engine, 20001, &plan, sources.clone()), vec![]).await.unwrap();
     let caught_up = async |rows: u64, readers: usize| loop {
         let status = engine.status().await.unwrap();
         if status.sources.iter().all(|reader| reader.at_end && reader.rows == rows) && status.sources.len() == readers {
@@ -332,7 +339,7 @@ async fn a_source_that_grows_is_at_its_end_whenever_all_of_it_can_be_read() {
     bound.store(25_000, Ordering::SeqCst);
     caught_up(25_000, 1).await;
     // A later view reads from the start, and shares the reader once it stands at the same place.
-    engine.create_view(view(&engine, 20002, &plan, sources)).await.unwrap();
+    engine.create_view(view(&engine, 20002, &plan, sources), vec![]).await.unwrap();
     caught_up(25_000, 1).await;
     bound.store(25_001, Ordering::SeqCst);
     caught_up(25_001, 1).await;
@@ -362,19 +369,19 @@ async fn every_bad_record_of_a_source_is_told_once_whoever_reads_it_first() {
                 tokio::task::yield_now().await;
             }
         };
-        engine.create_view(view(&engine, 20001, &plan, sources.clone())).await.unwrap();
+        engine.create_view(view(&engine, 20001, &plan, sources.clone()), vec![]).await.unwrap();
         while engine.status().await.unwrap().sources[0].rows < 50_000 * round {
             tokio::task::yield_now().await;
         }
         // A reader of its own begins anew; then the shared one goes, somewhere on its way.
-        engine.create_view(view(&engine, 20002, &plan, sources.clone())).await.unwrap();
+        engine.create_view(view(&engine, 20002, &plan, sources.clone()), vec![]).await.unwrap();
         while round % 2 == 1 && engine.status().await.unwrap().sources.iter().all(|reader| reader.rows < 250_000) {
             tokio::task::yield_now().await;
         }
         engine.drop_relations(vec![RelationId(20001)]).await.unwrap();
         settled(1).await;
         // A third one reads all of it once more.
-        engine.create_view(view(&engine, 20003, &plan, sources)).await.unwrap();
+        engine.create_view(view(&engine, 20003, &plan, sources), vec![]).await.unwrap();
         settled(2).await;
         let status = engine.status().await.unwrap();
         let told: BTreeSet<String> = status.dead_letters.iter().map(|letter| letter.payload.clone()).collect();
@@ -391,7 +398,10 @@ async fn a_fast_source_waits_for_a_view_that_is_being_filled() {
     let (table, source) = (RelationId(20000), RelationId(20001));
     let spec = Numbers::spec(400_000);
     let schema = ints(&["k", "v"]);
-    engine.create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None, key_name: None }).await.unwrap();
+    engine
+        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None, key_name: None }, None, vec![])
+        .await
+        .unwrap();
     let many: Vec<Vec<i64>> = (0..500_000).map(|row| vec![row % 7, row]).collect();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &many)) }]).await.unwrap();
     // Both in one view: the table's rows have to be taken in before the source's can be worked off.
@@ -403,7 +413,7 @@ async fn a_fast_source_waits_for_a_view_that_is_being_filled() {
         facts: Facts::default(),
     };
     let plan = Node { inputs: vec![union], ..count(table, &schema, false) };
-    engine.create_view(view(&engine, 20002, &plan, BTreeMap::from([(source, spec)]))).await.unwrap();
+    engine.create_view(view(&engine, 20002, &plan, BTreeMap::from([(source, spec)])), vec![]).await.unwrap();
     let status = loop {
         let status = engine.status().await.unwrap();
         if !status.views[0].filling && status.in_flight == 0 {
@@ -425,12 +435,15 @@ async fn a_quiet_view_is_not_touched() {
     let schema = ints(&["k", "v"]);
     let (busy, quiet) = (RelationId(20000), RelationId(20001));
     for id in [busy, quiet] {
-        engine.create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None, key_name: None }).await.unwrap();
+        engine
+            .create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None, key_name: None }, None, vec![])
+            .await
+            .unwrap();
     }
     for number in 0..50 {
-        engine.create_view(view(&engine, 20100 + number, &count(quiet, &schema, false), BTreeMap::new())).await.unwrap();
+        engine.create_view(view(&engine, 20100 + number, &count(quiet, &schema, false), BTreeMap::new()), vec![]).await.unwrap();
     }
-    engine.create_view(view(&engine, 20200, &count(busy, &schema, false), BTreeMap::new())).await.unwrap();
+    engine.create_view(view(&engine, 20200, &count(busy, &schema, false), BTreeMap::new()), vec![]).await.unwrap();
     let write = |table| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1]])) }];
     for _ in 0..100 {
         engine.write(write(busy)).await.unwrap();
@@ -450,15 +463,23 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     let schema = ints(&["k", "v"]);
     let stays = RelationId(20000);
     engine
-        .create_table(TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+        .create_table(
+            TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None },
+            None,
+            vec![],
+        )
         .await
         .unwrap();
-    engine.create_view(view(&engine, 20001, &count(stays, &schema, false), BTreeMap::new())).await.unwrap();
+    engine.create_view(view(&engine, 20001, &count(stays, &schema, false), BTreeMap::new()), vec![]).await.unwrap();
     let mut kept = 0;
     for round in 0..20 {
         let goes = RelationId(30000 + round);
         engine
-            .create_table(TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None })
+            .create_table(
+                TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None },
+                None,
+                vec![],
+            )
             .await
             .unwrap();
         let writers = (0..8).map(|writer| {
@@ -488,18 +509,78 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     engine.stop();
 }
 
+/// A log that is slow to sync: nothing is durable until it says so.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<SlowState>>);
+
+#[derive(Default)]
+struct SlowState {
+    records: Vec<EpochRecord>,
+    waiting: Vec<Synced>,
+    fast: bool,
+}
+
+impl EpochLog for Slow {
+    fn append(&mut self, record: EpochRecord, synced: Synced) {
+        let mut state = self.0.lock().unwrap();
+        state.records.push(record);
+        if state.fast { synced(Ok(())) } else { state.waiting.push(synced) }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
+    let log = Slow::default();
+    let (clock, boxed) = (Arc::new(SystemClock), Box::new(log.clone()));
+    let (engine, _) =
+        Engine::start(EngineConfig { workers: 2, clock, log: boxed, filling_rows_max: FILLING_ROWS_MAX, recovery: None }).unwrap();
+    let schema = ints(&["k", "v"]);
+    let spec = |id: RelationId| TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: Some(vec![0]), key_name: None };
+    let create = |id: RelationId| {
+        let (engine, spec, rows) = (engine.clone(), spec(id), Delta::insert(rows(&schema, &[vec![1, 1]])));
+        tokio::spawn(async move { engine.create_table(spec, Some(rows), vec![]).await })
+    };
+    let (stays, goes) = (RelationId(20000), RelationId(20001));
+    let first = create(stays);
+    while log.0.lock().unwrap().waiting.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // The second one waits behind it, and is given up meanwhile.
+    let second = create(goes);
+    tokio::task::yield_now().await;
+    second.abort();
+    engine.abandon(vec![goes]);
+    // A question is answered behind both.
+    engine.status().await.unwrap();
+    let waiting = {
+        let mut state = log.0.lock().unwrap();
+        state.fast = true;
+        std::mem::take(&mut state.waiting)
+    };
+    waiting.into_iter().for_each(|synced| synced(Ok(())));
+    first.await.unwrap().unwrap();
+    let delta = Delta::insert(rows(&schema, &[vec![2, 2]]));
+    engine.write(vec![TableWrite { table: stays, delta }]).await.unwrap();
+    let (_, snapshots) = engine.snapshot(&[(stays, schema)]).await.unwrap();
+    assert_eq!(read(&snapshots[0]).len(), 2);
+    let written: Vec<RelationId> =
+        log.0.lock().unwrap().records.iter().flat_map(|record| &record.writes).map(|written| written.table).collect();
+    assert_eq!(written, [stays, stays]);
+    engine.stop();
+}
+
 #[tokio::test]
 async fn a_view_that_keeps_nothing_counts() {
     let engine = engine(2);
     let schema = ints(&["k", "v"]);
     let (table, counted, over) = (RelationId(20000), RelationId(20001), RelationId(20002));
     engine
-        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None })
+        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None }, None, vec![])
         .await
         .unwrap();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1], vec![2, 2]])) }]).await.unwrap();
     let spec = view(&engine, counted.0, &import(table, &schema, Facts::default()), BTreeMap::new());
-    engine.create_view(ViewSpec { keep: false, ..spec }).await.unwrap();
+    engine.create_view(ViewSpec { keep: false, ..spec }, vec![]).await.unwrap();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![3, 3], vec![4, 4]])) }]).await.unwrap();
     engine.write(vec![TableWrite { table, delta: Delta::retract(rows(&schema, &[vec![2, 2]])) }]).await.unwrap();
     let status = engine.status().await.unwrap();
@@ -508,7 +589,7 @@ async fn a_view_that_keeps_nothing_counts() {
     // Nobody can read it, and no view can be made of it.
     let error = engine.snapshot(&[(counted, schema.clone())]).await.unwrap_err();
     assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
-    let error = engine.create_view(view(&engine, over.0, &count(counted, &schema, false), BTreeMap::new())).await.unwrap_err();
+    let error = engine.create_view(view(&engine, over.0, &count(counted, &schema, false), BTreeMap::new()), vec![]).await.unwrap_err();
     assert_eq!(error.sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
     engine.stop();
 }

@@ -1,23 +1,33 @@
 //! What all sessions share: the engine, the catalog and its one writer, the table locks.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use tokio::sync::OwnedMutexGuard;
 use weir_common::clock::{Clock, SystemClock};
 use weir_common::delta::Delta;
-use weir_common::error::Result;
+use weir_common::epoch_log::{Definition, Forgetful};
+use weir_common::error::{Error, Result};
 use weir_common::ids::RelationId;
 use weir_common::limits::FILLING_ROWS_MAX;
-use weir_engine::log::MemoryLog;
-use weir_engine::{Engine, EngineConfig, TableSpec, TableWrite};
-use weir_sql::catalog::{Catalog, Relation, RelationKind};
+use weir_engine::recovery::{Recovered, Recovery};
+use weir_engine::{Engine, EngineConfig, ViewSpec};
+use weir_sql::catalog::{Catalog, Relation};
+use weir_storage::data_dir::DataDir;
+use weir_storage::group_commit::{Counters, GroupCommit};
 
 use crate::activity::Activity;
+use crate::durable::definer::CatalogDefiner;
+use crate::durable::kept::{DiskLog, Kept};
+use crate::durable::words;
 use crate::locks::{TableLocks, TransactionId};
 use crate::metrics::Metrics;
 use crate::pgwire::cancel::Registry;
+use crate::statement::table;
 
 /// The one database of a server.
 pub struct Database {
@@ -37,10 +47,12 @@ pub struct Database {
     pub started_micros: i64,
     catalog: RwLock<Versioned>,
     /// Held by whoever changes the catalog: definitions come one after the other.
-    definitions: tokio::sync::Mutex<()>,
+    definitions: Arc<tokio::sync::Mutex<()>>,
     next_transaction: AtomicU64,
     /// Numbers below it were given to relations, also to those that came to nothing.
     next_relation: AtomicU32,
+    /// The epoch log, and the directory that nobody else may use until the end; `None` where nothing is kept.
+    kept: Option<(Arc<GroupCommit>, DataDir)>,
 }
 
 #[derive(Clone, Default)]
@@ -50,22 +62,44 @@ struct Versioned {
 }
 
 /// The right to change the catalog; others wait until it is dropped.
-pub struct Definitions<'a> {
-    database: &'a Database,
-    _turn: tokio::sync::MutexGuard<'a, ()>,
+pub struct Definitions {
+    database: Arc<Database>,
+    turn: Arc<OwnedMutexGuard<()>>,
 }
 
 impl Database {
-    /// A database without relations, and the engine that maintains it.
-    pub fn start(workers: usize) -> Result<Self> {
-        let clock = Arc::new(SystemClock);
-        let log = Box::new(MemoryLog::default());
-        let engine = Engine::start(EngineConfig { workers, clock: clock.clone(), log, filling_rows_max: FILLING_ROWS_MAX })?;
-        Ok(Database::new(engine, clock))
+    /// A database that forgets everything when it stops, and the engine that maintains it.
+    pub fn start(workers: usize) -> Result<Arc<Self>> {
+        let (log, clock) = (Box::new(Forgetful), Arc::new(SystemClock));
+        let (engine, _) =
+            Engine::start(EngineConfig { workers, clock: clock.clone(), log, filling_rows_max: FILLING_ROWS_MAX, recovery: None })?;
+        Ok(Arc::new(Database::new(engine, clock, Catalog::default(), None)))
     }
 
-    /// A database without relations on a running engine.
-    pub fn new(engine: Engine, clock: Arc<dyn Clock>) -> Self {
+    /// The database in a data directory, with all that was in it.
+    pub fn open(dir: &Path, workers: usize) -> Result<Arc<Self>> {
+        let opened = Instant::now();
+        let kept = Kept::open(dir)?;
+        let (definer, catalog) = CatalogDefiner::new(workers);
+        let clock = Arc::new(SystemClock);
+        let recovery = Some(Recovery { records: kept.records, dropped: kept.dropped, definer: Box::new(definer) });
+        let (engine, recovered) = Engine::start(EngineConfig {
+            workers,
+            clock: clock.clone(),
+            log: Box::new(DiskLog(kept.log.clone())),
+            filling_rows_max: FILLING_ROWS_MAX,
+            recovery,
+        })?;
+        let Recovered { committed, epochs, source_rows } = recovered;
+        if committed > 0 {
+            let seconds = opened.elapsed().as_secs_f64();
+            tracing::info!(committed, epochs, source_rows, seconds, "recovered from the epoch log");
+        }
+        let catalog = catalog.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        Ok(Arc::new(Database::new(engine, clock, catalog, Some((kept.log, kept.dir)))))
+    }
+
+    fn new(engine: Engine, clock: Arc<dyn Clock>, catalog: Catalog, kept: Option<(Arc<GroupCommit>, DataDir)>) -> Self {
         Database {
             engine,
             started_micros: clock.wall_micros(),
@@ -74,11 +108,23 @@ impl Database {
             activity: Arc::default(),
             connections: Arc::default(),
             metrics: Metrics::default(),
-            catalog: RwLock::default(),
-            definitions: tokio::sync::Mutex::default(),
+            next_relation: AtomicU32::new(catalog.next_id().0),
+            catalog: RwLock::new(Versioned { catalog, version: 0 }),
+            definitions: Arc::default(),
             next_transaction: AtomicU64::new(1),
-            next_relation: AtomicU32::new(RelationId::FIRST_USER.0),
+            kept,
         }
+    }
+
+    /// What the epoch log has done so far; `None` where nothing is kept.
+    pub fn log_counters(&self) -> Option<Counters> {
+        self.kept.as_ref().map(|(log, _)| log.counters())
+    }
+
+    fn publish(&self, catalog: Catalog) {
+        let mut versioned = self.catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        versioned.catalog = catalog;
+        versioned.version += 1;
     }
 
     /// The catalog as it is now, and its version: equal versions are equal catalogs.
@@ -88,8 +134,8 @@ impl Database {
     }
 
     /// Waits for the turn to change the catalog.
-    pub async fn definitions(&self) -> Definitions<'_> {
-        Definitions { database: self, _turn: self.definitions.lock().await }
+    pub async fn definitions(self: &Arc<Self>) -> Definitions {
+        Definitions { database: self.clone(), turn: Arc::new(self.definitions.clone().lock_owned().await) }
     }
 
     /// A number for a new transaction.
@@ -98,7 +144,7 @@ impl Database {
     }
 }
 
-impl Definitions<'_> {
+impl Definitions {
     /// The catalog that will be changed.
     pub fn catalog(&self) -> Catalog {
         self.database.catalog().0
@@ -111,45 +157,63 @@ impl Definitions<'_> {
 
     /// Makes a change visible to everybody.
     pub fn publish(&self, catalog: Catalog) {
-        let mut versioned = self.database.catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        versioned.catalog = catalog;
-        versioned.version += 1;
+        self.database.publish(catalog);
     }
 
-    /// Adds a relation that the engine knows already, or need not know.
-    pub fn add(&self, relation: Relation) {
-        self.publish(self.catalog().with(relation));
+    /// Adds a relation that the engine need not know.
+    pub async fn add(&self, relation: Relation) -> Result<()> {
+        let definitions = vec![Definition::Made(words::of(&relation)?)];
+        self.carry_out(definitions, self.catalog().with(relation)).await
+    }
+
+    /// Puts a relation that the engine need not know in the place of another. A view is younger than all that it names, so it has
+    /// a number of its own.
+    pub async fn replace(&self, before: RelationId, relation: Relation) -> Result<()> {
+        let definitions = vec![Definition::Dropped(vec![before]), Definition::Made(words::of(&relation)?)];
+        self.carry_out(definitions, self.catalog().without(before).with(relation)).await
+    }
+
+    /// Removes relations, given with dependents before what they depend on.
+    pub async fn remove(&self, relations: &[RelationId]) -> Result<()> {
+        let catalog = relations.iter().fold(self.catalog(), |catalog, id| catalog.without(*id));
+        // Nobody begins to read them while they go.
+        self.publish(catalog.clone());
+        self.carry_out(vec![Definition::Dropped(relations.to_vec())], catalog).await
+    }
+
+    /// Logs definitions, then makes the catalog visible that they lead to. Both happen even if nobody waits for it (a cancel, a
+    /// lost client): the log and the catalog never differ.
+    async fn carry_out(&self, definitions: Vec<Definition>, catalog: Catalog) -> Result<()> {
+        let (database, turn) = (self.database.clone(), self.turn.clone());
+        let carried_out = tokio::spawn(async move {
+            let result = database.engine.define(definitions).await;
+            if result.is_ok() {
+                database.publish(catalog);
+            }
+            drop(turn);
+            result
+        });
+        carried_out.await.map_err(|error| Error::internal(format!("a definition was not carried out: {error}")))?
     }
 
     /// Creates a table with these rows in the engine and the catalog; if it is not waited for to the end, nothing is left.
     pub async fn add_table(&self, relation: Relation, rows: Vec<RecordBatch>) -> Result<()> {
-        let key = relation.key().map(<[usize]>::to_vec);
-        let schema = relation.schema();
-        let (name, key_name) = (relation.name.clone(), relation.key_name());
-        let spec = TableSpec { id: relation.id, name, schema: schema.clone(), key, key_name };
+        let rows = Delta::insert(concat_batches(&relation.schema(), &rows)?);
         let unfinished = Unfinished::new(&self.database.engine, relation.id);
-        self.database.engine.create_table(spec).await?;
-        let delta = Delta::insert(concat_batches(&schema, &rows)?);
-        if !delta.is_empty() {
-            self.database.engine.write(vec![TableWrite { table: relation.id, delta }]).await?;
-        }
+        let rows = (!rows.is_empty()).then_some(rows);
+        self.database.engine.create_table(table::spec(&relation), rows, words::of(&relation)?).await?;
         unfinished.keep();
-        self.add(relation);
+        self.publish(self.catalog().with(relation));
         Ok(())
     }
 
-    /// Removes relations, given with dependents before what they depend on: first from the catalog, then from the engine.
-    pub async fn remove(&self, relations: &[RelationId]) -> Result<()> {
-        let mut catalog = self.catalog();
-        let mut of_engine = vec![];
-        for id in relations {
-            if catalog.by_id(*id).is_some_and(|relation| !matches!(relation.kind, RelationKind::View(_))) {
-                of_engine.push(*id);
-            }
-            catalog = catalog.without(*id);
-        }
-        self.publish(catalog);
-        self.database.engine.drop_relations(of_engine).await
+    /// Creates a materialized view in the engine and the catalog; if it is not waited for to the end, nothing is left.
+    pub async fn add_view(&self, relation: Relation, spec: ViewSpec) -> Result<()> {
+        let unfinished = Unfinished::new(&self.database.engine, relation.id);
+        self.database.engine.create_view(spec, words::of(&relation)?).await?;
+        unfinished.keep();
+        self.publish(self.catalog().with(relation));
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod server; // start, run, stop
 pub mod local; // a database in this process without a server around it
+mod durable; // definitions across restarts
 pub mod database; // what all sessions share
 pub mod session; // one client's session
 pub mod statement; // what statements do

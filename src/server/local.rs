@@ -28,7 +28,7 @@ pub struct Local {
 impl Local {
     /// Starts an engine with so many worker threads.
     pub async fn start(workers: usize) -> Result<Local> {
-        let database = Arc::new(Database::start(workers)?);
+        let database = Database::start(workers)?;
         let startup = Startup {
             user: "weir".into(),
             database: DATABASE.into(),

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use weir_engine::status::Status;
 use weir_sql::catalog::Catalog;
+use weir_storage::group_commit::Counters;
 
 /// Counters that sessions move.
 #[derive(Default)]
@@ -35,7 +36,7 @@ struct DeadLetterLabel {
 
 impl Metrics {
     /// Everything there is to say now, in the text format of Prometheus.
-    pub fn text(&self, catalog: &Catalog, status: &Status) -> String {
+    pub fn text(&self, catalog: &Catalog, status: &Status, log: Option<Counters>) -> String {
         let mut registry = Registry::default();
         registry.register("weir_connections", "Open client connections", self.connections.clone());
         registry.register("weir_statements", "Statements executed", self.statements.clone());
@@ -48,13 +49,28 @@ impl Metrics {
             ConstCounter::new(status.pauses),
         );
         registry.register("weir_epochs_in_flight", "Epochs opened and not committed", ConstGauge::new(status.in_flight as u64));
+        if let Some(log) = log {
+            let seconds = |nanos: u64| nanos as f64 / 1e9;
+            registry.register("weir_log_records", "Commits in the epoch log, synced", ConstCounter::new(log.records));
+            registry.register("weir_log_written_bytes", "Bytes of these commits", ConstCounter::new(log.bytes));
+            registry.register("weir_log_syncs", "Times the epoch log was synced", ConstCounter::new(log.syncs));
+            registry.register(
+                "weir_log_sync_seconds",
+                "Time that writing and syncing the epoch log took",
+                ConstCounter::new(seconds(log.sync_nanos_sum)),
+            );
+            registry.register("weir_log_sync_max_seconds", "The longest of them", ConstGauge::new(seconds(log.sync_nanos_max)));
+            registry.register("weir_log_disk_bytes", "Bytes of the epoch log on disk", ConstGauge::new(log.log_bytes));
+            registry.register("weir_log_files", "Files of the epoch log on disk", ConstGauge::new(log.log_segments));
+            registry.register("weir_log_waiting", "Commits that wait to be written", ConstGauge::new(log.waiting_records));
+        }
         if let Some((cpu_seconds, resident_bytes)) = process() {
             registry.register("process_cpu_seconds", "CPU time used by the process", ConstCounter::new(cpu_seconds));
             registry.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident_bytes));
         }
         let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
         type Gauges = Family<RelationLabel, Gauge<i64>>;
-        type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
+        type Counts<L> = Family<L, Counter<u64, AtomicU64>>;
         let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
         for view in &status.views {
             let Some(label) = name(view.view) else { continue };
@@ -71,7 +87,7 @@ impl Metrics {
         registry.register("weir_view_state_bytes", "Operator state of materialized views", state);
         registry.register("weir_view_served_bytes", "Served rows of materialized views and their index", served);
         registry.register("weir_view_filling", "1 while a materialized view takes in what was there before it", filling);
-        let (read, bytes) = (Counters::<RelationLabel>::default(), Counters::<RelationLabel>::default());
+        let (read, bytes) = (Counts::<RelationLabel>::default(), Counts::<RelationLabel>::default());
         let watermark = Gauges::default();
         for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
             let Some(label) = name(reader.source) else { continue };
@@ -84,7 +100,7 @@ impl Metrics {
         registry.register("weir_source_rows", "Rows read from a source", read);
         registry.register("weir_source_bytes", "Bytes read from a source, decompressed", bytes);
         registry.register("weir_source_watermark_seconds", "Watermark of a source, seconds since 1970 UTC", watermark);
-        let dead = Counters::<DeadLetterLabel>::default();
+        let dead = Counts::<DeadLetterLabel>::default();
         for ((relation, reason), count) in &status.dead_letter_counts {
             dead.get_or_create(&DeadLetterLabel { relation: relation.clone(), reason: reason.as_str() }).inc_by(*count);
         }

@@ -1,6 +1,7 @@
 //! A running server: an engine, a database, and listeners for Postgres and HTTP.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -21,6 +22,8 @@ pub struct ServerConfig {
     pub http: SocketAddr,
     /// Worker threads.
     pub workers: usize,
+    /// The data directory; without one, nothing survives a restart.
+    pub data: Option<PathBuf>,
 }
 
 /// A running server; it runs until [`Server::stop`].
@@ -46,7 +49,14 @@ impl Server {
         let pg = bind(config.pg).await?;
         let http = bind(config.http).await?;
         let (pg_address, http_address) = (local(&pg)?, local(&http)?);
-        let database = Arc::new(Database::start(config.workers)?);
+        // Connections wait in the listeners' queues until all is as it was.
+        let database = match config.data {
+            Some(dir) => {
+                let opened = tokio::task::spawn_blocking(move || Database::open(&dir, config.workers)).await;
+                opened.map_err(|error| Error::internal(format!("the database was not opened: {error}")))??
+            }
+            None => Database::start(config.workers)?,
+        };
         let shutdown = CancellationToken::new();
         let sessions = Arc::new(Sessions { database: database.clone() });
         let of_pg = shutdown.clone();

@@ -9,7 +9,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use weir_common::error::{Error, Result, SqlState};
-use weir_common::ids::RelationId;
+use weir_common::ids::{Epoch, RelationId};
 use weir_common::snapshot::Snapshot;
 use weir_common::types::PgType;
 use weir_sql::ScalarValue;
@@ -71,6 +71,7 @@ impl Backend for Sessions {
             copy: None,
             shield: Shield::default(),
             asked: Arc::default(),
+            commits: system::Commits::default(),
             count_only: false,
             notices: vec![],
             named: NamedStatements::default(),
@@ -99,6 +100,8 @@ pub struct Session {
     pub shield: Shield,
     /// What functions have asked for in the statement that is running.
     asked: Arc<Mutex<Asked>>,
+    /// The commits that the statement reads which is running.
+    commits: system::Commits,
     /// Materialized views that it creates count their rows instead of keeping them. No SQL sets it; `weir bench` does.
     pub count_only: bool,
     notices: Vec<Notice>,
@@ -165,7 +168,7 @@ impl Session {
             if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
         let system = Arc::new(SessionSystem::new(
             catalog.clone(),
-            system::tables_of(&catalog, status),
+            system::tables_of(&catalog, status, self.commits.clone()),
             self.facts(statement::query::names_own(&catalog, parsed)),
         ));
         Ok(Context::new(catalog, system, &self.settings()))
@@ -187,6 +190,15 @@ impl Session {
 
     /// The rows of stored relations as the session sees them, all at one commit.
     pub async fn snapshots(&mut self, relations: &[RelationId]) -> Result<HashMap<RelationId, Snapshot>> {
+        let snapshots = self.take_snapshots(relations).await?;
+        let mut commits: Vec<Epoch> = snapshots.values().map(|snapshot| snapshot.epoch).collect();
+        commits.sort_unstable();
+        commits.dedup();
+        *self.commits.lock().unwrap_or_else(PoisonError::into_inner) = commits;
+        Ok(snapshots)
+    }
+
+    async fn take_snapshots(&mut self, relations: &[RelationId]) -> Result<HashMap<RelationId, Snapshot>> {
         if relations.is_empty() {
             return Ok(HashMap::new());
         }

@@ -1,18 +1,21 @@
 //! Schema `weir`: what the engine knows about sources, views and dead letters, as relations.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use weir_common::ids::RelationId;
+use weir_common::ids::{Epoch, RelationId};
 use weir_common::types::PgType;
 use weir_engine::status::Status;
 use weir_sql::catalog::{Catalog, RelationKind};
 use weir_sql::system::WeirTable;
 
+/// The commits that a session's statement reads, as far as it has looked: one, but for tables that its transaction has locked.
+pub type Commits = Arc<Mutex<Vec<Epoch>>>;
+
 /// The relations of schema `weir` as a statement sees them; without a status they have columns and no rows.
-pub fn tables_of(catalog: &Catalog, status: Option<Arc<Status>>) -> Vec<WeirTable> {
+pub fn tables_of(catalog: &Catalog, status: Option<Arc<Status>>, commits: Commits) -> Vec<WeirTable> {
     let status = status.unwrap_or_default();
     let table = |table: &'static Table| {
         let (catalog, status, schema) = (catalog.clone(), status.clone(), table.schema());
@@ -20,7 +23,25 @@ pub fn tables_of(catalog: &Catalog, status: Option<Arc<Status>>) -> Vec<WeirTabl
         let rows = move || Ok(RecordBatch::try_new(of_rows.clone(), (table.rows)(&catalog, &status))?);
         WeirTable { name: table.name, schema, rows: Arc::new(rows) }
     };
-    TABLES.iter().map(table).collect()
+    TABLES.iter().map(table).chain([snapshot(status.clone(), commits)]).collect()
+}
+
+/// `weir.snapshot`: the commit that the statement reads. It is known when the statement runs, not when it is planned.
+fn snapshot(status: Arc<Status>, commits: Commits) -> WeirTable {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![PgType::Int8.field("commit")]));
+    let of_rows = schema.clone();
+    let rows = move || {
+        let commit = match commits.lock().unwrap_or_else(PoisonError::into_inner).as_slice() {
+            // It reads nothing that is stored.
+            [] => Some(status.committed),
+            [commit] => Some(*commit),
+            // There is no one number.
+            _ => None,
+        };
+        let commit = Int64Array::from_iter([commit.map(|commit| commit as i64)]);
+        Ok(RecordBatch::try_new(of_rows.clone(), vec![Arc::new(commit)])?)
+    };
+    WeirTable { name: "snapshot", schema, rows: Arc::new(rows) }
 }
 
 /// A relation of schema `weir`.

@@ -98,6 +98,8 @@ pub struct SourceDef {
     pub format: String,
     /// ENCODE, upper case; empty where the connector takes none.
     pub encode: String,
+    /// The options of the encoding.
+    pub format_options: BTreeMap<String, String>,
 }
 
 /// What is particular to a view: it is planned anew wherever it is read.
@@ -244,6 +246,13 @@ impl Catalog {
         debug_assert!(taken.is_none(), "two relations of one name");
         relations.insert(relation.id, Arc::new(relation));
         Catalog(Arc::new(Version { relations, names, next }))
+    }
+
+    /// The same relations, with a number that none of them will ever get: that of one that was dropped.
+    pub fn with_used(&self, id: RelationId) -> Catalog {
+        let Version { relations, names, next } = &*self.0;
+        let next = RelationId(next.0.max(id.0 + 1));
+        Catalog(Arc::new(Version { relations: relations.clone(), names: names.clone(), next }))
     }
 
     /// Without one relation; what depends on it must be gone already.

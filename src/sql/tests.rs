@@ -131,6 +131,7 @@ impl World {
             options: Default::default(),
             format: "PLAIN".to_string(),
             encode: "JSON".to_string(),
+            format_options: Default::default(),
         };
         self.add(name, RelationKind::Source(def), columns, Vec::new());
         self

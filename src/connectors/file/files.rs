@@ -48,6 +48,8 @@ pub(crate) struct Opening {
     pub(crate) file: File,
     /// Where reading starts.
     pub(crate) at: Mark,
+    /// Where it stops, before the end: bytes, decompressed; rows of a Parquet file.
+    pub(crate) until: Option<u64>,
     /// More may be appended to it.
     pub(crate) growing: bool,
 }

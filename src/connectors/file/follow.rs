@@ -14,7 +14,7 @@ use weir_common::error::Result;
 use weir_common::limits::FOLLOWED_FILES_MAX;
 use weir_common::source::Position;
 
-use self::tracked::{Change, FileId, Growth, Tracked};
+use self::tracked::{Change, FileId, Growth, Tracked, Until};
 use crate::file::files::{Files, Opening, Stand, Turn};
 use crate::file::input::{cannot_open, cannot_read};
 use crate::file::paths::Paths;
@@ -47,6 +47,8 @@ pub(crate) struct Follow {
     scanned: Instant,
     pause: Duration,
     uses: u64,
+    /// It stops at a position.
+    bounded: bool,
 }
 
 impl Follow {
@@ -63,12 +65,33 @@ impl Follow {
             scanned: Instant::now(),
             pause: SCAN_PAUSE_MIN,
             uses: 0,
+            bounded: false,
         };
         follow.scan()?;
         if !from.is_start() {
             follow.resume(from)?;
         }
         Ok(follow)
+    }
+
+    /// Reads no further than to a later position, and comes to an end there.
+    pub(crate) fn stop_at(&mut self, to: &Position) -> Result<()> {
+        let places = Places::parse(to)?;
+        for place in &places.files {
+            let Some(file) = self.tracked.iter_mut().find(|file| Some(file.id.inode()) == place.inode) else {
+                return Err(place::cannot_continue(to, format!("file \"{}\" is gone", place.name)));
+            };
+            file.stop_at(if place.ended { Until::End } else { Until::At(place.at.bytes) });
+        }
+        for file in &mut self.tracked {
+            let before = places.through.as_ref().is_some_and(|through| file.name <= *through);
+            let there = places.files.iter().any(|place| Some(file.id.inode()) == place.inode);
+            if !there {
+                file.stop_at(if before { Until::End } else { Until::At(0) });
+            }
+        }
+        self.bounded = true;
+        Ok(())
     }
 
     /// Looks which files there are.
@@ -237,7 +260,7 @@ impl Follow {
             file.stand.seen = file.bytes;
             return Ok(None);
         }
-        if file.growth == Some(Growth::Whole) && !file.settled && file.gone.is_none() {
+        if file.growth == Some(Growth::Whole) && !file.settled && file.gone.is_none() && !self.bounded {
             file.file = None;
             return Ok(None);
         }
@@ -262,7 +285,7 @@ impl Follow {
             Turn::More { last }
         } else {
             let clone = file.open(self.whole).and_then(std::fs::File::try_clone).map_err(failed)?;
-            Turn::Open(Opening { name, file: clone, at: file.stand.at, growing })
+            Turn::Open(Opening { name, file: clone, at: file.stand.at, until: file.limit(), growing })
         };
         self.close_some();
         Ok(Some(turn))
@@ -308,6 +331,9 @@ impl Files for Follow {
                 if let Some(turn) = self.turn_to(at, false)? {
                     return Ok(turn);
                 }
+            }
+            if self.bounded {
+                return Ok(Turn::End);
             }
             if let Some(at) = self.leave()
                 && let Some(turn) = self.turn_to(at, true)?

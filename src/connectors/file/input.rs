@@ -41,50 +41,70 @@ impl Packing {
     }
 }
 
+/// The bytes of a file, decompressed, up to its end or to where reading stops.
+pub(crate) struct Input {
+    bytes: Unpacked,
+    left: u64,
+}
+
 /// The bytes of a file, decompressed.
-pub(crate) enum Input {
+enum Unpacked {
     Plain(FileBytes),
     Gzip(Box<Gunzip<FileBytes>>),
 }
 
 /// The bytes of a file from a place of its own: handles of one file share theirs.
-pub(crate) struct FileBytes {
+struct FileBytes {
     file: File,
     at: u64,
 }
 
 impl Input {
-    /// The content of a file from its `skip`-th byte on; `None` where it has fewer.
-    pub(crate) fn open(file: File, packing: Packing, skip: u64) -> io::Result<Option<Input>> {
-        match packing {
-            Packing::Plain => {
-                let enough = skip <= file.metadata()?.len();
-                Ok(enough.then_some(Input::Plain(FileBytes { file, at: skip })))
-            }
-            Packing::Gzip => {
-                let mut gunzip = Gunzip::new(FileBytes { file, at: 0 });
-                let skipped = io::copy(&mut gunzip.by_ref().take(skip), &mut io::sink())?;
-                Ok((skipped == skip).then(|| Input::Gzip(Box::new(gunzip))))
-            }
-        }
+    /// The content of a file from its `skip`-th byte on, up to the `until`-th; `None` where it has fewer than `skip`.
+    pub(crate) fn open(file: File, packing: Packing, skip: u64, until: Option<u64>) -> io::Result<Option<Input>> {
+        let left = until.map_or(u64::MAX, |until| until.saturating_sub(skip));
+        Ok(Unpacked::open(file, packing, skip)?.map(|bytes| Input { bytes, left }))
     }
-}
 
-impl Input {
     /// Bytes of the file up to what was read last; 0 where it is packed.
     pub(crate) fn seen(&self) -> u64 {
-        match self {
-            Input::Plain(bytes) => bytes.at,
-            Input::Gzip(_) => 0,
+        match &self.bytes {
+            Unpacked::Plain(bytes) => bytes.at,
+            Unpacked::Gzip(_) => 0,
         }
     }
 }
 
 impl Read for Input {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).map_or(out.len(), |left| left.min(out.len()));
+        let read = self.bytes.read(&mut out[..wanted])?;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+impl Unpacked {
+    fn open(file: File, packing: Packing, skip: u64) -> io::Result<Option<Unpacked>> {
+        match packing {
+            Packing::Plain => {
+                let enough = skip <= file.metadata()?.len();
+                Ok(enough.then_some(Unpacked::Plain(FileBytes { file, at: skip })))
+            }
+            Packing::Gzip => {
+                let mut gunzip = Gunzip::new(FileBytes { file, at: 0 });
+                let skipped = io::copy(&mut gunzip.by_ref().take(skip), &mut io::sink())?;
+                Ok((skipped == skip).then(|| Unpacked::Gzip(Box::new(gunzip))))
+            }
+        }
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         match self {
-            Input::Plain(bytes) => bytes.read(out),
-            Input::Gzip(gunzip) => gunzip.read(out),
+            Unpacked::Plain(bytes) => bytes.read(out),
+            Unpacked::Gzip(gunzip) => gunzip.read(out),
         }
     }
 }

@@ -98,7 +98,7 @@ impl Current {
 
     fn opening(&self) -> Result<Opening> {
         let file = self.file.try_clone().map_err(|error| cannot_read(&self.name, &error))?;
-        Ok(Opening { name: self.name.clone(), file, at: self.at, growing: false })
+        Ok(Opening { name: self.name.clone(), file, at: self.at, until: None, growing: false })
     }
 
     fn head(&self) -> Result<Head> {

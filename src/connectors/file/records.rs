@@ -67,7 +67,7 @@ enum Header {
     /// In the next record.
     Next,
     /// In the first record of the file, which is not the next one.
-    First(Lines<Input>),
+    First(Box<Lines<Input>>),
 }
 
 /// What came of one record.
@@ -95,16 +95,16 @@ enum Framed {
 impl Records {
     /// Those of a file from a place on.
     pub(crate) fn open(opening: Opening, decoder: &Decoder) -> Result<Records> {
-        let Opening { name, file, at, growing } = opening;
+        let Opening { name, file, at, until, growing } = opening;
         let failed = |error| cannot_read(&name, &error);
         let packing = Packing::of(&file).map_err(failed)?.unwrap_or(Packing::Plain);
         let lines = |at: Mark, growing| -> Result<Lines<Input>> {
-            let input = Input::open(file.try_clone().map_err(failed)?, packing, at.bytes).map_err(failed)?;
+            let input = Input::open(file.try_clone().map_err(failed)?, packing, at.bytes, until).map_err(failed)?;
             let input = input.ok_or_else(|| cannot_read(&name, &io::ErrorKind::UnexpectedEof.into()))?;
             Ok(Lines::new(input, at, decoder.blank(), growing))
         };
         let header = match decoder {
-            Decoder::Csv(decoder) if decoder.dialect().header && at.bytes > 0 => Header::First(lines(Mark::default(), false)?),
+            Decoder::Csv(decoder) if decoder.dialect().header && at.bytes > 0 => Header::First(Box::new(lines(Mark::default(), false)?)),
             Decoder::Csv(decoder) if decoder.dialect().header => Header::Next,
             _ => Header::Known,
         };
@@ -188,7 +188,7 @@ impl Records {
         let lines = match &mut self.header {
             Header::Known => return Ok(None),
             Header::Next => &mut self.lines,
-            Header::First(lines) => lines,
+            Header::First(lines) => lines.as_mut(),
         };
         match frame(lines, decoder) {
             Framed::Whole { .. } => {

@@ -344,6 +344,57 @@ fn nothing_is_lost_and_nothing_is_read_twice() {
     assert!(following.dead.is_empty(), "{:?}", following.dead);
 }
 
+/// What lies between two positions is what was read between them, whatever has grown since.
+#[test]
+fn what_lies_between_two_positions() {
+    let seed = std::env::var("WEIR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let mut following = Following::json(&directory.path().join("*.log"));
+    let mut stands = vec![(following.position.clone(), 0)];
+    let mut written = 0;
+    for step in 0..60 {
+        for _ in 0..random.u32(1..4) {
+            let name = directory.path().join(format!("{}.log", ["a", "b", "c"][random.usize(..3)]));
+            // Blank lines are between rows, and belong to no row.
+            append(&name, format!("{}{}", row(written), "\n".repeat(random.usize(..3))));
+            written += 1;
+        }
+        if random.u32(..8) == 0 {
+            let rows: String = (0..3).map(|more| row(written + more)).collect();
+            fs::write(directory.path().join("packed"), gzipped(rows.as_bytes())).unwrap();
+            fs::rename(directory.path().join("packed"), directory.path().join(format!("{step}.gz.log"))).unwrap();
+            written += 3;
+        }
+        following.catch_up();
+        stands.push((following.position.clone(), following.rows.len()));
+    }
+    for (at, (from, first)) in stands.iter().enumerate() {
+        let (to, end) = &stands[random.usize(at..stands.len())];
+        if first == end {
+            continue;
+        }
+        let mut between = following.source.between(from, to).unwrap().expect("files may grow side by side");
+        let mut found = Vec::new();
+        loop {
+            match between.next().unwrap() {
+                Read::Batch(batch) => found.extend(texts(&batch.rows)),
+                Read::Idle => {}
+                Read::End => break,
+            }
+        }
+        let mut expected = following.rows[*first..*end].to_vec();
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected, "seed {seed}: from {from:?} to {to:?}");
+    }
+    let (from, to) = (Position::default(), following.position.clone());
+    fs::remove_file(directory.path().join("a.log")).unwrap();
+    let error = following.source.between(&from, &to).map(drop).unwrap_err();
+    assert!(error.message().contains("a.log\" is gone"), "{error}");
+}
+
 impl Following {
     /// Reads until every file is known to the reader: each was looked at after it was made.
     fn catch_up_with(&mut self, pattern: &Path) {

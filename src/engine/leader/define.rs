@@ -3,69 +3,127 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use weir_common::delta::Delta;
+use weir_common::epoch_log::{Definition, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{RelationId, StreamId};
 
-use crate::engine::{TableSpec, ViewSpec};
+use crate::engine::{TableSpec, TableWrite, ViewSpec};
 use crate::keys::KeyIndex;
 use crate::lane::{LaneMessage, NewView};
+use crate::leader::readers::ReaderState;
 use crate::leader::{Ddl, Filling, Leader, Table, View, answer};
 
 impl Leader {
+    /// Carries a definition out; the record of the next epoch has it, and its commit answers.
     pub(super) fn define(&mut self, ddl: Ddl) {
         match ddl {
-            Ddl::CreateTable(spec, reply) => {
-                let result = self.create_table(spec);
-                answer(reply, result);
+            Ddl::CreateTable { spec, rows, words, reply } => {
+                let table = spec.id;
+                let made = self.create_table(spec).and_then(|()| rows.map_or(Ok(()), |rows| self.fill_table(table, rows)));
+                match made {
+                    Ok(()) => {
+                        self.definitions.push(Definition::Made(words));
+                        self.defined.push(reply);
+                    }
+                    Err(error) => {
+                        self.drop_relations(&[table]);
+                        answer(reply, Err(error));
+                    }
+                }
             }
-            Ddl::CreateView(spec, reply) => self.create_view(spec, reply),
-            Ddl::Drop(relations, reply) => {
-                self.drop_relations(&relations);
-                answer(reply, Ok(()));
+            Ddl::CreateView { spec, words, reply } => {
+                let (view, next_own_reader) = (spec.id, self.next_own_reader);
+                match self.create_view(spec, None) {
+                    Ok(readings) => {
+                        self.definitions.push(Definition::Made(words));
+                        self.readings.extend(readings);
+                        let filling = self.views.get_mut(&view).and_then(|view| view.filling.as_mut());
+                        filling.expect("a new view is being filled").reply = Some(reply);
+                    }
+                    Err(error) => {
+                        self.drop_unused_readers();
+                        // The log knows nothing of it, and a replay must number readers in the same way.
+                        self.next_own_reader = next_own_reader;
+                        answer(reply, Err(error));
+                    }
+                }
+            }
+            Ddl::Define(definitions, reply) => {
+                for definition in &definitions {
+                    if let Definition::Dropped(relations) = definition {
+                        self.drop_relations(relations);
+                    }
+                }
+                self.definitions.extend(definitions);
+                self.defined.extend(reply);
             }
             Ddl::Join(stream) => {
-                if let Some((view, shared)) = self.joins(stream) {
-                    self.lane.send(LaneMessage::Rebind { view, from: stream, to: shared });
-                    self.rebind_view(view, stream, shared);
-                    self.readers.remove(&stream);
-                    self.lane.send(LaneMessage::Drop(Arc::from([stream])));
+                if self.joins(stream).is_some() {
+                    self.join(stream);
+                    self.joins.push(stream);
                 }
             }
         }
     }
 
-    fn create_table(&mut self, spec: TableSpec) -> Result<()> {
+    /// A view reads the shared reader's stream from now on, instead of its own reader's.
+    pub(super) fn join(&mut self, stream: StreamId) {
+        let Some((view, shared)) = self.readers.get(&stream).and_then(|own| Some((own.own?, StreamId::from(own.source)))) else { return };
+        if !self.readers.contains_key(&shared) {
+            // After a restart, where those who read it first are not made again: the own reader, at the same position, takes its place.
+            let state = self.readers.remove(&stream).expect("found above");
+            self.lane.send(LaneMessage::CreateReader(shared));
+            self.readers.insert(shared, ReaderState { own: None, ..state });
+        }
+        self.lane.send(LaneMessage::Rebind { view, from: stream, to: shared });
+        self.rebind_view(stream, shared);
+        self.readers.remove(&stream);
+        self.lane.send(LaneMessage::Drop(Arc::from([stream])));
+    }
+
+    fn fill_table(&mut self, table: RelationId, rows: Delta) -> Result<()> {
+        let write = TableWrite { table, delta: rows };
+        let changes = self.check_keys(std::slice::from_ref(&write))?;
+        self.apply_keys(changes);
+        self.first_rows.push((table, write.delta));
+        Ok(())
+    }
+
+    pub(super) fn create_table(&mut self, spec: TableSpec) -> Result<()> {
         let constraint = spec.key_name.unwrap_or_else(|| format!("{}_pkey", spec.name));
         let keys = spec.key.clone().map(|columns| KeyIndex::new(&constraint, spec.schema.clone(), columns)).transpose()?;
         let scalar = |column: &usize| !spec.schema.field(*column).data_type().is_nested();
         let placement: Arc<[usize]> =
             spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
-        self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: spec.schema, placement });
-        self.tables.insert(spec.id, Table { keys });
+        let schema = spec.schema;
+        self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: schema.clone(), placement });
+        self.tables.insert(spec.id, Table { schema, keys });
         Ok(())
     }
 
-    fn create_view(&mut self, spec: ViewSpec, reply: oneshot::Sender<Result<()>>) {
+    /// Builds a view; says what it reads of sources. `readings` tells that after a restart; without, it is decided here.
+    pub(super) fn create_view(&mut self, spec: ViewSpec, readings: Option<&[Reading]>) -> Result<Vec<Reading>> {
         let mut imports = vec![];
+        let mut own: Vec<Reading> = vec![];
         let mut readers: BTreeMap<RelationId, BTreeSet<StreamId>> = BTreeMap::new();
         for import in &spec.plan.imports {
             let relation = import.relation;
             if let Some(source) = spec.sources.get(&relation) {
                 // One reader serves all imports of the source in this view.
-                let known = readers.get(&relation).and_then(|streams| streams.first().copied());
-                let stream = match known.map(Ok).unwrap_or_else(|| self.reader_for(relation, source, spec.id)) {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        self.drop_unused_readers();
-                        return answer(reply, Err(error));
-                    }
+                let of_source = |all: &[Reading]| all.iter().find(|one| one.view == spec.id && one.source == relation).copied();
+                let stream = match (of_source(&own), readings.and_then(of_source)) {
+                    (Some(reading), _) => reading.stream,
+                    (None, Some(reading)) => self.reader_again(&reading, source)?,
+                    (None, None) => self.reader_for(relation, source, spec.id)?,
                 };
+                if of_source(&own).is_none() {
+                    own.push(Reading { view: spec.id, source: relation, stream });
+                }
                 readers.entry(relation).or_default().insert(stream);
                 imports.push(stream);
             } else if let Some(error) = self.not_kept(relation.into()) {
-                self.drop_unused_readers();
-                return answer(reply, Err(error));
+                return Err(error);
             } else if self.exists(relation.into()) {
                 if let Some(view) = self.views.get(&relation) {
                     for (source, streams) in &view.readers {
@@ -74,27 +132,29 @@ impl Leader {
                 }
                 imports.push(relation.into());
             } else {
-                self.drop_unused_readers();
                 let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{}\" does not exist", import.name));
-                return answer(reply, Err(error.with_hint("It was dropped while the view was being created.")));
+                return Err(error.with_hint("It was dropped while the view was being created."));
             }
         }
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
         let view = NewView { id: spec.id, name: spec.name, plan: spec.plan, imports, at: self.next - 1, keep: spec.keep };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
-        self.views.insert(spec.id, View { inputs, readers, event_times, keep: spec.keep, filling: Some(Filling { caught_up: 0, reply }) });
+        self.views
+            .insert(spec.id, View { inputs, readers, event_times, keep: spec.keep, filling: Some(Filling { caught_up: 0, reply: None }) });
+        Ok(own)
     }
 
-    fn drop_relations(&mut self, relations: &[RelationId]) {
+    pub(super) fn drop_relations(&mut self, relations: &[RelationId]) {
         let mut streams = vec![];
         for relation in relations {
             self.letters_told.remove(relation);
+            self.first_rows.retain(|(table, _)| table != relation);
             let existed = self.tables.remove(relation).is_some();
             if let Some(view) = self.views.remove(relation) {
                 self.filled.remove(relation);
-                if let Some(filling) = view.filling {
-                    answer(filling.reply, Err(Error::new(SqlState::QUERY_CANCELED, "the view was dropped while it was filled")));
+                if let Some(reply) = view.filling.and_then(|filling| filling.reply) {
+                    answer(reply, Err(Error::new(SqlState::QUERY_CANCELED, "the view was dropped while it was filled")));
                 }
                 streams.push((*relation).into());
             } else if existed {
@@ -108,7 +168,7 @@ impl Leader {
         self.drop_unused_readers();
     }
 
-    fn rebind_view(&mut self, _view: RelationId, from: StreamId, to: StreamId) {
+    fn rebind_view(&mut self, from: StreamId, to: StreamId) {
         for view in self.views.values_mut() {
             if view.inputs.remove(&from) {
                 view.inputs.insert(to);

@@ -1,17 +1,19 @@
 //! The leader's readers: which streams read which source, and what an epoch takes of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
+use weir_common::epoch_log::{Progress, Reading};
 use weir_common::error::{Error, Result};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::EPOCH_SOURCE_ROWS_MAX;
-use weir_common::source::Position;
+use weir_common::source::{Position, SourceBatch};
 
-use crate::lane::{Dealt, LaneMessage};
-use crate::leader::{InFlight, Leader, Message};
+use crate::lane::LaneMessage;
+use crate::leader::epoch::{InFlight, Inputs};
+use crate::leader::{Leader, Message, OWN_READERS_FROM};
 use crate::reader::{Event, Reader, SourceSpec};
 
 /// A reader, and what has been taken of it.
@@ -21,6 +23,8 @@ pub(super) struct ReaderState {
     /// The view whose own reader it is.
     pub(super) own: Option<RelationId>,
     pub(super) reader: Option<Reader>,
+    /// While epochs are done again: what was read beyond the last one.
+    pub(super) ahead: Option<SourceBatch>,
     pub(super) position: Position,
     pub(super) rows: u64,
     pub(super) bytes: u64,
@@ -46,6 +50,33 @@ impl ReaderState {
         self.caught_up_in.is_some_and(|epoch| epoch <= committed)
     }
 
+    /// All that there is has been read, and more may come.
+    pub(super) fn idle(&mut self, epoch: Epoch) {
+        self.idle_in = Some(epoch);
+        self.caught_up_in.get_or_insert(epoch);
+    }
+
+    /// The source has come to its end.
+    pub(super) fn end(&mut self, epoch: Epoch) {
+        self.ended_in = Some(epoch);
+        self.caught_up_in.get_or_insert(epoch);
+        self.reader = None;
+    }
+
+    /// Where it stands.
+    pub(super) fn progress(&self, stream: StreamId) -> Progress {
+        Progress {
+            stream,
+            position: self.position.clone(),
+            rows: self.rows,
+            dead: self.dead,
+            bytes: self.bytes,
+            latest: self.latest,
+            idle: self.idle_in.is_some(),
+            ended: self.ended_in.is_some(),
+        }
+    }
+
     /// Events that wait to be taken.
     pub(super) fn waiting(&self) -> usize {
         self.reader.as_ref().map_or(0, |reader| reader.events.len())
@@ -62,48 +93,31 @@ impl ReaderState {
 }
 
 impl Leader {
-    /// Takes what readers have, up to the epoch's budget, and deals the batches out to the workers.
-    pub(super) fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut BTreeMap<StreamId, Vec<Dealt>>, wall_micros: i64) {
+    /// Takes what readers have, up to the epoch's budget, and deals the batches out to the workers; says where readers stand
+    /// that have moved.
+    pub(super) fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Vec<Progress> {
         let epoch = flight.epoch;
+        let mut moved = vec![];
         let streams: Vec<StreamId> = self.readers.keys().copied().collect();
         if streams.is_empty() {
-            return;
+            return moved;
         }
         self.first_reader = (self.first_reader + 1) % streams.len();
         for turn in 0..streams.len() {
             let stream = streams[(self.first_reader + turn) % streams.len()];
-            let reader = self.readers.get_mut(&stream).expect("listed above");
+            let mut events = 0;
             while flight.source_rows < EPOCH_SOURCE_ROWS_MAX {
+                let reader = self.readers.get_mut(&stream).expect("listed above");
                 let Some(event) = reader.reader.as_ref().and_then(|reader| reader.events.try_recv().ok()) else { break };
+                events += 1;
                 match event {
                     Event::Batch(batch, latest) => {
-                        flight.source_rows += batch.rows.num_rows();
-                        reader.rows += batch.rows.num_rows() as u64;
-                        reader.bytes += batch.bytes;
-                        reader.dead += batch.dead.len() as u64;
                         reader.latest = reader.latest.max(latest);
-                        reader.position = batch.position;
-                        reader.idle_in = None;
-                        // Every reader of a source meets the same letters in the same order: each is told once.
-                        let told = self.letters_told.entry(reader.source).or_insert(0);
-                        let known = batch.dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
-                        *told = reader.dead.max(*told);
-                        flight
-                            .dead
-                            .extend(batch.dead.into_iter().skip(known).map(|letter| DeadLetter { time_micros: wall_micros, ..letter }));
-                        if batch.rows.num_rows() > 0 {
-                            self.next_worker = (self.next_worker + 1) % self.lane.workers();
-                            inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(batch.rows)));
-                        }
+                        self.deal(stream, batch, flight, inputs, wall_micros);
                     }
-                    Event::Idle => {
-                        reader.idle_in = Some(epoch);
-                        reader.caught_up_in.get_or_insert(epoch);
-                    }
+                    Event::Idle => reader.idle(epoch),
                     Event::End => {
-                        reader.ended_in = Some(epoch);
-                        reader.caught_up_in.get_or_insert(epoch);
-                        reader.reader = None;
+                        reader.end(epoch);
                         tracing::info!(source = reader.spec.name, rows = reader.rows, "source read to its end");
                     }
                     Event::Failed(error) => {
@@ -113,37 +127,92 @@ impl Leader {
                     }
                 }
             }
+            if events > 0 {
+                moved.push(self.readers[&stream].progress(stream));
+            }
         }
+        moved
+    }
+
+    /// Counts a batch, keeps its dead letters, and deals its rows to the next worker.
+    pub(super) fn deal(&mut self, stream: StreamId, batch: SourceBatch, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) {
+        let reader = self.readers.get_mut(&stream).expect("whoever deals has its reader");
+        flight.source_rows += batch.rows.num_rows();
+        reader.rows += batch.rows.num_rows() as u64;
+        reader.bytes += batch.bytes;
+        reader.dead += batch.dead.len() as u64;
+        reader.position = batch.position;
+        reader.idle_in = None;
+        // Every reader of a source meets the same letters in the same order: each is told once.
+        let told = self.letters_told.entry(reader.source).or_insert(0);
+        let known = batch.dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
+        *told = reader.dead.max(*told);
+        flight.dead.extend(batch.dead.into_iter().skip(known).map(|letter| DeadLetter { time_micros: wall_micros, ..letter }));
+        if batch.rows.num_rows() > 0 {
+            self.next_worker = (self.next_worker + 1) % self.lane.workers();
+            inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(batch.rows)));
+        }
+    }
+
+    /// A reader that reads on from a position, at which it may have been `idle`, and wakes the leader when it has something.
+    pub(super) fn read(&self, spec: &SourceSpec, from: &Position, idle: bool) -> Result<Reader> {
+        let (ready, to_self) = (self.ready.clone(), self.to_self.clone());
+        Reader::start(spec, from, idle, move || {
+            if !ready.swap(true, Ordering::SeqCst) {
+                // Without a leader there is nobody to wake.
+                let _ = to_self.send(Message::Ready);
+            }
+        })
     }
 
     /// The stream on which a new view reads a source from its start: the shared reader while it has not given anything
     /// out, a reader of the view's own otherwise.
     pub(super) fn reader_for(&mut self, source: RelationId, spec: &SourceSpec, view: RelationId) -> Result<StreamId> {
         let shared = StreamId::from(source);
-        let (stream, own) = match self.readers.get(&shared) {
-            Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() && reader.error.is_none() => {
-                return Ok(shared);
+        match self.readers.get(&shared) {
+            Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() => {
+                // One that failed tries again: a view of its own would be something that the log does not tell of.
+                if reader.error.is_some() {
+                    let again = self.read(spec, &Position::default(), false)?;
+                    let reader = self.readers.get_mut(&shared).expect("just seen");
+                    (reader.reader, reader.error) = (Some(again), None);
+                }
+                Ok(shared)
             }
             Some(_) => {
                 let stream = StreamId(self.next_own_reader);
                 self.next_own_reader += 1;
-                (stream, Some(view))
+                self.add_reader(stream, source, spec, Some(view))?;
+                Ok(stream)
             }
-            None => (shared, None),
-        };
-        let (ready, to_self) = (self.ready.clone(), self.to_self.clone());
-        let reader = Reader::start(spec, move || {
-            if !ready.swap(true, Ordering::SeqCst) {
-                // Without a leader there is nobody to wake.
-                let _ = to_self.send(Message::Ready);
+            None => {
+                self.add_reader(shared, source, spec, None)?;
+                Ok(shared)
             }
-        })?;
+        }
+    }
+
+    /// The stream that the log says a view reads: new, or as new.
+    pub(super) fn reader_again(&mut self, reading: &Reading, spec: &SourceSpec) -> Result<StreamId> {
+        let stream = reading.stream;
+        if !self.readers.contains_key(&stream) {
+            let own = (stream.0 >= OWN_READERS_FROM).then_some(reading.view);
+            self.next_own_reader = self.next_own_reader.max(stream.0 + 1).max(OWN_READERS_FROM);
+            self.add_reader(stream, reading.source, spec, own)?;
+        }
+        Ok(stream)
+    }
+
+    /// A new reader at the source's start.
+    fn add_reader(&mut self, stream: StreamId, source: RelationId, spec: &SourceSpec, own: Option<RelationId>) -> Result<()> {
+        let reader = self.read(spec, &Position::default(), false)?;
         self.lane.send(LaneMessage::CreateReader(stream));
         let state = ReaderState {
             source,
             spec: spec.clone(),
             own,
             reader: Some(reader),
+            ahead: None,
             position: Position::default(),
             rows: 0,
             bytes: 0,
@@ -155,7 +224,7 @@ impl Leader {
             error: None,
         };
         self.readers.insert(stream, state);
-        Ok(stream)
+        Ok(())
     }
 
     /// The view and the shared stream that it can read instead of its own reader's, because both stand at one position.
@@ -169,7 +238,7 @@ impl Leader {
             && own.ended_in.is_some() == other.ended_in.is_some()
             && own.error.is_none();
         let live = self.views.get(&view)?.filling.is_none();
-        (level && live && own.rows > 0).then_some((view, shared))
+        (level && live && !own.position.is_start()).then_some((view, shared))
     }
 
     pub(super) fn drop_unused_readers(&mut self) {

@@ -60,10 +60,10 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
     if !define::should_create(session, &definitions.catalog(), &name, create.if_not_exists)? {
         return Ok(done("CREATE SOURCE"));
     }
-    let (format, encode) = said.map_or_else(Default::default, |said| (said.format, said.encode));
-    let kind = RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode });
+    let (format, encode, format_options) = said.map_or_else(Default::default, |said| (said.format, said.encode, said.options));
+    let kind = RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode, format_options });
     let id = definitions.next_id();
-    definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] });
+    definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }).await?;
     define::note(session, format!("CREATE SOURCE {name}"));
     Ok(done("CREATE SOURCE"))
 }

@@ -1,6 +1,7 @@
 //! CREATE TABLE, and CREATE TABLE AS.
 
 use weir_common::error::{Error, Result, SqlState};
+use weir_engine::TableSpec;
 use weir_sql::catalog::{CheckDef, ColumnDef, Relation, RelationKind, TableDef};
 use weir_sql::statement::{CreateTable, Parsed, TableQuery};
 
@@ -41,6 +42,12 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable
     definitions.add_table(relation, vec![]).await?;
     define::note(session, format!("CREATE TABLE {name}"));
     Ok(done("CREATE TABLE"))
+}
+
+/// A table as the engine knows it.
+pub fn spec(relation: &Relation) -> TableSpec {
+    let key = relation.key().map(<[usize]>::to_vec);
+    TableSpec { id: relation.id, name: relation.name.clone(), schema: relation.schema(), key, key_name: relation.key_name() }
 }
 
 fn key_columns(key: &[weir_sql::ast::Ident], columns: &mut [ColumnDef]) -> Result<Vec<usize>> {

@@ -12,7 +12,6 @@ use weir_sql::catalog::{Catalog, MaterializedViewDef, Relation, RelationKind, Vi
 use weir_sql::lower::{ViewPlan, plan_view};
 use weir_sql::statement::{CreateMaterializedView, CreateView, Emit, Parsed};
 
-use crate::database::Unfinished;
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
@@ -31,8 +30,7 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateView)
     }
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
     let plan = session.context(parsed).await?.plan_plain_view(&create.query, &parsed.text, &columns)?;
-    let mut after = catalog.clone();
-    if let Some(before) = before {
+    if let Some(before) = &before {
         if !matches!(before.kind, RelationKind::View(_)) {
             return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{name}\" is not a view")));
         }
@@ -45,17 +43,19 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateView)
                 .with_message(format!("cannot replace view {name} because other objects depend on it"))
                 .with_hint("They were planned with its old query: drop and create them anew."));
         }
-        // A view is younger than all that it names, and keeps its place in that order: so it gets a new number.
-        after = catalog.without(before.id);
     }
-    definitions.publish(after.with(Relation {
+    let view = Relation {
         id: definitions.next_id(),
         name: name.clone(),
         kind: RelationKind::View(ViewDef { query: create.query_text.clone() }),
         columns: plan.columns,
         sql: parsed.text.clone(),
         depends_on: plan.depends_on,
-    }));
+    };
+    match before {
+        Some(before) => definitions.replace(before.id, view).await?,
+        None => definitions.add(view).await?,
+    }
     define::note(session, format!("CREATE VIEW {name}"));
     Ok(done("CREATE VIEW"))
 }
@@ -72,24 +72,17 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
     }
     let plan = plan(&catalog, &name, parsed, create)?;
     let id = definitions.next_id();
-    let spec = ViewSpec {
-        id,
-        name: name.clone(),
-        plan: Arc::new(lower(&plan.root, &name, database.engine.workers())?),
-        sources: sources(&catalog, &plan),
-        keep: !session.count_only,
-    };
-    let unfinished = Unfinished::new(&database.engine, id);
-    database.engine.create_view(spec).await?;
-    unfinished.keep();
-    definitions.add(Relation {
+    let mut spec = spec(&catalog, id, &name, &plan, database.engine.workers())?;
+    spec.keep = !session.count_only;
+    let relation = Relation {
         id,
         name: name.clone(),
         kind: RelationKind::MaterializedView(MaterializedViewDef { query: create.query_text.clone(), facts: plan.root.facts.clone() }),
         columns: plan.columns,
         sql: parsed.text.clone(),
         depends_on: plan.depends_on,
-    });
+    };
+    definitions.add_view(relation, spec).await?;
     for notice in plan.notices {
         session.notify(Notice { hint: notice.hint().map(String::from), ..Notice::notice(notice.message()) });
     }
@@ -116,6 +109,12 @@ pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMater
     define::refuse_options(&create.options, &[], &[("retention", LATER), ("keep_closed", LATER)])?;
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
     plan_view(catalog, name, &create.query, &parsed.text, &columns)
+}
+
+/// A materialized view as the engine knows it.
+pub fn spec(catalog: &Catalog, id: RelationId, name: &str, plan: &ViewPlan, workers: usize) -> Result<ViewSpec> {
+    let dataflow = Arc::new(lower(&plan.root, name, workers)?);
+    Ok(ViewSpec { id, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true })
 }
 
 /// The sources among the relations that a view reads.

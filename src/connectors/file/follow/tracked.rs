@@ -53,6 +53,17 @@ pub(super) struct Tracked {
     pub(super) finished: bool,
     /// When it was the current file for the last time.
     pub(super) used: u64,
+    /// Where reading stops, although there may be more.
+    until: Option<Until>,
+}
+
+/// Where reading of a file stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// At the end that it had, or has.
+    End,
+    /// Before it.
+    At(u64),
 }
 
 /// How a file grows.
@@ -93,6 +104,20 @@ impl Tracked {
             gone: None,
             finished: false,
             used: 0,
+            until: None,
+        }
+    }
+
+    /// Reads no further than to a place.
+    pub(super) fn stop_at(&mut self, until: Until) {
+        self.until = Some(until);
+    }
+
+    /// The mark before which reading stops, if it does not stop at the end.
+    pub(super) fn limit(&self) -> Option<u64> {
+        match self.until? {
+            Until::End => None,
+            Until::At(mark) => Some(mark),
         }
     }
 
@@ -117,8 +142,11 @@ impl Tracked {
         if self.stand.ended || self.finished {
             return false;
         }
+        if let Some(Until::At(mark)) = self.until {
+            return self.stand.at.bytes < mark;
+        }
         match self.growth {
-            Some(Growth::Whole) => self.settled || self.gone.is_some(),
+            Some(Growth::Whole) => self.settled || self.gone.is_some() || self.until.is_some(),
             // What was rewritten may be as long as before.
             Some(Growth::Appended) => self.bytes != self.stand.seen || self.modified != self.checked,
             None => self.bytes != self.stand.seen,

@@ -1,0 +1,180 @@
+//! An epoch from its opening to its commit: what goes into it, its record, and who is answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use weir_common::codec;
+use weir_common::dead_letter::DeadLetter;
+use weir_common::epoch_log::{EpochRecord, Written};
+use weir_common::error::Result;
+use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
+
+use crate::engine::TableWrite;
+use crate::lane::{Dealt, LaneMessage, OpenEpoch};
+use crate::leader::{Ddl, Leader, Message, answer};
+
+/// What goes into an epoch, by stream.
+pub(super) type Inputs = BTreeMap<StreamId, Vec<Dealt>>;
+
+/// An epoch that is not committed yet.
+pub(super) struct InFlight {
+    pub(super) epoch: Epoch,
+    /// Workers that are not done with it.
+    pub(super) waiting: usize,
+    /// Whether its record is durable.
+    pub(super) synced: bool,
+    pub(super) writes: Vec<oneshot::Sender<Result<Epoch>>>,
+    pub(super) defined: Vec<oneshot::Sender<Result<()>>>,
+    pub(super) lives: Vec<(RelationId, Option<oneshot::Sender<Result<()>>>)>,
+    pub(super) dead: Vec<DeadLetter>,
+    pub(super) source_rows: usize,
+}
+
+impl InFlight {
+    pub(super) fn new(epoch: Epoch, workers: usize) -> Self {
+        InFlight { epoch, waiting: workers, synced: false, writes: vec![], defined: vec![], lives: vec![], dead: vec![], source_rows: 0 }
+    }
+}
+
+impl Leader {
+    /// Opens an epoch with all that is there, and hands its record to the log.
+    pub(super) fn open_epoch(&mut self) -> Result<()> {
+        self.last_wall_micros = self.last_wall_micros.max(self.clock.wall_micros());
+        let mut record = EpochRecord {
+            epoch: self.next,
+            wall_micros: self.last_wall_micros,
+            joins: std::mem::take(&mut self.joins),
+            definitions: std::mem::take(&mut self.definitions),
+            readings: std::mem::take(&mut self.readings),
+            ..EpochRecord::default()
+        };
+        let mut flight = InFlight::new(self.next, self.lane.workers());
+        flight.defined = std::mem::take(&mut self.defined);
+        let mut inputs = Inputs::new();
+        let mut written = std::mem::take(&mut self.first_rows);
+        // What does not fit one record waits for the next epoch.
+        let mut bytes = 0;
+        let mut fits = |(writes, _): &(Vec<TableWrite>, _)| {
+            bytes += writes.iter().map(TableWrite::bytes).sum::<usize>();
+            bytes <= WRITE_BYTES_MAX
+        };
+        let taken = self.writes.iter().take_while(|write| fits(write)).count().max(1).min(self.writes.len());
+        for (writes, reply) in self.writes.drain(..taken) {
+            written.extend(writes.into_iter().map(|write| (write.table, write.delta)));
+            flight.writes.push(reply);
+        }
+        for (table, delta) in written {
+            record.writes.push(Written { table, rows: codec::encode(&delta)? });
+            inputs.entry(table.into()).or_default().push((None, delta));
+        }
+        // While views that are being filled are too far behind, sources wait.
+        if self.behind.is_empty() {
+            record.progress = self.drain_readers(&mut flight, &mut inputs, record.wall_micros);
+        }
+        record.lives = std::mem::take(&mut self.filled).into_iter().collect();
+        self.launch(flight, inputs, &record.lives);
+        let (epoch, to_self) = (record.epoch, self.to_self.clone());
+        let synced = move |result| {
+            // Without a leader there is nobody to tell.
+            let _ = to_self.send(Message::Synced(epoch, result));
+        };
+        self.log.append(record, Box::new(synced));
+        Ok(())
+    }
+
+    /// Sends an epoch to the workers; `lives` are the filled views that it makes readable.
+    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId]) {
+        for view in lives {
+            if let Some(filling) = self.views.get_mut(view).and_then(|view| view.filling.take()) {
+                self.lane.send(LaneMessage::ViewLive(*view));
+                flight.lives.push((*view, filling.reply));
+                inputs.entry((*view).into()).or_default();
+            }
+        }
+        let affected = self.affected(inputs.keys().copied().collect());
+        // A view that has just become live counts as touched, but its own stream gets no rows from outside.
+        inputs.retain(|_, deltas| !deltas.is_empty());
+        self.next += 1;
+        let epoch = flight.epoch;
+        self.open.push_back(flight);
+        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs: inputs.into_iter().collect(), affected })));
+    }
+
+    /// The live views that these streams reach, each after those that it reads: numbers rise along dependencies.
+    fn affected(&self, mut touched: BTreeSet<StreamId>) -> Vec<RelationId> {
+        let mut affected = vec![];
+        for (id, view) in &self.views {
+            let reached = touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
+            if reached && view.filling.is_none() {
+                touched.insert((*id).into());
+                affected.push(*id);
+            }
+        }
+        affected
+    }
+
+    /// A worker is done with an epoch.
+    pub(super) fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>) {
+        let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch).expect("workers report open epochs");
+        flight.waiting -= 1;
+        flight.dead.extend(dead);
+        self.commit_finished();
+    }
+
+    /// The log holds an epoch's record.
+    pub(super) fn synced(&mut self, epoch: Epoch) {
+        if let Some(flight) = self.open.iter_mut().find(|flight| flight.epoch == epoch) {
+            flight.synced = true;
+        }
+        self.commit_finished();
+    }
+
+    fn commit_finished(&mut self) {
+        while self.open.front().is_some_and(|flight| flight.waiting == 0 && flight.synced) {
+            let flight = self.open.pop_front().expect("just seen");
+            self.commit(flight);
+        }
+    }
+
+    fn commit(&mut self, flight: InFlight) {
+        self.lane.send(LaneMessage::Committed(flight.epoch));
+        self.epochs += 1;
+        for letter in flight.dead {
+            let time_micros = if letter.time_micros == 0 { self.last_wall_micros } else { letter.time_micros };
+            *self.dead_letter_counts.entry((letter.relation.clone(), letter.reason)).or_insert(0) += 1;
+            if self.dead_letters.len() == DEAD_LETTERS_MAX {
+                self.dead_letters.pop_front();
+            }
+            self.dead_letters.push_back(DeadLetter { time_micros, ..letter });
+        }
+        // From here on a read is behind the commit in the lane, so it sees the writes.
+        for reply in flight.writes {
+            answer(reply, Ok(flight.epoch));
+        }
+        for reply in flight.defined {
+            answer(reply, Ok(()));
+        }
+        for (view, reply) in flight.lives {
+            if let Some(reply) = reply {
+                answer(reply, self.failure(view.into()).map_or(Ok(()), Err));
+            }
+        }
+        self.offer_joins();
+    }
+
+    /// Lets own readers that have caught up with the shared one give way to it.
+    pub(super) fn offer_joins(&mut self) {
+        // The record says when they did.
+        if self.replaying {
+            return;
+        }
+        let joinable = self.readers.keys().filter(|stream| self.joins(**stream).is_some()).copied();
+        let joins: Vec<Ddl> = joinable
+            .filter(|stream| !self.ddl.iter().any(|ddl| matches!(ddl, Ddl::Join(other) if other == stream)))
+            .map(Ddl::Join)
+            .collect();
+        self.ddl.extend(joins);
+    }
+}

@@ -1,0 +1,254 @@
+//! Epochs of an earlier run, done again from their records: the same rows in the same epochs, so the same answers.
+//!
+//! Rows of sources are not in the log; they are read once more. A record counts them, because a reader that starts elsewhere
+//! cuts its batches elsewhere.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use weir_common::codec;
+use weir_common::epoch_log::{Definition, EpochRecord, Progress, Written};
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_common::limits::{EPOCHS_IN_FLIGHT_MAX, REPLAY_QUIET_SECONDS_MAX};
+use weir_common::source::{Read, SourceBatch};
+
+use crate::engine::TableWrite;
+use crate::leader::epoch::{InFlight, Inputs};
+use crate::leader::{Leader, Message, Next};
+use crate::reader::Event;
+use crate::recovery::{Definer, Made, Recovered, Recovery};
+
+impl Leader {
+    /// Does all epochs again, gives up what was not finished, and lets the sources go on.
+    pub(super) fn replay(&mut self, recovery: Recovery, messages: &mut UnboundedReceiver<Message>) -> Result<Recovered> {
+        let Recovery { records, dropped, mut definer } = recovery;
+        let mut recovered = Recovered::default();
+        self.replaying = true;
+        for record in records {
+            let record = record?;
+            if record.epoch != self.next {
+                let message = format!("the epoch log has epoch {} where {} is due", record.epoch, self.next);
+                return Err(Error::new(SqlState::DATA_CORRUPTED, message));
+            }
+            self.wait(messages, |leader| leader.may_launch(&record))?;
+            recovered.source_rows += self.redo(record, &dropped, definer.as_mut())?;
+            recovered.epochs += 1;
+        }
+        self.wait(messages, |leader| leader.open.is_empty())?;
+        self.replaying = false;
+        recovered.committed = self.next - 1;
+        self.give_up_unfinished(definer.as_mut());
+        self.read_on()?;
+        self.offer_joins();
+        Ok(recovered)
+    }
+
+    /// Handles messages until something is so.
+    fn wait(&mut self, messages: &mut UnboundedReceiver<Message>, done: impl Fn(&Leader) -> bool) -> Result<()> {
+        while !done(self) {
+            let Some(message) = messages.blocking_recv() else { return Err(Error::internal("the workers are gone")) };
+            match self.handle(message) {
+                Next::GoOn => {}
+                Next::Stop => return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "stopped while the epoch log was replayed")),
+                Next::Fail(reason) => return Err(Error::internal(reason)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an epoch can be opened again: as it could the first time.
+    fn may_launch(&self, record: &EpochRecord) -> bool {
+        let apart = !record.definitions.is_empty() || !record.joins.is_empty();
+        let room = if apart { self.open.is_empty() } else { self.open.len() < EPOCHS_IN_FLIGHT_MAX };
+        room && record.lives.iter().all(|view| self.filled.contains(view) || !self.views.contains_key(view))
+            && (self.behind.is_empty() || record.progress.is_empty())
+    }
+
+    /// One epoch; the rows that sources gave for it.
+    fn redo(&mut self, record: EpochRecord, dropped: &BTreeSet<RelationId>, definer: &mut dyn Definer) -> Result<u64> {
+        self.last_wall_micros = record.wall_micros;
+        for stream in &record.joins {
+            self.join(*stream);
+        }
+        for definition in &record.definitions {
+            match definition {
+                Definition::Made(words) => match definer.made(words, dropped)? {
+                    Made::Table(spec) => self.create_table(spec)?,
+                    Made::View(spec) => {
+                        let name = spec.name.clone();
+                        let made = self.create_view(spec, Some(&record.readings));
+                        made.map_err(|error| {
+                            error.clone().with_message(format!("materialized view \"{name}\" cannot be made again: {}", error.message()))
+                        })?;
+                    }
+                    Made::Nothing => {}
+                },
+                Definition::Dropped(relations) => {
+                    definer.dropped(relations);
+                    self.drop_relations(relations);
+                }
+            }
+        }
+        let mut flight = InFlight::new(record.epoch, self.lane.workers());
+        flight.synced = true;
+        let mut inputs = Inputs::new();
+        for Written { table, rows } in record.writes.iter().filter(|written| !dropped.contains(&written.table)) {
+            let schema = self.tables.get(table).map(|table| table.schema.clone()).ok_or_else(|| unknown(*table))?;
+            let write = TableWrite { table: *table, delta: codec::decode(rows, &schema)? };
+            let changes = self.check_keys(std::slice::from_ref(&write))?;
+            self.apply_keys(changes);
+            inputs.entry((*table).into()).or_default().push((None, write.delta));
+        }
+        for progress in &record.progress {
+            self.read_again(progress, &mut flight, &mut inputs, record.wall_micros)?;
+        }
+        self.filled.retain(|view| !record.lives.contains(view));
+        let source_rows = flight.source_rows as u64;
+        self.launch(flight, inputs, &record.lives);
+        Ok(source_rows)
+    }
+
+    /// Takes from a reader what it gave for an epoch the first time.
+    fn read_again(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<()> {
+        // What read only for views that are dropped later is not there.
+        if !self.readers.contains_key(&to.stream) {
+            return Ok(());
+        }
+        if !self.read_between(to, flight, inputs, wall_micros)? {
+            self.read_as_many(to, flight, inputs, wall_micros)?;
+        }
+        let reader = self.readers.get_mut(&to.stream).expect("it was read from");
+        reader.position = to.position.clone();
+        reader.bytes = to.bytes;
+        reader.latest = to.latest;
+        if to.idle {
+            reader.idle(flight.epoch);
+        }
+        if to.ended {
+            reader.end(flight.epoch);
+        }
+        Ok(())
+    }
+
+    /// Where the order of rows depends on when they came: takes what lies between two positions. False where it does not.
+    fn read_between(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<bool> {
+        let reader = &self.readers[&to.stream];
+        if reader.rows >= to.rows && reader.dead >= to.dead {
+            return Ok(true);
+        }
+        let name = reader.spec.name.clone();
+        let failed = |error| changed(&name, to, Some(error));
+        let Some(mut between) = reader.spec.source.between(&reader.position, &to.position).map_err(failed)? else { return Ok(false) };
+        loop {
+            match between.next().map_err(failed)? {
+                Read::Batch(batch) => self.deal(to.stream, batch, flight, inputs, wall_micros),
+                Read::Idle => {}
+                Read::End => break,
+            }
+        }
+        let reader = &self.readers[&to.stream];
+        if (reader.rows, reader.dead) != (to.rows, to.dead) {
+            return Err(changed(&name, to, None));
+        }
+        Ok(true)
+    }
+
+    /// Takes as many rows and dead letters as the reader gave.
+    fn read_as_many(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<()> {
+        loop {
+            let reader = self.readers.get_mut(&to.stream).expect("whoever reads again has its reader");
+            if reader.rows >= to.rows && reader.dead >= to.dead {
+                return Ok(());
+            }
+            let batch = match reader.ahead.take() {
+                Some(batch) => batch,
+                None => {
+                    let wait = Duration::from_secs(REPLAY_QUIET_SECONDS_MAX);
+                    match reader.reader.as_ref().map(|reader| reader.events.recv_timeout(wait)) {
+                        Some(Ok(Event::Batch(batch, _))) => batch,
+                        // All that is there has been read, and there was more.
+                        Some(Ok(Event::Idle)) if reader.spec.source.catches_up() => return Err(changed(&reader.spec.name, to, None)),
+                        Some(Ok(Event::Idle)) => continue,
+                        Some(Ok(Event::Failed(error))) => return Err(changed(&reader.spec.name, to, Some(error))),
+                        Some(Ok(Event::End) | Err(_)) | None => return Err(changed(&reader.spec.name, to, None)),
+                    }
+                }
+            };
+            let (now, later) = cut(batch, (to.rows - reader.rows) as usize, (to.dead - reader.dead) as usize);
+            if now.rows.num_rows() == 0 && now.dead.is_empty() && later.is_some() {
+                return Err(changed(&reader.spec.name, to, None));
+            }
+            reader.ahead = later;
+            self.deal(to.stream, now, flight, inputs, wall_micros);
+        }
+    }
+
+    /// Views that were not filled were never there for anybody: they are dropped, and the log will say so.
+    fn give_up_unfinished(&mut self, definer: &mut dyn Definer) {
+        let unfinished: Vec<RelationId> = self.views.iter().filter(|(_, view)| view.filling.is_some()).map(|(id, _)| *id).rev().collect();
+        if unfinished.is_empty() {
+            return;
+        }
+        definer.dropped(&unfinished);
+        self.drop_relations(&unfinished);
+        self.definitions.push(Definition::Dropped(unfinished));
+    }
+
+    /// Sources go on behind the last epoch: what was read beyond it is read again, in batches whose positions are known.
+    fn read_on(&mut self) -> Result<()> {
+        let streams: Vec<_> = self.readers.iter().filter(|(_, reader)| reader.reader.is_some()).map(|(stream, _)| *stream).collect();
+        for stream in streams {
+            let reader = self.readers.get_mut(&stream).expect("listed above");
+            reader.ahead = None;
+            reader.reader = None;
+            let (spec, position) = (reader.spec.clone(), reader.position.clone());
+            // Nothing happens in a restart: where all had been read, no epoch says so again.
+            let idle = reader.idle_in.is_some();
+            let again = self.read(&spec, &position, idle);
+            let reader = self.readers.get_mut(&stream).expect("listed above");
+            match again {
+                Ok(again) => reader.reader = Some(again),
+                // As when a source fails at any other time: the rest goes on.
+                Err(error) => {
+                    tracing::error!(source = spec.name, %error, "source stopped");
+                    reader.error = Some(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first rows and dead letters of a batch, and the rest if there is one.
+fn cut(mut batch: SourceBatch, rows: usize, dead: usize) -> (SourceBatch, Option<SourceBatch>) {
+    let (rows, dead) = (rows.min(batch.rows.num_rows()), dead.min(batch.dead.len()));
+    if rows == batch.rows.num_rows() && dead == batch.dead.len() {
+        return (batch, None);
+    }
+    let later = SourceBatch {
+        rows: batch.rows.slice(rows, batch.rows.num_rows() - rows),
+        dead: batch.dead.split_off(dead),
+        position: batch.position.clone(),
+        bytes: 0,
+    };
+    batch.rows = batch.rows.slice(0, rows);
+    (batch, Some(later))
+}
+
+fn unknown(table: RelationId) -> Error {
+    Error::new(SqlState::DATA_CORRUPTED, format!("the epoch log has rows of table {table}, which it did not create"))
+}
+
+/// A source no longer has what it gave.
+fn changed(name: &str, to: &Progress, cause: Option<Error>) -> Error {
+    let message =
+        format!("source \"{name}\" no longer gives the {} rows and {} dead letters that it gave before the restart", to.rows, to.dead);
+    let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message);
+    let error = match cause {
+        Some(cause) => error.with_detail(cause.message()),
+        None => error,
+    };
+    error.with_hint("Put back what it read, and start again. Nothing was changed in the data directory.")
+}

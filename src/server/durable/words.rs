@@ -1,0 +1,142 @@
+//! A relation as text: how the epoch log knows what was created. JSON, so that people can read it and later versions can add to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use serde::{Deserialize, Serialize};
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_common::plan::Facts;
+use weir_common::types::PgType;
+use weir_connectors::SourceFormat;
+use weir_sql::catalog::{CheckDef, ColumnDef, MaterializedViewDef, Relation, RelationKind, SourceDef, TableDef, ViewDef};
+
+/// A relation, without what is made of it: readers and plans.
+#[derive(Serialize, Deserialize)]
+struct Words {
+    id: RelationId,
+    name: String,
+    sql: String,
+    depends_on: Vec<RelationId>,
+    columns: Vec<Column>,
+    kind: Kind,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Column {
+    name: String,
+    /// Postgres' spelling.
+    r#type: String,
+    /// Arrow's spelling.
+    stored_as: String,
+    #[serde(default)]
+    not_null: bool,
+    #[serde(default)]
+    default: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Table { key: Option<Vec<usize>>, key_name: Option<String>, checks: Vec<Check> },
+    Source { event_time: Option<usize>, delay_micros: i64, options: BTreeMap<String, String>, format: Option<Format> },
+    View { query: String },
+    MaterializedView { query: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Check {
+    name: String,
+    expr: String,
+    columns: Vec<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format: String,
+    encode: String,
+    options: BTreeMap<String, String>,
+}
+
+/// A relation's words.
+pub fn of(relation: &Relation) -> Result<Vec<u8>> {
+    let columns = relation.columns.iter().map(|column| Column {
+        name: column.name.clone(),
+        r#type: column.ty.spelling(),
+        stored_as: column.data_type.to_string(),
+        not_null: column.not_null,
+        default: column.default.clone(),
+    });
+    let kind = match &relation.kind {
+        RelationKind::Table(TableDef { key, key_name, checks }) => {
+            let check = |check: &CheckDef| Check { name: check.name.clone(), expr: check.expr.clone(), columns: check.columns.clone() };
+            Kind::Table { key: key.clone(), key_name: key_name.clone(), checks: checks.iter().map(check).collect() }
+        }
+        RelationKind::Source(source) => Kind::Source {
+            event_time: source.event_time,
+            delay_micros: source.delay_micros,
+            options: source.options.clone(),
+            format: (!source.format.is_empty()).then(|| Format {
+                format: source.format.clone(),
+                encode: source.encode.clone(),
+                options: source.format_options.clone(),
+            }),
+        },
+        RelationKind::View(view) => Kind::View { query: view.query.clone() },
+        RelationKind::MaterializedView(view) => Kind::MaterializedView { query: view.query.clone() },
+    };
+    let words = Words {
+        id: relation.id,
+        name: relation.name.clone(),
+        sql: relation.sql.clone(),
+        depends_on: relation.depends_on.clone(),
+        columns: columns.collect(),
+        kind,
+    };
+    serde_json::to_vec(&words).map_err(|error| Error::internal(format!("a definition cannot be written: {error}")))
+}
+
+/// The number of the relation that was meant; nothing else of it need be possible any more.
+pub fn id(words: &[u8]) -> Result<RelationId> {
+    #[derive(Deserialize)]
+    struct Number {
+        id: RelationId,
+    }
+    let number: Number = serde_json::from_slice(words).map_err(|error| damaged(&error.to_string()))?;
+    Ok(number.id)
+}
+
+/// The relation that was meant. A materialized view has no facts yet: its plan says them.
+pub fn relation(words: &[u8]) -> Result<Relation> {
+    let words: Words = serde_json::from_slice(words).map_err(|error| damaged(&error.to_string()))?;
+    let columns = words.columns.into_iter().map(column).collect::<Result<Vec<_>>>()?;
+    let kind = match words.kind {
+        Kind::Table { key, key_name, checks } => {
+            let check = |Check { name, expr, columns }| CheckDef { name, expr, columns };
+            RelationKind::Table(TableDef { key, key_name, checks: checks.into_iter().map(check).collect() })
+        }
+        Kind::Source { event_time, delay_micros, options, format } => {
+            let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
+            let said = format.map(|Format { format, encode, options }| SourceFormat { format, encode, options });
+            let source = weir_connectors::source(&words.name, schema, said.as_ref(), &options)?;
+            let connector = options.get("connector").cloned().unwrap_or_default();
+            let SourceFormat { format, encode, options: format_options } =
+                said.unwrap_or_else(|| SourceFormat { format: String::new(), encode: String::new(), options: BTreeMap::new() });
+            RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode, format_options })
+        }
+        Kind::View { query } => RelationKind::View(ViewDef { query }),
+        Kind::MaterializedView { query } => RelationKind::MaterializedView(MaterializedViewDef { query, facts: Facts::default() }),
+    };
+    Ok(Relation { id: words.id, name: words.name, kind, columns, sql: words.sql, depends_on: words.depends_on })
+}
+
+fn column(column: Column) -> Result<ColumnDef> {
+    let ty = PgType::parse(&column.r#type).ok_or_else(|| damaged(&format!("there is no type {}", column.r#type)))?;
+    let data_type: DataType = column.stored_as.parse().map_err(|error| damaged(&format!("{error}")))?;
+    Ok(ColumnDef { name: column.name, ty, data_type, not_null: column.not_null, default: column.default })
+}
+
+fn damaged(why: &str) -> Error {
+    Error::new(SqlState::DATA_CORRUPTED, format!("a definition in the epoch log cannot be read: {why}"))
+}
