@@ -96,6 +96,13 @@ pub fn all_flights(test: &str) -> Option<PathBuf> {
     path
 }
 
+/// What random input is made of: `WEIR_SEED`, or something new; printed, so that a failure can be repeated.
+pub fn seed() -> u64 {
+    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("WEIR_SEED={seed}");
+    seed
+}
+
 /// The rows of a query as text, `NULL` for NULL.
 pub async fn rows(client: &Client, sql: &str) -> Vec<Vec<String>> {
     let messages = client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {}", describe(&e)));

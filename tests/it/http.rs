@@ -28,3 +28,22 @@ async fn metrics_count_what_happened() {
     assert!(body.lines().any(|line| counted(&line)), "no metric of weir counts the 2699 rows of the source:\n{body}");
     weir.stop();
 }
+
+#[tokio::test]
+async fn every_write_that_returned_has_been_synced() {
+    let weir = Weir::start(1);
+    let client = weir.connect().await;
+    run(&client, "CREATE TABLE t (id INT PRIMARY KEY)").await;
+    let syncs = || -> u64 {
+        let (_, body) = get(weir.http(), "/metrics");
+        let line = body.lines().find(|line| line.starts_with("weir_log_syncs_total ")).expect("the log has its metrics");
+        line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("a count")
+    };
+    let before = syncs();
+    for id in 0..50 {
+        run(&client, &format!("INSERT INTO t VALUES ({id})")).await;
+    }
+    // One after the other, so none shares a sync with another.
+    assert!(syncs() >= before + 50, "{before} syncs before, {} after 50 writes", syncs());
+    weir.stop();
+}

@@ -10,10 +10,12 @@ mod copy; // COPY in binary
 mod cursors; // cursors and prepared statements, by SQL and protocol
 mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`
+mod durable; // a restart after kill -9
 mod follow; // files that grow, come later, are truncated and rotated
 mod flights; // all of the flights, while views come and go
 mod grafana; // what Grafana's data source sends
 mod http; // health and metrics
+mod kill; // the plug, pulled at any moment
 mod many_views; // views that nothing happens to
 mod nexmark; // a made-up market without an end
 mod parquet; // Parquet files, as others write them

@@ -1,9 +1,11 @@
 //! The command line: what is refused, what is printed, how the server ends.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::harness::{Weir, finish, printed, run, value};
+use crate::server::{Server, connect};
 
 fn weir(arguments: &[&str]) -> Output {
     let data = tempfile::tempdir().unwrap();
@@ -52,9 +54,63 @@ async fn sigterm_ends_it_while_clients_are_connected() {
     assert!(error.is_closed() || error.code().is_some_and(|code| code.code() == "57P01"), "{error}");
 }
 
+/// Starts a server on a directory that it must refuse; what it printed.
+fn refused(data: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let output = finish(command.args(["serve", "--pg", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(data));
+    assert!(!output.status.success(), "{}", printed(&output));
+    printed(&output)
+}
+
+#[test]
+fn a_directory_that_it_must_not_use_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("letters.txt"), "dear all").unwrap();
+    let said = refused(data.path());
+    assert!(said.contains(&data.path().display().to_string()), "{said}");
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1, "nothing was put into it");
+}
+
+#[test]
+fn a_second_server_on_a_directory_is_refused() {
+    let weir = Server::start(1, "127.0.0.1:0").unwrap();
+    let said = refused(&weir.data());
+    assert!(said.contains(&weir.data().display().to_string()), "{said}");
+    weir.stop().unwrap();
+}
+
+#[test]
+fn a_format_that_is_not_known_is_refused() {
+    let weir = Server::start(1, "127.0.0.1:0").unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let format = std::fs::read_to_string(weir.data().join("FORMAT")).unwrap();
+    std::fs::write(data.path().join("FORMAT"), format.replace('1', "2")).unwrap();
+    let said = refused(data.path());
+    assert!(said.contains('2') && said.contains("version"), "{said}");
+    weir.stop().unwrap();
+}
+
 #[tokio::test]
-async fn the_log_says_that_nothing_survives_a_restart() {
-    let weir = Weir::start(1);
-    assert!(weir.log().contains("restart"), "{}", weir.log());
-    weir.stop();
+async fn a_damaged_log_is_refused_and_a_torn_end_is_cut() {
+    let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    client.simple_query("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1)").await.unwrap();
+    client.simple_query("INSERT INTO t VALUES (2)").await.unwrap();
+    weir.kill();
+    let log = std::fs::read_dir(weir.data().join("log")).unwrap().next().unwrap().unwrap().path();
+    let whole = std::fs::read(&log).unwrap();
+
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::write(&log, damaged).unwrap();
+    let said = refused(&weir.data());
+    assert!(said.contains(&log.display().to_string()), "{said}");
+
+    // The beginning of a record that was never synced.
+    std::fs::write(&log, [whole.as_slice(), &[0; 100]].concat()).unwrap();
+    weir.restart(2).unwrap();
+    assert!(weir.log().contains("cut off the end of the epoch log"), "{}", weir.log());
+    let client = connect(weir.url()).await.unwrap();
+    assert_eq!(value(&client, "SELECT string_agg(id::text, ',' ORDER BY id) FROM t").await, "1,2");
+    weir.stop().unwrap();
 }

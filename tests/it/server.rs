@@ -1,7 +1,8 @@
-//! A `weir serve` process of a test's own: free ports, a data directory that goes with it, and a clean end.
+//! A `weir serve` process of a test's own: free ports, a data directory that goes with it, and a clean end or a sudden one.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     child: Child,
     url: String,
+    http: String,
     scratch: TempDir,
 }
 
@@ -24,19 +26,42 @@ impl Server {
     /// Starts the binary under test, its HTTP side on `http` (`HOST:PORT`), and waits for its ready line.
     pub fn start(workers: usize, http: &str) -> Result<Server, String> {
         let scratch = tempfile::Builder::new().prefix("weir-test-").tempdir().map_err(|e| format!("no scratch directory: {e}"))?;
-        let log = fs::File::create(scratch.path().join("server.log")).map_err(|e| format!("no log file: {e}"))?;
-        let mut command = Command::new(std::env::var_os("WEIR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_weir").into()));
-        command.args(["serve", "--pg", "127.0.0.1:0", "--http", http, "--workers", &workers.to_string(), "--data"]);
-        command.arg(scratch.path().join("data"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let mut child = command.spawn().map_err(|e| format!("cannot start weir: {e}"))?;
-        let stdout = child.stdout.take().expect("it was piped");
-        let mut server = Server { child, url: String::new(), scratch };
-        server.url = server.wait_ready(stdout)?;
+        let (child, url) = (launch(scratch.path(), workers, "127.0.0.1:0", http)?, String::new());
+        let mut server = Server { child, url, http: http.to_string(), scratch };
+        server.wait_ready()?;
         Ok(server)
     }
 
-    fn wait_ready(&mut self, stdout: std::process::ChildStdout) -> Result<String, String> {
+    /// Its data directory.
+    #[allow(dead_code, reason = "only some of the tests that share this file look into it")]
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// Ends the process as a power cut would: it does nothing any more.
+    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is a child of this process");
+        self.child.wait().expect("it was killed");
+    }
+
+    /// Starts it again over the same data directory, with another number of workers, and does not wait until it is ready.
+    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
+    pub fn begin(&mut self, workers: usize) -> Result<(), String> {
+        let pg = self.url.trim_start_matches("postgres://weir@").trim_end_matches("/weir");
+        self.child = launch(self.scratch.path(), workers, &if_free(pg), &if_free(&self.http))?;
+        Ok(())
+    }
+
+    /// Starts it again as [`Server::begin`] does; returns when it is ready. Ports are the same where they are free.
+    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
+    pub fn restart(&mut self, workers: usize) -> Result<(), String> {
+        self.begin(workers)?;
+        self.wait_ready()
+    }
+
+    fn wait_ready(&mut self) -> Result<(), String> {
+        let stdout = self.child.stdout.take().expect("it was piped");
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             // Reads to the end, so that the server never meets a closed pipe.
@@ -46,7 +71,8 @@ impl Server {
                 }
             }
         });
-        receiver.recv_timeout(PATIENCE).map_err(|_| format!("weir printed no ready line; its log:\n{}", self.log()))
+        self.url = receiver.recv_timeout(PATIENCE).map_err(|_| format!("weir printed no ready line; its log:\n{}", self.log()))?;
+        Ok(())
     }
 
     /// Where clients connect: `postgres://weir@HOST:PORT/weir`.
@@ -95,6 +121,20 @@ impl Drop for Server {
             eprintln!("last lines of the server's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
     }
+}
+
+/// Starts the binary under test; its log is appended to.
+fn launch(scratch: &Path, workers: usize, pg: &str, http: &str) -> Result<Child, String> {
+    let log = fs::File::options().create(true).append(true).open(scratch.join("server.log")).map_err(|e| format!("no log file: {e}"))?;
+    let mut command = Command::new(std::env::var_os("WEIR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_weir").into()));
+    command.args(["serve", "--pg", pg, "--http", http, "--workers", &workers.to_string(), "--data"]).arg(scratch.join("data"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    command.spawn().map_err(|e| format!("cannot start weir: {e}"))
+}
+
+/// The address, or another port where somebody else has it by now.
+fn if_free(address: &str) -> String {
+    TcpListener::bind(address).map_or_else(|_| "127.0.0.1:0".to_string(), |_| address.to_string())
 }
 
 /// A connection to this address; the task that drives it ends with the client.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use fastrand::Rng;
 use tokio_postgres::Client;
 
-use crate::harness::{Weir, describe, rows, run, value};
+use crate::harness::{Weir, describe, rows, run, seed, value};
 
 const ACCOUNTS: u64 = 20;
 const START: i64 = 1000;
@@ -25,12 +25,6 @@ struct Told {
     increments: AtomicU64,
     keys: AtomicU64,
     refused_keys: AtomicU64,
-}
-
-fn seed() -> u64 {
-    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("WEIR_SEED={seed}");
-    seed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

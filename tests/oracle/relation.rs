@@ -94,6 +94,7 @@ impl Input {
                 options: BTreeMap::new(),
                 format: "PLAIN".to_string(),
                 encode: "JSON".to_string(),
+                format_options: Default::default(),
             }),
         };
         Relation { id: catalog.next_id(), name: self.name.clone(), kind, columns, sql: String::new(), depends_on: Vec::new() }

@@ -18,7 +18,7 @@ type Output = DBOutput<DefaultColumnType>;
 
 /// A session of the file under test.
 pub struct Database {
-    url: String,
+    url: Arc<Mutex<String>>,
     client: Client,
     places: Arc<Places>,
     views: Arc<Mutex<Views>>,
@@ -28,8 +28,8 @@ pub struct Database {
 
 impl Database {
     /// Connects.
-    pub async fn open(url: String, places: Arc<Places>, views: Arc<Mutex<Views>>, postgres: bool) -> Result<Self, SqlError> {
-        let client = server::connect(&url).await?;
+    pub async fn open(url: Arc<Mutex<String>>, places: Arc<Places>, views: Arc<Mutex<Views>>, postgres: bool) -> Result<Self, SqlError> {
+        let client = connect(&url).await?;
         Ok(Database { url, client, places, views, postgres })
     }
 
@@ -59,7 +59,7 @@ impl Database {
             Ok(sink) => sink,
             Err(error) => {
                 // tokio-postgres 0.7 sends one Sync too many when a COPY is refused, and is then one answer behind.
-                self.client = server::connect(&self.url).await?;
+                self.client = connect(&self.url).await?;
                 return Err(error.into());
             }
         };
@@ -85,6 +85,11 @@ impl Database {
     }
 }
 
+async fn connect(url: &Mutex<String>) -> Result<Client, tokio_postgres::Error> {
+    let url = url.lock().expect("nobody panics holding it").clone();
+    server::connect(&url).await
+}
+
 #[async_trait]
 impl AsyncDB for Database {
     type Error = SqlError;
@@ -93,6 +98,10 @@ impl AsyncDB for Database {
     async fn run(&mut self, sql: &str) -> Result<Output, SqlError> {
         let rewritten = if self.postgres { sql.replace("MATERIALIZED VIEW", "VIEW") } else { sql.to_string() };
         let sql = rewritten.as_str();
+        // The server was killed and is there again.
+        if self.client.is_closed() {
+            self.client = connect(&self.url).await?;
+        }
         let upper = sql.trim_start().to_uppercase();
         let result = if upper.starts_with("COPY") && upper.contains("FROM STDIN") {
             self.copy_in(sql).await

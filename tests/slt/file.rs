@@ -9,6 +9,7 @@ use sqllogictest::{DefaultColumnType, MakeConnection, Record, Runner};
 use tempfile::TempDir;
 
 use crate::database::Database;
+use crate::restart;
 use crate::server::{self, Server};
 use crate::views::Views;
 
@@ -20,8 +21,12 @@ pub type SltRecord = Record<DefaultColumnType>;
 pub struct Directives {
     /// `# workers: 1`: the worker counts to run at; 1 and 4 unless given here or in `WEIR_SLT_WORKERS`.
     pub workers: Vec<usize>,
+    /// Whether the file itself says them.
+    pub workers_fixed: bool,
     /// `# batch: off REASON` clears it: the views are not compared with their queries.
     pub batch: bool,
+    /// `# restart: off REASON` clears it: the server is not killed on the way.
+    pub restart: bool,
     /// `# postgres: same`: a real Postgres gives the same answers (checked when `WEIR_SLT_POSTGRES` names one).
     pub postgres: bool,
 }
@@ -31,14 +36,18 @@ impl Directives {
     pub fn read(path: &Path) -> Result<Directives, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let workers = std::env::var("WEIR_SLT_WORKERS").unwrap_or_else(|_| "1,4".to_string());
-        let mut directives = Directives { workers: counts(&workers)?, batch: true, postgres: false };
+        let mut directives = Directives { workers: counts(&workers)?, workers_fixed: false, batch: true, restart: true, postgres: false };
         for line in text.lines().take_while(|line| line.starts_with('#') || line.is_empty()) {
             let Some((word, value)) = line.trim_start_matches('#').trim().split_once(": ") else { continue };
             match (word, value) {
-                ("workers", value) => directives.workers = counts(value)?,
+                ("workers", value) => (directives.workers, directives.workers_fixed) = (counts(value)?, true),
                 ("batch", value) => match value.strip_prefix("off ") {
                     Some(_reason) => directives.batch = false,
                     None => return Err("write `# batch: off` with a reason behind it".to_string()),
+                },
+                ("restart", value) => match value.strip_prefix("off ") {
+                    Some(_reason) => directives.restart = false,
+                    None => return Err("write `# restart: off` with a reason behind it".to_string()),
                 },
                 ("postgres", "same") => directives.postgres = true,
                 ("postgres", value) => return Err(format!("`# postgres: {value}`: only `same` is known")),
@@ -60,6 +69,8 @@ pub enum Target {
     Weir {
         /// Its number of workers.
         workers: usize,
+        /// Whether it is killed in the middle, and started again with other numbers of workers.
+        killed: bool,
     },
     /// A fresh database of a running Postgres.
     Postgres {
@@ -100,7 +111,8 @@ impl Places {
 /// What a file runs in: its server, its places, and the views it made.
 pub struct Stage {
     server: Option<Server>,
-    url: String,
+    /// Where it is; a server that was killed may be somewhere else.
+    url: Arc<Mutex<String>>,
     /// The paths behind the names.
     pub places: Arc<Places>,
     /// The materialized views that the file created.
@@ -118,7 +130,7 @@ impl Stage {
     /// Starts what answers the file.
     pub async fn open(target: Target) -> Result<Stage, Failed> {
         let (server, url, postgres) = match target {
-            Target::Weir { workers } => {
+            Target::Weir { workers, .. } => {
                 let server = Server::start(workers, "127.0.0.1:0")?;
                 let url = server.url().to_string();
                 (Some(server), url, false)
@@ -126,11 +138,11 @@ impl Stage {
             Target::Postgres { url } => (None, fresh_database(&url).await?, true),
         };
         let checker = server::connect(&url).await?;
-        Ok(Stage { server, url, places: Arc::new(Places::new()?), views: Arc::default(), postgres, checker })
+        Ok(Stage { server, url: Arc::new(Mutex::new(url)), places: Arc::new(Places::new()?), views: Arc::default(), postgres, checker })
     }
 
     /// A runner whose connections go to this stage.
-    pub fn runner(&self) -> Runner<Database, impl MakeConnection<Conn = Database>> {
+    pub fn runner(&self) -> Runner<Database, impl MakeConnection<Conn = Database> + use<>> {
         let (url, places, views, postgres) = (self.url.clone(), self.places.clone(), self.views.clone(), self.postgres);
         let mut runner = Runner::new(move || Database::open(url.clone(), places.clone(), views.clone(), postgres));
         runner.with_column_validator(|actual, expected| actual.len() == expected.len());
@@ -175,12 +187,27 @@ impl Stage {
         Ok(())
     }
 
+    /// Kills the server, and starts it again with so many workers.
+    pub async fn kill(&mut self, workers: usize) -> Result<(), Failed> {
+        let server = self.server.as_mut().ok_or("only a server of the runner's own is killed")?;
+        server.kill();
+        server.restart(workers)?;
+        // Somebody else may have taken its port.
+        let url = server.url().to_string();
+        self.checker = server::connect(&url).await?;
+        *self.url.lock().expect("nobody panics holding it") = url;
+        Ok(())
+    }
+
     /// Ends the server and looks how it ended.
     pub async fn close(self) -> Result<(), Failed> {
         drop(self.checker);
         match self.server {
             Some(server) => Ok(server.stop()?),
-            None => drop_database(&self.url).await,
+            None => {
+                let url = self.url.lock().expect("nobody panics holding it").clone();
+                drop_database(&url).await
+            }
         }
     }
 }
@@ -188,10 +215,16 @@ impl Stage {
 /// Runs a file.
 pub fn run(path: &Path, directives: &Directives, target: Target) -> Result<(), Failed> {
     block_on(async {
-        let stage = Stage::open(target).await?;
+        let killed = matches!(target, Target::Weir { killed: true, .. });
+        let mut stage = Stage::open(target).await?;
         let check = directives.batch && !stage.postgres;
         let mut runner = stage.runner();
-        for record in records(path)? {
+        let records = records(path)?;
+        let kills = if killed { restart::moments(&records) } else { vec![] };
+        for (number, record) in records.into_iter().enumerate() {
+            if let Some(workers) = kills.iter().find(|(before, _)| *before == number).map(|(_, workers)| *workers) {
+                stage.kill(if directives.workers_fixed { directives.workers[0] } else { workers }).await?;
+            }
             if matches!(record, Record::Halt { .. }) {
                 break;
             }

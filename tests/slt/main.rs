@@ -1,4 +1,5 @@
-//! Runs `sqllogictest/**/*.slt`: each file against a server of its own, at one worker and at four.
+//! Runs `sqllogictest/**/*.slt`: each file against a server of its own, at one worker and at four, and against one that is
+//! killed on the way and started again with another number of workers.
 //!
 //! `cargo test --test slt -- window/tumble` runs the files whose name contains the filter; with `--complete` it writes
 //! what the server answers into them instead. How to write a file: `sqllogictest/README.md`.
@@ -6,6 +7,7 @@
 mod complete; // --complete
 mod database; // one connection, as the runner wants it
 mod file; // one file, from server start to server stop
+mod restart; // when the server is killed on the way
 #[path = "../it/server.rs"]
 mod server;
 mod views; // every materialized view equals its query, asked as a batch // shared with the integration tests
@@ -44,14 +46,19 @@ fn main() -> ExitCode {
             continue;
         }
         if complete {
-            let target = file::Target::Weir { workers: directives.workers[0] };
+            let target = file::Target::Weir { workers: directives.workers[0], killed: false };
             trials.push(Trial::test(name, move || complete::run(&path, &directives, target)));
             continue;
         }
         for workers in directives.workers.clone() {
             let (path, directives) = (path.clone(), directives.clone());
-            let target = file::Target::Weir { workers };
+            let target = file::Target::Weir { workers, killed: false };
             trials.push(Trial::test(format!("{name}@{workers}"), move || file::run(&path, &directives, target)));
+        }
+        if directives.restart && file::records(&path).is_ok_and(|records| restart::applies(&records)) {
+            let workers = if directives.workers_fixed { directives.workers[0] } else { 2 };
+            let target = file::Target::Weir { workers, killed: true };
+            trials.push(Trial::test(format!("{name}@killed"), move || file::run(&path, &directives, target)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
