@@ -30,8 +30,9 @@ ticks=$(getconf CLK_TCK)
 # User and system time of a process, in clock ticks: fields 14 and 15, counted behind the name in parentheses.
 cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
 
-# Starts a server with one worker: its number in $pid, its address in $url.
+# Starts an empty server with one worker: its number in $pid, its address in $url.
 serve() {
+  rm -rf "$scratch/data"
   : > "$scratch/out" # what the last one said
   "$weir" serve --pg 127.0.0.1:0 --http 127.0.0.1:0 --data "$scratch/data" --workers 1 > "$scratch/out" 2> "$scratch/log" &
   pid=$!
