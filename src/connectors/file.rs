@@ -122,7 +122,13 @@ impl Source for FileSource {
 
     fn between(&self, from: &Position, to: &Position) -> Result<Option<Box<dyn SourceReader>>> {
         if !self.follow {
-            return Ok(None);
+            if !self.paths.is_pattern() {
+                return Ok(None);
+            }
+            // A file that came later, and whose name sorts before, would be counted for another.
+            let mut files = List::open(&self.paths, self.is_whole(), from)?;
+            files.stop_at(to)?;
+            return self.reader(Box::new(files)).map(Some);
         }
         let mut files = Follow::open(self.name.clone(), self.paths.clone(), self.is_whole(), from)?;
         files.stop_at(to)?;

@@ -164,3 +164,33 @@ async fn the_number_of_what_was_dropped_is_not_given_again() {
     assert_eq!(value(&client, "SELECT count(*) FROM a, b, c").await, "1");
     weir.stop().unwrap();
 }
+
+#[tokio::test]
+async fn a_file_that_came_between_those_that_were_read_is_noticed() {
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name);
+    for name in ["b.jsonl", "d.jsonl"] {
+        fs::write(file(name), "{\"k\": 1}\n".repeat(9000)).unwrap();
+    }
+    let mut weir = Server::start(2, "127.0.0.1:0").unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    let source = source("s", &files.path().join("*.jsonl")).replace(", follow = 'true'", "");
+    run(&client, &source).await;
+    counts(&client, "of_s", "18000").await;
+    settled(&client).await;
+    for name in ["a.jsonl", "c.jsonl"] {
+        weir.kill();
+        fs::write(file(name), "{\"k\": 2}\n{\"k\": 3}\n").unwrap();
+        assert!(weir.restart(1).is_err(), "{name} was taken for another");
+        assert!(weir.log().contains("source \"s\" no longer gives"), "{}", weir.log());
+        fs::remove_file(file(name)).unwrap();
+        weir.restart(3).unwrap();
+    }
+    weir.kill();
+    // A source that is not followed has been read to its end: what comes behind is none of its rows, as before.
+    fs::write(file("e.jsonl"), "{\"k\": 4}\n").unwrap();
+    weir.restart(1).unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    assert_eq!(value(&client, "SELECT k || ':' || n FROM of_s").await, "1:18000");
+    weir.stop().unwrap();
+}

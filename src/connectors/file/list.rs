@@ -18,6 +18,8 @@ pub(crate) struct List {
     current: Option<Current>,
     /// To be read first.
     first: Option<Opening>,
+    /// The file that is not read to its end, and how far it is.
+    until: Option<(String, u64)>,
 }
 
 struct Current {
@@ -37,7 +39,7 @@ impl List {
             return Err(paths.no_match());
         }
         if from.is_start() {
-            return Ok(List { names: names.into_iter(), whole, current: None, first: None });
+            return Ok(List { names: names.into_iter(), whole, current: None, first: None, until: None });
         }
         let Places { through: None, files } = Places::parse(from)? else {
             return Err(place::cannot_continue(from, "it is a position of files that are followed"));
@@ -59,8 +61,33 @@ impl List {
             return Err(place::cannot_continue(from, "another file is in its place"));
         }
         let first = if place.ended { None } else { Some(current.opening()?) };
-        Ok(List { names: rest.into_iter(), whole, current: Some(current), first })
+        Ok(List { names: rest.into_iter(), whole, current: Some(current), first, until: None })
     }
+
+    /// Reads no further than to a later position.
+    pub(crate) fn stop_at(&mut self, to: &Position) -> Result<()> {
+        let place = match Places::parse(to)? {
+            Places { through: None, files } => files.into_iter().next(),
+            _ => None,
+        };
+        let Some(place) = place else { return Err(place::cannot_continue(to, "it is a position of files that are followed")) };
+        let names: Vec<String> = self.names.by_ref().take_while(|name| *name <= place.name).collect();
+        let last = names.last().or(self.current.as_ref().map(|current| &current.name));
+        if last != Some(&place.name) {
+            return Err(place::cannot_continue(to, format!("file \"{}\" is gone", place.name)));
+        }
+        self.names = names.into_iter();
+        self.until = (!place.ended).then_some((place.name, place.at.bytes));
+        if let Some(first) = &mut self.first {
+            first.until = limit(&self.until, &first.name);
+        }
+        Ok(())
+    }
+}
+
+/// Where reading of a file stops before its end.
+fn limit(until: &Option<(String, u64)>, name: &str) -> Option<u64> {
+    until.as_ref().filter(|(last, _)| last == name).map(|(_, bytes)| *bytes)
 }
 
 impl Files for List {
@@ -69,8 +96,9 @@ impl Files for List {
             return Ok(Turn::Open(first));
         }
         let Some(name) = self.names.next() else { return Ok(Turn::End) };
+        let until = limit(&self.until, &name);
         let current = self.current.insert(Current::open(name, self.whole)?);
-        Ok(Turn::Open(current.opening()?))
+        Ok(Turn::Open(Opening { until, ..current.opening()? }))
     }
 
     fn stand(&mut self, stand: Stand) {

@@ -43,6 +43,11 @@ impl Paths {
         &self.text
     }
 
+    /// Whether several files may match it.
+    pub(crate) fn is_pattern(&self) -> bool {
+        self.pattern
+    }
+
     /// The files that there are, in the order of their names. Of a pattern, what is no regular file is left out.
     pub(crate) fn files(&self) -> Result<Vec<(String, Metadata)>> {
         if !self.pattern {
