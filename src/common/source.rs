@@ -70,6 +70,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn catches_up(&self) -> bool {
         self.finite()
     }
+    /// Looks outside whether the source can be read as declared, for the statement that declares it: what is wrong is said there, and
+    /// not by a reader's thread. A source that was declared before is there whatever this says.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
     /// Opens a reader at a position.
     ///
     /// # Contract

@@ -60,6 +60,18 @@ pub fn source<'a>(
     format: impl Into<Option<&'a SourceFormat>>,
     options: &'a BTreeMap<String, String>,
 ) -> Result<SourceRef> {
+    let source = declared(name, schema, format, options)?;
+    source.check()?;
+    Ok(source)
+}
+
+/// A source that was declared before: nobody looks whether what it reads is there.
+pub fn declared<'a>(
+    name: &'a str,
+    schema: SchemaRef,
+    format: impl Into<Option<&'a SourceFormat>>,
+    options: &'a BTreeMap<String, String>,
+) -> Result<SourceRef> {
     let wanted = Options::connector(options)?;
     let Some(connector) = CONNECTORS.iter().find(|connector| connector.name() == wanted) else {
         let known: Vec<_> = CONNECTORS.iter().map(|connector| format!("\"{}\"", connector.name())).collect();

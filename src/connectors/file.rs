@@ -54,7 +54,8 @@ impl Connector for File {
             paths: Paths::new(declaration.options.required("path")?)?,
             follow: declaration.options.boolean("follow", false)?,
         };
-        source.check()?;
+        // Columns that it cannot make are an error here.
+        source.decoder()?;
         Ok(Arc::new(source))
     }
 }
@@ -71,23 +72,6 @@ struct FileSource {
 }
 
 impl FileSource {
-    /// Tells what is wrong here rather than by a reader's thread: the statement is the place to say so.
-    fn check(&self) -> Result<()> {
-        self.decoder()?;
-        let name = match self.paths.files() {
-            Ok(files) => files.into_iter().next().map(|(name, _)| name),
-            Err(error) if self.follow && error.sqlstate() == SqlState::UNDEFINED_FILE => None,
-            Err(error) => return Err(error),
-        };
-        let Some(name) = name else { return if self.follow { Ok(()) } else { Err(self.paths.no_match()) } };
-        let file = fs::File::open(&name).map_err(|error| cannot_open(&name, &error))?;
-        let opening = Opening { name, file, at: Mark::default(), until: None, growing: self.follow };
-        match self.decoder()? {
-            None => ParquetFile::open(opening, &self.schema).map(drop),
-            Some(mut decoder) => Records::open(opening, &decoder)?.check(&mut decoder),
-        }
-    }
-
     /// What decodes records, where files are of records.
     fn decoder(&self) -> Result<Option<Decoder>> {
         Ok(match &self.encoding {
@@ -109,6 +93,21 @@ impl Source for FileSource {
 
     fn catches_up(&self) -> bool {
         true
+    }
+
+    fn check(&self) -> Result<()> {
+        let name = match self.paths.files() {
+            Ok(files) => files.into_iter().next().map(|(name, _)| name),
+            Err(error) if self.follow && error.sqlstate() == SqlState::UNDEFINED_FILE => None,
+            Err(error) => return Err(error),
+        };
+        let Some(name) = name else { return if self.follow { Ok(()) } else { Err(self.paths.no_match()) } };
+        let file = fs::File::open(&name).map_err(|error| cannot_open(&name, &error))?;
+        let opening = Opening { name, file, at: Mark::default(), until: None, growing: self.follow };
+        match self.decoder()? {
+            None => ParquetFile::open(opening, &self.schema).map(drop),
+            Some(mut decoder) => Records::open(opening, &decoder)?.check(&mut decoder),
+        }
     }
 
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {

@@ -16,7 +16,7 @@ mod value; // values from text into Arrow columns
 #[cfg(test)]
 mod tests;
 
-pub use connector::{CONNECTORS, Connector, Declaration, source};
+pub use connector::{CONNECTORS, Connector, Declaration, declared, source};
 pub use format::SourceFormat;
 pub use json::JsonDecoder;
 pub use options::Options;

@@ -194,3 +194,23 @@ async fn a_file_that_came_between_those_that_were_read_is_noticed() {
     assert_eq!(value(&client, "SELECT k || ':' || n FROM of_s").await, "1:18000");
     weir.stop().unwrap();
 }
+
+#[tokio::test]
+async fn a_source_that_no_view_reads_may_be_gone() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("in.jsonl");
+    fs::write(&path, "{\"k\": 1}\n").unwrap();
+    let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    run(&client, &source("s", &path).replace(", follow = 'true'", "")).await;
+    run(&client, "DROP MATERIALIZED VIEW of_s").await;
+    weir.kill();
+    fs::remove_file(&path).unwrap();
+    weir.restart(1).unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    let refused = client.simple_query("SELECT * FROM s").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "58P01");
+    fs::write(&path, "{\"k\": 7}\n").unwrap();
+    assert_eq!(value(&client, "SELECT k::text FROM s").await, "7");
+    weir.stop().unwrap();
+}

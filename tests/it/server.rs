@@ -26,35 +26,32 @@ impl Server {
     /// Starts the binary under test, its HTTP side on `http` (`HOST:PORT`), and waits for its ready line.
     pub fn start(workers: usize, http: &str) -> Result<Server, String> {
         let scratch = tempfile::Builder::new().prefix("weir-test-").tempdir().map_err(|e| format!("no scratch directory: {e}"))?;
-        let (child, url) = (launch(scratch.path(), workers, "127.0.0.1:0", http)?, String::new());
+        let (child, url) =
+            (launch(&scratch.path().join("data"), &scratch.path().join("server.log"), workers, "127.0.0.1:0", http)?, String::new());
         let mut server = Server { child, url, http: http.to_string(), scratch };
         server.wait_ready()?;
         Ok(server)
     }
 
     /// Its data directory.
-    #[allow(dead_code, reason = "only some of the tests that share this file look into it")]
     pub fn data(&self) -> PathBuf {
         self.scratch.path().join("data")
     }
 
     /// Ends the process as a power cut would: it does nothing any more.
-    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
     pub fn kill(&mut self) {
         self.child.kill().expect("it is a child of this process");
         self.child.wait().expect("it was killed");
     }
 
     /// Starts it again over the same data directory, with another number of workers, and does not wait until it is ready.
-    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
     pub fn begin(&mut self, workers: usize) -> Result<(), String> {
         let pg = self.url.trim_start_matches("postgres://weir@").trim_end_matches("/weir");
-        self.child = launch(self.scratch.path(), workers, &if_free(pg), &if_free(&self.http))?;
+        self.child = launch(&self.data(), &self.log_file(), workers, &if_free(pg), &if_free(&self.http))?;
         Ok(())
     }
 
     /// Starts it again as [`Server::begin`] does; returns when it is ready. Ports are the same where they are free.
-    #[allow(dead_code, reason = "only some of the tests that share this file pull the plug")]
     pub fn restart(&mut self, workers: usize) -> Result<(), String> {
         self.begin(workers)?;
         self.wait_ready()
@@ -80,9 +77,13 @@ impl Server {
         &self.url
     }
 
+    fn log_file(&self) -> PathBuf {
+        self.scratch.path().join("server.log")
+    }
+
     /// What the server logged so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path().join("server.log")).unwrap_or_default()
+        fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// Ends the server by SIGTERM. It must exit with code 0, in time, and must not have panicked.
@@ -124,10 +125,10 @@ impl Drop for Server {
 }
 
 /// Starts the binary under test; its log is appended to.
-fn launch(scratch: &Path, workers: usize, pg: &str, http: &str) -> Result<Child, String> {
-    let log = fs::File::options().create(true).append(true).open(scratch.join("server.log")).map_err(|e| format!("no log file: {e}"))?;
+fn launch(data: &Path, log: &Path, workers: usize, pg: &str, http: &str) -> Result<Child, String> {
+    let log = fs::File::options().create(true).append(true).open(log).map_err(|e| format!("no log file: {e}"))?;
     let mut command = Command::new(std::env::var_os("WEIR_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_weir").into()));
-    command.args(["serve", "--pg", pg, "--http", http, "--workers", &workers.to_string(), "--data"]).arg(scratch.join("data"));
+    command.args(["serve", "--pg", pg, "--http", http, "--workers", &workers.to_string(), "--data"]).arg(data);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
     command.spawn().map_err(|e| format!("cannot start weir: {e}"))
 }

@@ -119,7 +119,7 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
         Kind::Source { event_time, delay_micros, options, format } => {
             let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
             let said = format.map(|Format { format, encode, options }| SourceFormat { format, encode, options });
-            let source = weir_connectors::source(&words.name, schema, said.as_ref(), &options)?;
+            let source = weir_connectors::declared(&words.name, schema, said.as_ref(), &options)?;
             let connector = options.get("connector").cloned().unwrap_or_default();
             let SourceFormat { format, encode, options: format_options } =
                 said.unwrap_or_else(|| SourceFormat { format: String::new(), encode: String::new(), options: BTreeMap::new() });
