@@ -6,9 +6,11 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# What is missing, as Debian packages: a C compiler for a few small libraries, psql to talk to Weir.
+# What is missing, as Debian packages: compilers for RocksDB and a few small libraries, libclang to read its header, psql to talk to Weir.
 packages=()
 command -v cc >/dev/null && [ -e /usr/include/stdio.h ] || packages+=(gcc libc6-dev)
+command -v c++ >/dev/null || packages+=(g++)
+compgen -G '/usr/lib/llvm*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || packages+=(libclang-dev)
 command -v make >/dev/null || packages+=(make)
 command -v psql >/dev/null || packages+=(postgresql-client)
 

@@ -11,12 +11,18 @@ use weir_common::error::{Error, Result, SqlState};
 use crate::error::{DATA_CORRUPTED, INSUFFICIENT_PRIVILEGE, OBJECT_IN_USE, file_error};
 use crate::files::{Files, Kind, Lock};
 
-/// The format that this version writes, and the only one that it knows.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this version writes. Older ones that it knows become this one when they are opened.
+///
+/// - 1: the epoch log in `log/`.
+/// - 2: beside it the store of checkpoints in `state/`, which may be missing.
+pub const FORMAT_VERSION: u32 = 2;
+
+/// The oldest format that this version knows.
+const OLDEST_FORMAT: u32 = 1;
 
 const FORMAT: &str = "FORMAT";
 const FORMAT_TEMPORARY: &str = "FORMAT.tmp";
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// What file systems put into the directory that they are mounted on.
 const LOST_AND_FOUND: &str = "lost+found";
 const FORMAT_TITLE: &str = "Weir data directory";
@@ -25,12 +31,14 @@ const FORMAT_TITLE: &str = "Weir data directory";
 pub struct DataDir {
     files: Arc<dyn Files>,
     path: PathBuf,
+    upgraded_from: Option<u32>,
     _lock: Box<dyn Send + Sync>,
 }
 
 impl DataDir {
-    /// Opens the directory, made if it is missing or empty. Refused are a directory that another process has open, one that holds
-    /// anything else, and one of a format that is not known.
+    /// Opens the directory, made if it is missing or empty. One of an older format is given this version's, and older
+    /// versions refuse it from then on. Refused are a directory that another process has open, one that holds anything else, and
+    /// one of a format that is not known.
     pub fn open(files: Arc<dyn Files>, path: &Path) -> Result<Self> {
         make(&*files, path)?;
         // Before the lock is made: nothing is put into a directory of somebody else.
@@ -41,20 +49,29 @@ impl DataDir {
         let lock = lock(&*files, path)?;
         // Somebody may have been faster.
         let names = list(&*files, path)?;
-        if names.iter().any(|name| name == FORMAT) {
-            check_format(&*files, path)?;
-        } else {
-            refuse_strangers(path, &names)?;
+        let found = match names.iter().any(|name| name == FORMAT) {
+            true => Some(read_format(&*files, path)?),
+            false => {
+                refuse_strangers(path, &names)?;
+                None
+            }
+        };
+        if found != Some(FORMAT_VERSION) {
             write_format(&*files, path, &names)?;
         }
         // The one who wrote it may have ended before this.
         sync_dir(&*files, path)?;
-        Ok(DataDir { files, path: path.to_path_buf(), _lock: lock })
+        Ok(DataDir { files, path: path.to_path_buf(), upgraded_from: found.filter(|found| *found < FORMAT_VERSION), _lock: lock })
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The older format that it had until it was opened, if it had one.
+    pub fn upgraded_from(&self) -> Option<u32> {
+        self.upgraded_from
     }
 
     /// What its files are reached through.
@@ -73,7 +90,7 @@ impl DataDir {
 }
 
 /// Makes a directory and those above it, as far as they are missing, so that they survive a crash.
-fn make(files: &dyn Files, path: &Path) -> Result<()> {
+pub(crate) fn make(files: &dyn Files, path: &Path) -> Result<()> {
     match files.kind(path).map_err(|error| file_error("access directory", path, &error))? {
         Some(Kind::Directory) => Ok(()),
         Some(Kind::File) => {
@@ -89,7 +106,7 @@ fn make(files: &dyn Files, path: &Path) -> Result<()> {
 }
 
 /// The directory that a path is in.
-fn above(path: &Path) -> &Path {
+pub(crate) fn above(path: &Path) -> &Path {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
         // The root, and where a relative path begins, are in themselves.
@@ -102,7 +119,7 @@ fn list(files: &dyn Files, path: &Path) -> Result<Vec<String>> {
     files.list(path).map_err(|error| file_error("open directory", path, &error))
 }
 
-fn sync_dir(files: &dyn Files, path: &Path) -> Result<()> {
+pub(crate) fn sync_dir(files: &dyn Files, path: &Path) -> Result<()> {
     files.sync_dir(path).map_err(|error| file_error("fsync directory", path, &error))
 }
 
@@ -135,6 +152,7 @@ fn refuse_strangers(dir: &Path, names: &[String]) -> Result<()> {
     }
 }
 
+/// Gives the directory this version's format: the file is replaced whole or not at all, and the caller syncs its name.
 fn write_format(files: &dyn Files, dir: &Path, names: &[String]) -> Result<()> {
     // Who made the directory, or one above it, may have ended before these. One that cannot be read is none that we have made.
     let mut below = dir;
@@ -156,11 +174,12 @@ fn write_format(files: &dyn Files, dir: &Path, names: &[String]) -> Result<()> {
     files.rename(&temporary, &path).map_err(|error| file_error("rename file", &temporary, &error))
 }
 
-fn check_format(files: &dyn Files, dir: &Path) -> Result<()> {
+/// The format that the directory has; an error if it is none that this version knows.
+fn read_format(files: &dyn Files, dir: &Path) -> Result<u32> {
     let path = dir.join(FORMAT);
     let bytes = files.read(&path).map_err(|error| file_error("read file", &path, &error))?;
     match version(&bytes) {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(known @ OLDEST_FORMAT..=FORMAT_VERSION) => Ok(known),
         Some(newer) if newer > FORMAT_VERSION => Err(Error::new(
             SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("data directory \"{}\" has format {newer}, and this version of Weir knows format {FORMAT_VERSION}", dir.display()),

@@ -30,13 +30,17 @@ pub fn file_error(what: &str, path: &Path, error: &io::Error) -> Error {
         OutOfMemory => SqlState::OUT_OF_MEMORY,
         _ => SqlState::IO_ERROR,
     };
-    let told = Error::new(code, format!("could not {what} \"{}\": {}", path.display(), reason(error)));
-    match code {
-        DISK_FULL => told.with_hint("Check free disk space."),
+    hinted(Error::new(code, format!("could not {what} \"{}\": {}", path.display(), reason(error))))
+}
+
+/// With what to do about it, where its code tells.
+pub(crate) fn hinted(error: Error) -> Error {
+    match error.sqlstate() {
+        DISK_FULL => error.with_hint("Check free disk space."),
         INSUFFICIENT_PRIVILEGE => {
-            told.with_hint("Weir needs to write there: check the owner and permissions, and how the disk is mounted.")
+            error.with_hint("Weir needs to write there: check the owner and permissions, and how the disk is mounted.")
         }
-        _ => told,
+        _ => error,
     }
 }
 

@@ -25,7 +25,7 @@ fn a_directory_is_made_with_all_above_it_and_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a/b");
     let data = DataDir::open(Arc::new(RealFiles), &path).unwrap();
-    assert_eq!(std::fs::read_to_string(path.join("FORMAT")).unwrap(), "Weir data directory\nformat 1\n");
+    assert_eq!(std::fs::read_to_string(path.join("FORMAT")).unwrap(), "Weir data directory\nformat 2\n");
     let log = data.subdirectory("log").unwrap();
     assert!(log.is_dir());
     drop(data);
@@ -108,9 +108,10 @@ fn a_fresh_mount_is_empty_enough() {
 fn other_formats_are_refused_with_a_sentence() {
     for (text, wanted) in [
         ("Weir data directory\nformat 1\n", None),
+        ("Weir data directory\nformat 2\nmore\n", None),
         (
-            "Weir data directory\nformat 2\nmore\n",
-            Some("55000 data directory \"/var/weir\" has format 2, and this version of Weir knows format 1"),
+            "Weir data directory\nformat 3\nmore\n",
+            Some("55000 data directory \"/var/weir\" has format 3, and this version of Weir knows format 2"),
         ),
         ("Weir data directory\nformat 0\n", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
         ("Weir data directory\nformat x\n", Some("XX001 file \"/var/weir/FORMAT\" is damaged")),
@@ -123,6 +124,71 @@ fn other_formats_are_refused_with_a_sentence() {
         put(&files, "/var/weir/FORMAT", text.as_bytes());
         assert_eq!(open(&files).err().map(|error| told(&error)).as_deref(), wanted, "{text:?}");
     }
+}
+
+/// A directory as version 1 left it.
+fn of_format_1(seed: u64) -> FaultyFiles {
+    let files = FaultyFiles::new(seed);
+    drop(open(&files).unwrap().subdirectory("log").unwrap());
+    files.kill();
+    let mut file = files.open_write(Path::new("/var/weir/FORMAT")).unwrap();
+    file.write_all_at(b"Weir data directory\nformat 1\n", 0).unwrap();
+    file.sync_data().unwrap();
+    files
+}
+
+fn format_of(files: &FaultyFiles) -> String {
+    String::from_utf8(files.read(Path::new("/var/weir/FORMAT")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_directory_of_an_older_format_is_upgraded_once() {
+    let files = of_format_1(1);
+    let data = open(&files).unwrap();
+    assert_eq!(data.upgraded_from(), Some(1));
+    drop(data);
+    // It is durable as soon as it is open.
+    files.crash();
+    assert_eq!(format_of(&files), "Weir data directory\nformat 2\n");
+    assert_eq!(open(&files).unwrap().upgraded_from(), None);
+    assert_eq!(files.list(Path::new(DIR)).unwrap(), ["FORMAT", "LOCK", "log"]);
+    // A new one is not upgraded from anything.
+    assert_eq!(open(&FaultyFiles::new(1)).unwrap().upgraded_from(), None);
+}
+
+#[test]
+fn whatever_happens_while_it_is_upgraded_it_can_be_opened_afterwards() {
+    let files = of_format_1(1);
+    let before = files.changes();
+    open(&files).unwrap();
+    let operations = files.changes() - before;
+    assert!(operations >= 5, "a lock, a file, its bytes, their sync, its name: {operations}");
+    let mut seen = [0; 2];
+    for nth in 1..=operations {
+        for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
+            for seed in 0..20 {
+                let files = of_format_1(seed);
+                files.fail(None, nth, fault);
+                assert!(open(&files).is_err(), "{fault:?} at {nth}");
+                if seed % 2 == 0 {
+                    files.crash()
+                } else {
+                    files.kill()
+                }
+                let left = format_of(&files);
+                let data = open(&files).unwrap_or_else(|error| panic!("{fault:?} at {nth}, seed {seed}: {error}"));
+                match data.upgraded_from() {
+                    Some(1) => assert_eq!(left, "Weir data directory\nformat 1\n"),
+                    None => assert_eq!(left, "Weir data directory\nformat 2\n"),
+                    other => panic!("{other:?}"),
+                }
+                seen[usize::from(data.upgraded_from().is_none())] += 1;
+                files.crash();
+                assert_eq!(format_of(&files), "Weir data directory\nformat 2\n", "{fault:?} at {nth}, seed {seed}");
+            }
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 0), "both sides of the rename: {seen:?}");
 }
 
 #[test]
