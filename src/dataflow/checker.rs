@@ -49,6 +49,11 @@ impl Checker {
         Checker { name: name.to_string(), append_only: facts.append_only, integral }
     }
 
+    /// The rows so far are unknown, so only the signs of weights are checked from here on.
+    pub(crate) fn resume(&mut self) {
+        self.integral = None;
+    }
+
     /// Rows leave the fragment.
     pub(crate) fn observe(&mut self, delta: &Delta) {
         if self.append_only {

@@ -22,6 +22,12 @@ pub fn explain(plan: &DataflowPlan) -> String {
     text.out
 }
 
+/// The operators of each fragment in words, as [`explain`] has them, in the order of [`crate::fragment::Fragment::sizes`].
+pub fn operators(plan: &DataflowPlan) -> Vec<Vec<String>> {
+    let text = Text { plan, out: String::new() };
+    plan.fragments.iter().map(|fragment| fragment.steps.iter().map(|step| text.operator(step)).collect()).collect()
+}
+
 struct Text<'a> {
     plan: &'a DataflowPlan,
     out: String,
@@ -68,8 +74,8 @@ impl Text<'_> {
         self.line(depth, line);
     }
 
-    fn step(&mut self, fragment: &FragmentSpec, step: &StepSpec, depth: usize) {
-        let line = match &step.op {
+    fn operator(&self, step: &StepSpec) -> String {
+        match &step.op {
             StepOp::Filter(predicate) => format!("Filter: {}", predicate.describe()),
             StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
             StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.describe()))),
@@ -78,13 +84,16 @@ impl Text<'_> {
                 format!("Hop: {name} of each window of {}, one every {}", clock_text(window.size), clock_text(window.slide))
             }
             StepOp::Union => "Union all".to_string(),
-            StepOp::Distinct(_) => "Distinct".to_string(),
+            StepOp::Distinct(..) => "Distinct".to_string(),
             StepOp::Aggregate(spec) => self.aggregate(spec, step),
-        };
-        self.line(depth, line);
+        }
+    }
+
+    fn step(&mut self, fragment: &FragmentSpec, step: &StepSpec, depth: usize) {
+        self.line(depth, self.operator(step));
         match &step.op {
             StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
-            StepOp::Distinct(_) => {
+            StepOp::Distinct(..) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
                 self.line(depth + 1, format!("State: every row and its count; {closes}"));
             }

@@ -1,12 +1,14 @@
 //! Fragments: the operators between two exchanges, run as one.
 
+use arrow::array::ArrayRef;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 use weir_common::ids::Epoch;
 
 use crate::checker::Checker;
 use crate::operator::Operator;
+use crate::state::{StateChanges, StateSize};
 
 /// What an operator or a fragment is given with every call.
 pub struct Context<'a> {
@@ -77,9 +79,50 @@ impl Fragment {
         Ok(())
     }
 
+    /// What changed in the state of its operators since the last call, between two epochs.
+    pub fn changes(&mut self) -> Result<Vec<StateChanges>> {
+        let mut changes = Vec::new();
+        for step in &mut self.steps {
+            changes.extend(step.operator.changes()?);
+        }
+        Ok(changes)
+    }
+
+    /// Whether the state of this number is in it.
+    pub fn has_state(&self, state: u16) -> bool {
+        self.steps.iter().any(|step| step.operator.state() == Some(state))
+    }
+
+    /// Takes back rows of a part of an operator's state before the first epoch; part 0 comes first.
+    pub fn load(&mut self, state: u16, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let step = self.steps.iter_mut().find(|step| step.operator.state() == Some(state));
+        step.ok_or_else(|| Error::internal(format!("there is no state {state} in the fragment")))?.operator.load(part, columns, rows)
+    }
+
+    /// Its output has begun before: what comes may take back rows that are not known here.
+    pub fn resume(&mut self) {
+        if let Some(checker) = &mut self.checker {
+            checker.resume();
+        }
+    }
+
+    /// Lets go of its operators and all that they hold; nothing may be pushed or closed any more.
+    pub fn clear(&mut self) {
+        (self.inputs, self.steps, self.checker) = (Vec::new(), Vec::new(), None);
+    }
+
     /// Bytes of state.
     pub fn memory_bytes(&self) -> usize {
         self.steps.iter().map(|step| step.operator.memory_bytes()).sum()
+    }
+
+    /// The size of each operator's state, in the order of [`crate::explain::operators`].
+    pub fn sizes(&self) -> impl Iterator<Item = StateSize> {
+        self.steps.iter().map(|Step { operator, .. }| StateSize {
+            bytes: operator.memory_bytes(),
+            groups: operator.groups(),
+            dirty_bytes: operator.dirty_bytes(),
+        })
     }
 
     /// Groups in the state of all operators.

@@ -20,6 +20,7 @@ use crate::operator::hop::Hop;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
 use crate::operator::union::Union;
+use crate::state::StateSpec;
 
 mod cut;
 
@@ -43,6 +44,13 @@ pub struct DataflowPlan {
     pub schema: SchemaRef,
     /// Of the view.
     pub facts: Facts,
+    /// What its operators keep.
+    pub states: Vec<StateSpec>,
+    /// The columns whose hash decides on which of several workers a row of the view is; `None` where any will do, because no row is
+    /// ever taken back.
+    pub placement: Option<Vec<usize>>,
+    /// All of the above as text, the same for any number of workers: who loads state compares it with that of the one who kept it.
+    pub identity: String,
 }
 
 /// A relation that is read.
@@ -129,13 +137,15 @@ pub(crate) enum StepOp {
     /// The start of each window in the place of the event time in this column.
     Hop(usize, HopWindow),
     Union,
-    Distinct(Stage),
+    /// With the number of its state.
+    Distinct(Stage, u16),
     Aggregate(AggregateSpec),
 }
 
 impl FragmentSpec {
-    /// Builds the fragment for one of `workers` workers; every worker builds its own.
-    pub fn build(&self, worker: usize, workers: usize) -> Fragment {
+    /// Builds the fragment for one of `workers` workers; every worker builds its own. `checkpoints`: whether anybody will ask what
+    /// changed in its state.
+    pub fn build(&self, worker: usize, workers: usize, checkpoints: bool) -> Fragment {
         let mut inputs = vec![Vec::new(); self.inputs.len()];
         let mut targets = vec![Target::Out; self.steps.len()];
         let mut wire = |place: Place, target: Target| match place {
@@ -149,12 +159,13 @@ impl FragmentSpec {
         }
         wire(self.output, Target::Out);
         let owns_global = owner(NULL_HASH, workers) == worker;
-        let steps = self.steps.iter().zip(targets).map(|(spec, target)| Step { operator: self.operator(spec, owns_global), target });
+        let steps =
+            self.steps.iter().zip(targets).map(|(spec, target)| Step { operator: self.operator(spec, owns_global, checkpoints), target });
         let checker = cfg!(debug_assertions).then(|| Checker::new(&self.name, &self.schema, &self.facts, self.settled));
         Fragment::new(inputs, steps.collect(), checker)
     }
 
-    fn operator(&self, spec: &StepSpec, owns_global: bool) -> Box<dyn Operator> {
+    fn operator(&self, spec: &StepSpec, owns_global: bool, checkpoints: bool) -> Box<dyn Operator> {
         let view = self.view.clone();
         match &spec.op {
             StepOp::Filter(predicate) => Box::new(Filter::new(predicate.clone(), view)),
@@ -162,8 +173,8 @@ impl FragmentSpec {
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
             StepOp::Hop(column, window) => Box::new(Hop::new(*column, *window)),
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
-            StepOp::Distinct(stage) => Box::new(Distinct::new(*stage, spec.schema.clone())),
-            StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global),
+            StepOp::Distinct(stage, state) => Box::new(Distinct::new(*stage, spec.schema.clone(), *state, checkpoints)),
+            StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global, checkpoints),
         }
     }
 }

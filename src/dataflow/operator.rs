@@ -1,9 +1,11 @@
 //! Operators: each maintains its output while its input changes.
 
+use arrow::array::ArrayRef;
 use weir_common::delta::Delta;
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 
 use crate::fragment::Context;
+use crate::state::StateChanges;
 
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
@@ -28,8 +30,28 @@ pub(crate) trait Operator: Send {
         Ok(())
     }
 
+    /// The number of its state, if it has any.
+    fn state(&self) -> Option<u16> {
+        None
+    }
+
+    /// What changed in its state since the last call, between two epochs; from then on a checkpoint has it.
+    fn changes(&mut self) -> Result<Vec<StateChanges>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes back rows of a part of its state before its first epoch; part 0 comes first.
+    fn load(&mut self, _part: u16, _columns: &[ArrayRef], _rows: usize) -> Result<()> {
+        Err(Error::internal("an operator without state was given some"))
+    }
+
     /// Bytes of state.
     fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// Bytes of state that changed since the last checkpoint, about.
+    fn dirty_bytes(&self) -> usize {
         0
     }
 

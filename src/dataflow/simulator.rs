@@ -7,12 +7,16 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::Result;
+use weir_common::hash;
 use weir_common::ids::Epoch;
 
 use crate::fragment::{Context, Fragment};
-use crate::lower::{DataflowPlan, From, Route};
+use crate::lower::{DataflowPlan, FragmentSpec, From, Route};
 use crate::rows::printable;
 use crate::scatter::scatter;
+use crate::simulator::kept::Kept;
+
+mod kept; // what checkpoints have kept
 
 /// Runs a plan on simulated workers, one epoch after the other.
 ///
@@ -24,18 +28,39 @@ pub struct Simulator {
     epoch: Epoch,
     out: Vec<Delta>,
     dead: Vec<DeadLetter>,
+    kept: Kept,
+    interrupt: Option<Interrupt>,
 }
+
+/// What happens after an epoch besides the next one.
+pub enum Interruption {
+    /// Nothing.
+    None,
+    /// The state is kept.
+    Checkpoint,
+    /// The state is kept, and everything begins anew from it with this plan, which may be for another number of workers.
+    Restart(Box<DataflowPlan>),
+}
+
+/// Says after each epoch what happens.
+pub type Interrupt = Box<dyn FnMut() -> Interruption>;
 
 impl Simulator {
     /// Builds the plan's fragments for each worker; `workers` is what the plan was cut for.
     pub fn new(plan: &DataflowPlan, workers: usize) -> Self {
         assert_eq!(plan.workers, workers, "a plan is cut for a number of workers");
-        let fragments = plan.fragments.iter().map(|spec| (0..workers).map(|worker| spec.build(worker, workers)).collect()).collect();
-        Simulator { plan: plan.clone(), fragments, epoch: 1, out: Vec::new(), dead: Vec::new() }
+        let (fragments, kept) = (build(plan), Kept::default());
+        Simulator { plan: plan.clone(), fragments, epoch: 1, out: Vec::new(), dead: Vec::new(), kept, interrupt: None }
+    }
+
+    /// Interrupts it from time to time.
+    pub fn interrupted(self, interrupt: Interrupt) -> Self {
+        Simulator { interrupt: Some(interrupt), ..self }
     }
 
     /// Rows of the current epoch that reach an import on this worker.
     pub fn push(&mut self, import: usize, delta: Delta, worker: usize) {
+        let worker = worker % self.plan.workers;
         self.route(From::Import(import), worker, vec![delta]).unwrap_or_else(|error| panic!("{}: {error:?}", self.plan.view));
     }
 
@@ -52,7 +77,39 @@ impl Simulator {
             }
         }
         self.epoch += 1;
+        match self.interrupt.as_mut().map_or(Interruption::None, |interrupt| interrupt()) {
+            Interruption::None => {}
+            Interruption::Checkpoint => self.checkpoint(),
+            Interruption::Restart(plan) => {
+                self.checkpoint();
+                self.restart(*plan);
+            }
+        }
         std::mem::take(&mut self.out)
+    }
+
+    fn checkpoint(&mut self) {
+        for fragment in self.fragments.iter_mut().flatten() {
+            let changes = fragment.changes().unwrap_or_else(|error| panic!("{}, checkpoint: {error:?}", self.plan.view));
+            changes.into_iter().for_each(|changes| self.kept.apply(&self.plan.states, changes));
+        }
+    }
+
+    fn restart(&mut self, plan: DataflowPlan) {
+        assert_eq!(plan.states, self.plan.states, "state is the same for any number of workers");
+        self.fragments = build(&plan);
+        for spec in &plan.states {
+            let rows = self.kept.rows(spec);
+            let hashes = hash::rows(&rows, &spec.placement).expect("keys can be hashed");
+            let fragments = self.fragments.iter_mut().find(|workers| workers[0].has_state(spec.state)).expect("each state is somewhere");
+            for (row, hash) in hashes.into_iter().enumerate() {
+                let row = rows.slice(row, 1);
+                let loaded = fragments[hash::owner(hash, plan.workers)].load(spec.state, spec.part, row.columns(), 1);
+                loaded.unwrap_or_else(|error| panic!("{}, restart: {error:?}", plan.view));
+            }
+        }
+        self.fragments.iter_mut().flatten().for_each(Fragment::resume);
+        self.plan = plan;
     }
 
     /// Dead letters since the last call.
@@ -98,6 +155,12 @@ impl Simulator {
         }
         Ok(())
     }
+}
+
+/// The fragments of a plan, by fragment, then by worker.
+fn build(plan: &DataflowPlan) -> Vec<Vec<Fragment>> {
+    let of = |spec: &FragmentSpec| (0..plan.workers).map(|worker| spec.build(worker, plan.workers, true)).collect();
+    plan.fragments.iter().map(of).collect()
 }
 
 /// The rows of a relation, summed up from its deltas: each row as text, with how often it is there.

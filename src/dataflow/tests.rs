@@ -10,6 +10,9 @@ use weir_common::expr::{BatchExpr, Column, ExprRef};
 use weir_common::ids::RelationId;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 
+use crate::lower::{DataflowPlan, lower};
+use crate::simulator::{Interruption, Simulator};
+
 mod aggregates; // every aggregate over every type, against a recomputation
 mod dead_letters; // rows that fail
 mod deviations; // variances of floats, and what DISTINCT aggregates keep
@@ -18,6 +21,18 @@ mod hops; // hopping windows
 mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate
+
+/// A simulator of a view whose state is kept now and then, and which begins anew from that on another number of workers.
+fn interrupted(view: &Node, workers: usize, seed: u64) -> Simulator {
+    let plans: Vec<DataflowPlan> = (1..=4).map(|workers| lower(view, "v", workers).unwrap()).collect();
+    let simulator = Simulator::new(&plans[workers - 1], workers);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    simulator.interrupted(Box::new(move || match rng.u8(0..8) {
+        0..3 => Interruption::None,
+        3..6 => Interruption::Checkpoint,
+        _ => Interruption::Restart(Box::new(plans[rng.usize(..plans.len())].clone())),
+    }))
+}
 
 fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect::<Vec<_>>()))

@@ -13,24 +13,41 @@ use weir_common::hash;
 use weir_common::plan::{AggregateCall, Facts, Node, Op};
 use weir_common::window::HopWindow;
 
+use crate::identity::identity;
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::hop::SliceStart;
+use crate::state::StateSpec;
 
 mod distinct; // SELECT DISTINCT
 
 pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     assert!(workers > 0, "a dataflow runs on one worker or more");
-    let mut lowering = Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new() };
+    let cut = cut_for(plan, view, workers)?;
+    // Where one worker has everything nothing says how it is spread over several, as it may be after the next start.
+    let spread = if workers == 2 { cut.clone() } else { cut_for(plan, view, 2)? };
+    let identity = identity(&spread);
+    let DataflowPlan { states, placement, .. } = spread;
+    Ok(DataflowPlan { states, placement, identity, ..cut })
+}
+
+fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
+    let mut lowering =
+        Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new(), states: Vec::new(), next_state: 0 };
     let mut last = lowering.node(plan)?.hopped();
     if !plan.facts.append_only && !last.settles(&plan.facts) {
         // The delete of a row must find it, also when the number of workers has changed in between.
         let columns = plan.facts.key.clone().unwrap_or_else(|| (0..plan.schema.fields().len()).collect());
         last = lowering.exchange(last, columns);
     }
+    let placement = match &last.spread {
+        Spread::By(columns) => Some(columns.clone()),
+        Spread::Anywhere => None,
+    };
     lowering.seal(last);
-    let Lowering { imports, fragments, .. } = lowering;
-    Ok(DataflowPlan { view: view.to_string(), workers, imports, fragments, schema: plan.schema.clone(), facts: plan.facts.clone() })
+    let Lowering { imports, fragments, states, .. } = lowering;
+    let (view, schema, facts) = (view.to_string(), plan.schema.clone(), plan.facts.clone());
+    Ok(DataflowPlan { view, workers, imports, fragments, schema, facts, states, placement, identity: String::new() })
 }
 
 struct Lowering {
@@ -38,6 +55,9 @@ struct Lowering {
     workers: usize,
     imports: Vec<ImportSpec>,
     fragments: Vec<FragmentSpec>,
+    states: Vec<StateSpec>,
+    /// The number of the next operator with state: they are met in an order that the number of workers does not change.
+    next_state: u16,
 }
 
 /// A fragment to which steps are still added.
@@ -66,6 +86,16 @@ enum Spread {
     Anywhere,
     /// The owner of the hash of these columns; without columns all rows are on one worker.
     By(Vec<usize>),
+}
+
+impl Spread {
+    /// The columns that decide; none also where nothing is known.
+    fn columns(&self) -> &[usize] {
+        match self {
+            Spread::Anywhere => &[],
+            Spread::By(columns) => columns,
+        }
+    }
 }
 
 impl Open {
@@ -179,7 +209,8 @@ impl Lowering {
 
     fn aggregate(&mut self, input: Open, keys: usize, calls: &[AggregateCall], schema: SchemaRef, facts: Facts) -> Result<Open> {
         let append_only = input.facts.append_only;
-        let spec = |stage| AggregateSpec { keys, calls: calls.to_vec(), stage, append_only };
+        let state = self.state_number()?;
+        let spec = |stage| AggregateSpec { keys, calls: calls.to_vec(), stage, append_only, state };
         let whole = spec(Stage::Whole);
         whole.check(&input.schema, &schema)?;
         if let Some(field) = (0..keys).map(|key| input.schema.field(key)).find(|field| !hashable(field.data_type())) {
@@ -201,17 +232,27 @@ impl Lowering {
             let sums = Open { hop: Some(hop), ..sums }.hopped();
             let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };
             let spread = gathered.spread.clone();
+            self.states.extend(whole.state_specs(&schema, spread.columns())?);
             return Ok(gathered.add(StepOp::Aggregate(spec(Stage::Final)), schema, facts, spread));
         }
         let input = input.hopped();
         if input.gathers(|column| column < keys) {
             let spread = input.spread.clone();
+            self.states.extend(whole.state_specs(&schema, spread.columns())?);
             return Ok(input.add(StepOp::Aggregate(whole), schema, facts, spread));
         }
         let (input, stage) =
             if has_partial { (self.exchange(partial(input)?, key), Stage::Final) } else { (self.exchange(input, key), Stage::Whole) };
         let spread = input.spread.clone();
+        self.states.extend(whole.state_specs(&schema, spread.columns())?);
         Ok(input.add(StepOp::Aggregate(spec(stage)), schema, facts, spread))
+    }
+
+    /// A number for the state of an operator.
+    fn state_number(&mut self) -> Result<u16> {
+        let number = self.next_state;
+        self.next_state = number.checked_add(1).ok_or_else(|| Error::unsupported("a view has more than 65535 operators with state"))?;
+        Ok(number)
     }
 
     /// Brings rows that are equal in `columns` together. Columns that cannot be hashed are left out: the rest gathers

@@ -20,10 +20,12 @@ pub(crate) mod distinct; // each row once
 mod accumulator; // the state of one aggregate over all groups
 mod booleans; // bool_and and bool_or
 mod cells; // one cell for each slot
+mod checkpoint; // groups as rows, for a checkpoint
 mod count; // count
 mod deviation; // variance and stddev
 mod distinct_values; // aggregates of which each value counts once
 mod encoded_keys; // all other keys
+mod entries; // values that are kept one by one
 mod extremes; // the values that min and max keep
 mod float_sum; // sum and avg of floats
 mod integer_sum; // sum and avg of integers and decimals
@@ -32,6 +34,7 @@ mod min_max; // min and max
 mod ordered; // values as words in the same order
 mod packed_keys; // keys of fixed width in one word
 mod partial; // the sums of an epoch, before an exchange
+mod tracked; // which groups changed
 mod whole; // the groups and their results
 
 /// What an aggregate computes, and which part of it.
@@ -43,6 +46,8 @@ pub(crate) struct AggregateSpec {
     pub(crate) stage: Stage,
     /// Whether rows of the input, before any partial sums, are never taken back.
     pub(crate) append_only: bool,
+    /// The number of its state, unless it is a partial one, which has none between epochs.
+    pub(crate) state: u16,
 }
 
 /// Which part of an aggregate an operator does.
@@ -62,7 +67,7 @@ impl AggregateSpec {
         let column =
             |column: usize| input.fields().get(column).ok_or_else(|| Error::internal(format!("there is no column {column} to aggregate")));
         for call in &self.calls {
-            accumulator(call, self.append_only)?;
+            accumulator(call, self.append_only, false)?;
             if let Some(argument) = call.argument.map(column).transpose()?.filter(|argument| *argument.data_type() != call.input) {
                 return Err(Error::internal(format!("{} is planned over {} but reads {}", call.name, call.input, argument.data_type())));
             }
@@ -87,24 +92,25 @@ impl AggregateSpec {
         let mut fields: Vec<Field> = (0..self.keys).map(|key| input.field(key).clone()).collect();
         fields.push(Field::new("rows", DataType::Int64, true));
         for call in self.calls.iter().filter(|call| !counts_rows(call)) {
-            let states = accumulator(call, self.append_only)?.state_types();
+            let states = accumulator(call, self.append_only, false)?.state_types();
             fields.extend(states.into_iter().enumerate().map(|(part, state)| Field::new(format!("{}.{part}", call.name), state, true)));
         }
         Ok(Arc::new(Schema::new(fields)))
     }
 
-    /// Builds the operator; `owns_global` says whether this worker has the one group of an aggregate without a key.
-    pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Box<dyn Operator> {
+    /// Builds the operator; `owns_global` says whether this worker has the one group of an aggregate without a key,
+    /// `checkpoints` whether anybody will ask what changed.
+    pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool, checkpoints: bool) -> Box<dyn Operator> {
         let keys = Keys::new(&key_types(&schema, self.keys)).expect("checked when the plan was lowered");
         let cell = |call: &AggregateCall| match counts_rows(call) {
             true => CallState::Rows,
-            false => CallState::Own(accumulator(call, self.append_only).expect("checked when the plan was lowered")),
+            false => CallState::Own(accumulator(call, self.append_only, checkpoints).expect("checked when the plan was lowered")),
         };
         let calls = self.calls.iter().map(cell).collect();
         let groups = Groups { keys, rows: Cells::new(), calls, slots: Vec::new() };
         match self.stage {
             Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
-            Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global)),
+            Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global, checkpoints)),
         }
     }
 }

@@ -16,7 +16,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node};
 use crate::consolidate::consolidate;
 use crate::lower::lower;
 use crate::simulator::{Integral, Simulator};
-use crate::tests::{aggregate, append_only, call, import};
+use crate::tests::{aggregate, append_only, call, import, interrupted};
 
 /// A value of a test: what the naive recomputation works with.
 #[derive(Clone, Debug)]
@@ -273,8 +273,7 @@ fn run(seed: u64) {
     let only_added = rng.u8(0..3) == 0;
     let input = import("t", &named, if only_added { append_only() } else { Facts::default() });
     let view = aggregate(input.clone(), keys.len(), calls.clone());
-    let plan = lower(&view, "v", workers).unwrap();
-    let mut simulator = Simulator::new(&plan, workers);
+    let mut simulator = interrupted(&view, workers, seed);
     let (mut integral, mut live): (Integral, Vec<Row>) = (Integral::new(), Vec::new());
     // Few rows of which each comes often, so that groups collide and vanish.
     let pool: Vec<Row> = (0..rng.usize(1..40)).map(|_| columns.iter().map(|data_type| cell(data_type, rng)).collect()).collect();

@@ -11,7 +11,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node};
 
 use crate::lower::lower;
 use crate::simulator::{Integral, Simulator};
-use crate::tests::{aggregate, call, import};
+use crate::tests::{aggregate, call, import, interrupted};
 
 const MEASURES: [Measure; 4] = [
     Measure { sample: false, root: false },
@@ -38,7 +38,7 @@ fn variances_do_not_drift() {
             MEASURES.iter().map(|measure| call(AggregateFunction::Deviation(*measure), Some((1, DataType::Float64)), None)).collect();
         // Without a key, the first column is not looked at.
         let view = aggregate(input.clone(), keys, calls);
-        let mut simulator = Simulator::new(&lower(&view, "v", workers).unwrap(), workers);
+        let mut simulator = interrupted(&view, workers, rng.u64(..));
         // Close to each other, maybe far from zero.
         let center = [0.0, 0.0, 1e6, -1e9][rng.usize(..4)];
         let mut live: Vec<f64> = Vec::new();

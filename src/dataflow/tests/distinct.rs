@@ -12,7 +12,7 @@ use weir_common::plan::{Facts, Node, Op};
 use crate::explain::explain;
 use crate::lower::lower;
 use crate::simulator::{Integral, Simulator};
-use crate::tests::{append_only, import};
+use crate::tests::{append_only, import, interrupted};
 
 type Row = (Option<i64>, Option<f64>, Option<&'static str>);
 
@@ -60,7 +60,7 @@ fn rows_are_there_once() {
         let rng = &mut rng;
         let (workers, only_added) = (rng.usize(1..=4), rng.bool());
         let input = table(if only_added { append_only() } else { Facts::default() });
-        let mut simulator = Simulator::new(&lower(&distinct(input.clone()), "v", workers).unwrap(), workers);
+        let mut simulator = interrupted(&distinct(input.clone()), workers, seed);
         let (mut live, mut integral): (Vec<Row>, Integral) = (Vec::new(), Integral::new());
         for epoch in 0..8 {
             let mut changes: Vec<(Row, i64)> = Vec::new();

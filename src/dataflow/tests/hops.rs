@@ -13,8 +13,8 @@ use weir_common::window::HopWindow;
 
 use crate::explain::explain;
 use crate::lower::lower;
-use crate::simulator::{Integral, Simulator};
-use crate::tests::{aggregate, append_only, call, column, import, project};
+use crate::simulator::Integral;
+use crate::tests::{aggregate, append_only, call, column, import, interrupted, project};
 
 const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -47,7 +47,7 @@ type Batch = fn(&[Row], HopWindow) -> Vec<Vec<Option<String>>>;
 fn check(rng: &mut Rng, input: &Node, view: &Node, window: HopWindow, batch: Batch) {
     let workers = rng.usize(1..=4);
     let plan = lower(view, "v", workers).unwrap();
-    let mut simulator = Simulator::new(&plan, workers);
+    let mut simulator = interrupted(view, workers, rng.u64(..));
     let mut integral = Integral::new();
     let mut there: Vec<Row> = Vec::new();
     for _ in 0..rng.usize(1..6) {

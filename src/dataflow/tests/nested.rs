@@ -9,9 +9,8 @@ use fastrand::Rng;
 use weir_common::delta::{Delta, batch};
 use weir_common::plan::{AggregateFunction, Facts, Node, Op};
 
-use crate::lower::lower;
-use crate::simulator::{Integral, Simulator};
-use crate::tests::{aggregate, call, column, expr, filter, import, project};
+use crate::simulator::Integral;
+use crate::tests::{aggregate, call, column, expr, filter, import, interrupted, project};
 
 fn table(name: &str) -> Node {
     import(name, &[("k", DataType::Int64), ("j", DataType::Int64)], Facts::default())
@@ -57,7 +56,7 @@ fn nested_groups_equal_a_recomputation() {
     for seed in start..start + 200 {
         let mut rng = Rng::with_seed(seed);
         let workers = rng.usize(1..=4);
-        let mut simulator = Simulator::new(&lower(&view(), "v", workers).unwrap(), workers);
+        let mut simulator = interrupted(&view(), workers, seed);
         let (mut integral, mut live) = (Integral::new(), [Vec::new(), Vec::new()]);
         let tables = [table("t"), table("u")];
         for epoch in 0..8 {

@@ -148,3 +148,31 @@ Fragment v.0
 ";
     assert_eq!(text, expected);
 }
+
+#[test]
+fn what_decides_about_state_has_no_number_of_workers_and_never_other_words() {
+    let mut view = by_hour();
+    let identity = lower(&view, "v", 1).unwrap().identity;
+    for workers in 2..5 {
+        assert_eq!(lower(&view, "w", workers).unwrap().identity, identity);
+    }
+    let stored = "\
+import 0: relation 17137 append-only, columns [0, 1, 2] of (Timestamp(µs), Utf8, Float64)
+fragment 0 input 0: import 0, local
+fragment 0 step 0 of input 0: aggregate partial append-only state 0 keys 2 calls (Count of none Null where none gives Int64, \
+Avg of 2 Float64 where none gives Float64, Max of 2 Float64 where none gives Float64) gives \
+(Timestamp(µs), Utf8, Int64, Int64, Float64, Float64, Binary, Float64)
+fragment 0 output: step 0
+fragment 1 input 0: fragment 0, by [0, 1]
+fragment 1 step 0 of input 0: aggregate final append-only state 0 keys 2 calls (Count of none Null where none gives Int64, \
+Avg of 2 Float64 where none gives Float64, Max of 2 Float64 where none gives Float64) gives (Timestamp(µs), Utf8, Int64, Float64, Float64)
+fragment 1 output: step 0
+state 0.0: 2 of (Timestamp(µs), Utf8, Int64, Int64, Float64, Float64, Binary, Float64) are the key, placed by [0, 1]
+view: (Timestamp(µs), Utf8, Int64, Float64, Float64), placed by Some([0, 1])
+";
+    assert_eq!(identity, stored, "directories of earlier versions have these words");
+    // What the view shows may change, and so may what it is made of.
+    let Op::Aggregate { calls, .. } = &mut view.op else { unreachable!() };
+    calls[2].function = AggregateFunction::Min;
+    assert_ne!(lower(&view, "v", 1).unwrap().identity, identity);
+}

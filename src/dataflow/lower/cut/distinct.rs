@@ -22,17 +22,20 @@ impl Lowering {
         }
         Distinct::check(&schema)?;
         let columns = schema.fields().len();
+        let state = self.state_number()?;
         if input.gathers(|_| true) {
             let spread = input.spread.clone();
-            return Ok(input.add(StepOp::Distinct(Stage::Whole), schema, facts, spread));
+            self.states.push(Distinct::state_spec(&schema, state, spread.columns()));
+            return Ok(input.add(StepOp::Distinct(Stage::Whole, state), schema, facts, spread));
         }
-        let sums = AggregateSpec { keys: columns, calls: Vec::new(), stage: Stage::Partial, append_only: input.facts.append_only };
+        let sums = AggregateSpec { keys: columns, calls: Vec::new(), stage: Stage::Partial, append_only: input.facts.append_only, state };
         // Messages to the final step: they are never taken back, whatever the rows that they sum up.
         let messages = Facts { append_only: true, ..Facts::default() };
         let sums_schema = sums.partial_schema(&input.schema)?;
         let sums = input.add(StepOp::Aggregate(sums), sums_schema, messages, Spread::Anywhere);
         let input = self.exchange(sums, (0..columns).collect());
         let spread = input.spread.clone();
-        Ok(input.add(StepOp::Distinct(Stage::Final), schema, facts, spread))
+        self.states.push(Distinct::state_spec(&schema, state, spread.columns()));
+        Ok(input.add(StepOp::Distinct(Stage::Final, state), schema, facts, spread))
     }
 }

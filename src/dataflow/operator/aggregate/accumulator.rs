@@ -12,6 +12,7 @@ use crate::operator::aggregate::booleans::BoolCells;
 use crate::operator::aggregate::count::CountCells;
 use crate::operator::aggregate::deviation::{FloatDeviation, IntegerDeviation};
 use crate::operator::aggregate::distinct_values::DistinctValues;
+use crate::operator::aggregate::entries::Entries;
 use crate::operator::aggregate::float_sum::FloatSum;
 use crate::operator::aggregate::integer_sum::IntegerSum;
 use crate::operator::aggregate::min_max::MinMax;
@@ -33,6 +34,22 @@ pub(super) trait Accumulator: Send {
     fn state_types(&self) -> Vec<DataType>;
     /// What these slots hold, for `merge`.
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>>;
+    /// The types of the columns of `cells`.
+    fn cell_types(&self) -> Vec<DataType> {
+        self.state_types()
+    }
+    /// What a checkpoint keeps of these slots, besides entries: for `load`.
+    fn cells(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        self.state(slots)
+    }
+    /// Takes back what a checkpoint has kept: these slots are new.
+    fn load(&mut self, slots: &[u32], cells: &[ArrayRef]) -> Result<()> {
+        self.merge(slots, cells)
+    }
+    /// The values that it keeps one by one, if it does.
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        None
+    }
     /// The results of these slots; one that has none is NULL and noted in `failures`.
     fn output(&self, slots: &[u32], failures: &mut Vec<Failure>) -> Result<ArrayRef>;
     /// The group is gone.
@@ -73,15 +90,20 @@ impl Rows<'_> {
     }
 }
 
-/// The accumulator of a call, or why there is none. `append_only`: nothing is ever taken back.
-pub(super) fn accumulator(call: &AggregateCall, append_only: bool) -> Result<Box<dyn Accumulator>> {
-    // A value of which there is one left or none is taken back from what it was added to, whatever becomes of rows.
-    let plain = of_values(call, append_only && !call.distinct)?;
-    if call.distinct { Ok(Box::new(DistinctValues::new(call, plain)?)) } else { Ok(plain) }
+/// The accumulator of a call, or why there is none. `append_only`: nothing is ever taken back; `checkpoints`: somebody will ask
+/// what changed.
+pub(super) fn accumulator(call: &AggregateCall, append_only: bool, checkpoints: bool) -> Result<Box<dyn Accumulator>> {
+    if call.distinct {
+        // A value of which there is one left or none is taken back from what it was added to, whatever becomes of rows. What it was
+        // added to follows from the values.
+        let plain = of_values(call, false, false)?;
+        return Ok(Box::new(DistinctValues::new(call, plain, checkpoints)?));
+    }
+    of_values(call, append_only, checkpoints)
 }
 
 /// The accumulator over all values.
-fn of_values(call: &AggregateCall, append_only: bool) -> Result<Box<dyn Accumulator>> {
+fn of_values(call: &AggregateCall, append_only: bool, checkpoints: bool) -> Result<Box<dyn Accumulator>> {
     use AggregateFunction::*;
     let made: Option<Box<dyn Accumulator>> = match call.function {
         Count => Some(Box::new(CountCells::default())),
@@ -89,7 +111,7 @@ fn of_values(call: &AggregateCall, append_only: bool) -> Result<Box<dyn Accumula
             DataType::Float32 | DataType::Float64 => FloatSum::new(call).map(|sum| Box::new(sum) as Box<dyn Accumulator>),
             _ => IntegerSum::new(call).map(|sum| Box::new(sum) as Box<dyn Accumulator>),
         },
-        Min | Max => MinMax::new(call, append_only).map(|extremum| Box::new(extremum) as Box<dyn Accumulator>),
+        Min | Max => MinMax::new(call, append_only, checkpoints).map(|extremum| Box::new(extremum) as Box<dyn Accumulator>),
         BoolAnd | BoolOr => BoolCells::new(call).map(|cells| Box::new(cells) as Box<dyn Accumulator>),
         Deviation(measure) => match &call.input {
             DataType::Float32 | DataType::Float64 => {

@@ -1,7 +1,9 @@
 //! SELECT DISTINCT: how often each row is there; it is put out when it comes, and taken back when its last copy goes.
 
-use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 
@@ -11,6 +13,8 @@ use crate::operator::aggregate::Stage;
 use crate::operator::aggregate::accumulator::Rows;
 use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::tracked::Tracked;
+use crate::state::{StateChanges, StateSpec};
 
 /// Rows that go out as one delta.
 const CHUNK_ROWS: usize = 16 * 1024;
@@ -19,13 +23,15 @@ const CHUNK_ROWS: usize = 16 * 1024;
 ///
 /// # Invariants
 /// - Between epochs each slot that is not free is a row that is there, and out.
-/// - `touched[slot]` iff the current epoch touched the row; then it is in `absent` or in `present`.
+/// - A row that the current epoch touched is in `absent` or in `present`.
 pub(crate) struct Distinct {
     stage: Stage,
     keys: Keys,
     counts: Cells<i64>,
     schema: SchemaRef,
-    touched: Cells<bool>,
+    tracked: Tracked,
+    /// The number of its state.
+    state: u16,
     /// Rows that were not there when the epoch began.
     absent: Vec<u32>,
     /// Rows that were.
@@ -35,11 +41,22 @@ pub(crate) struct Distinct {
 }
 
 impl Distinct {
-    /// `stage` says whether rows come, or rows with how often they came.
-    pub(crate) fn new(stage: Stage, schema: SchemaRef) -> Self {
+    /// `stage` says whether rows come, or rows with how often they came; `checkpoints` whether anybody will ask what changed.
+    pub(crate) fn new(stage: Stage, schema: SchemaRef, state: u16, checkpoints: bool) -> Self {
         let keys = Keys::new(&types(&schema)).expect("checked when the plan was lowered");
-        let (counts, touched) = (Cells::new(), Cells::new());
-        Distinct { stage, keys, counts, schema, touched, absent: Vec::new(), present: Vec::new(), slots: Vec::new() }
+        let (counts, tracked) = (Cells::new(), Tracked::new(checkpoints));
+        Distinct { stage, keys, counts, schema, tracked, state, absent: Vec::new(), present: Vec::new(), slots: Vec::new() }
+    }
+
+    /// The columns of its state: a row and how often it is there.
+    fn state_schema(schema: &SchemaRef) -> SchemaRef {
+        let count = Arc::new(Field::new("count", DataType::Int64, true));
+        Arc::new(Schema::new(schema.fields().iter().cloned().chain([count]).collect::<Vec<_>>()))
+    }
+
+    /// Its state; rows are placed by the hash of these columns.
+    pub(crate) fn state_spec(schema: &SchemaRef, state: u16, placement: &[usize]) -> StateSpec {
+        StateSpec { state, part: 0, keys: schema.fields().len(), schema: Self::state_schema(schema), placement: placement.to_vec() }
     }
 
     /// Whether rows of this schema can be counted.
@@ -49,8 +66,7 @@ impl Distinct {
 
     fn touch(&mut self, slots: &[u32]) {
         for slot in slots {
-            let touched = &mut self.touched[*slot as usize];
-            if !std::mem::replace(touched, true) {
+            if self.tracked.touch(*slot) {
                 if self.counts[*slot as usize] > 0 { self.present.push(*slot) } else { self.absent.push(*slot) }
             }
         }
@@ -70,7 +86,7 @@ impl Operator for Distinct {
         let mut slots = std::mem::take(&mut self.slots);
         self.keys.find(&delta.rows.columns()[..width], delta.num_rows(), &mut slots)?;
         self.counts.grow(self.keys.slots(), 0);
-        self.touched.grow(self.keys.slots(), false);
+        self.tracked.grow(self.keys.slots());
         self.touch(&slots);
         let counts = &mut self.counts;
         if self.stage == Stage::Final {
@@ -91,20 +107,53 @@ impl Operator for Distinct {
         let come: Vec<u32> = absent.iter().filter(is_there).copied().collect();
         self.emit(&gone, Delta::retract, cx)?;
         self.emit(&come, Delta::insert, cx)?;
+        let mut empty = vec![];
         for slot in absent.into_iter().chain(present) {
-            self.touched[slot as usize] = false;
             let count = self.counts[slot as usize];
             debug_assert!(count >= 0, "a row is there {count} times");
-            if count == 0 {
-                self.keys.release(slot);
-            }
+            if count == 0 { empty.push(slot) } else { self.tracked.settle(slot) }
         }
+        self.tracked.release(&empty, &self.keys)?;
+        empty.into_iter().for_each(|slot| self.keys.release(slot));
+        Ok(())
+    }
+
+    fn state(&self) -> Option<u16> {
+        Some(self.state)
+    }
+
+    fn changes(&mut self) -> Result<Vec<StateChanges>> {
+        let mut put = vec![];
+        let schema = Self::state_schema(&self.schema);
+        for slots in self.tracked.take_dirty() {
+            let mut columns = self.keys.columns(&slots)?;
+            columns.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| self.counts[*slot as usize]))));
+            put.push(batch(schema.clone(), columns, slots.len())?);
+        }
+        let gone = self.tracked.take_gone(&self.schema)?;
+        let changed = !put.is_empty() || !gone.is_empty();
+        Ok(if changed { vec![StateChanges { state: self.state, part: 0, gone, put }] } else { vec![] })
+    }
+
+    fn load(&mut self, _part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let width = self.schema.fields().len();
+        let mut slots = vec![];
+        self.keys.find(&columns[..width], rows, &mut slots)?;
+        self.counts.grow(self.keys.slots(), 0);
+        self.tracked.grow(self.keys.slots());
+        self.tracked.load(&slots);
+        let counts = columns[width].as_primitive::<Int64Type>().values();
+        slots.iter().zip(counts).for_each(|(slot, count)| self.counts[*slot as usize] = *count);
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
         let lists = self.absent.capacity() + self.present.capacity() + self.slots.capacity();
-        self.keys.memory_bytes() + self.counts.memory_bytes() + self.touched.memory_bytes() + lists * size_of::<u32>()
+        self.keys.memory_bytes() + self.counts.memory_bytes() + self.tracked.memory_bytes() + lists * size_of::<u32>()
+    }
+
+    fn dirty_bytes(&self) -> usize {
+        self.tracked.dirty_bytes(self.memory_bytes())
     }
 
     fn groups(&self) -> usize {

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::{filter, take};
-use arrow::datatypes::DataType;
+use arrow::compute::{concat, filter, take};
+use arrow::datatypes::{DataType, UInt32Type};
 use weir_common::delta::Weights;
 use weir_common::error::{Error, Result};
 use weir_common::plan::AggregateCall;
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
 use crate::operator::aggregate::cells::Cells;
+use crate::operator::aggregate::entries::{Count, Entries};
 use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::tracked::bytes;
 
 /// The values of all groups and the aggregate over those that are there.
 ///
@@ -23,15 +25,24 @@ pub(super) struct DistinctValues {
     inner: Box<dyn Accumulator>,
     /// Keyed by the group's slot and the value.
     values: Keys,
-    counts: Cells<i64>,
+    counts: Cells<Count>,
+    checkpoints: bool,
+    /// Entries that changed since the last checkpoint; some may be there twice, or be gone.
+    changed: Vec<u32>,
+    /// Entries that the last checkpoint has, and that are gone: the slots of their groups, and their values.
+    gone: Vec<Vec<ArrayRef>>,
+    value_type: DataType,
     /// The values of the current batch.
     entries: Vec<u32>,
 }
 
 impl DistinctValues {
-    pub(super) fn new(call: &AggregateCall, inner: Box<dyn Accumulator>) -> Result<Self> {
-        let values = Keys::new(&[DataType::UInt32, call.input.clone()])?;
-        Ok(DistinctValues { inner, values, counts: Cells::new(), entries: Vec::new() })
+    /// `inner` need not know of checkpoints: what it holds follows from the values.
+    pub(super) fn new(call: &AggregateCall, inner: Box<dyn Accumulator>, checkpoints: bool) -> Result<Self> {
+        let value_type = call.input.clone();
+        let values = Keys::new(&[DataType::UInt32, value_type.clone()])?;
+        let (counts, changed, gone, entries) = (Cells::new(), vec![], vec![], vec![]);
+        Ok(DistinctValues { inner, values, counts, checkpoints, changed, gone, value_type, entries })
     }
 }
 
@@ -53,20 +64,23 @@ impl Accumulator for DistinctValues {
         };
         let mut entries = std::mem::take(&mut self.entries);
         self.values.find(&[groups, argument.clone()], argument.len(), &mut entries)?;
-        self.counts.grow(self.values.slots(), 0);
+        self.counts.grow(self.values.slots(), Count::default());
         // Values that came or went, the group of each, and what that is for the aggregate.
         let (mut changed, mut slots, mut weights, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (index, entry) in entries.iter().enumerate() {
             let row = row_of.as_ref().map_or(index, |rows| rows[index]);
             let count = &mut self.counts[*entry as usize];
-            let before = *count;
-            *count += rows.weights.get(row);
-            if (before > 0) != (*count > 0) {
+            let before = count.get();
+            count.add(rows.weights.get(row));
+            if self.checkpoints && count.change() {
+                self.changed.push(*entry);
+            }
+            if (before > 0) != (count.get() > 0) {
                 changed.push(index as u32);
                 slots.push(rows.slots[row]);
                 weights.push(if before > 0 { -1i64 } else { 1 });
             }
-            if *count == 0 {
+            if count.get() == 0 {
                 gone.push(*entry);
             }
         }
@@ -78,7 +92,13 @@ impl Accumulator for DistinctValues {
         // Not before now: a value may have come back within the batch.
         gone.sort_unstable();
         gone.dedup();
-        for entry in gone.into_iter().filter(|entry| self.counts[*entry as usize] == 0) {
+        gone.retain(|entry| self.counts[*entry as usize].get() == 0);
+        let stored: Vec<u32> = gone.iter().copied().filter(|entry| self.counts[*entry as usize].is_stored()).collect();
+        if !stored.is_empty() {
+            self.gone.push(self.values.columns(&stored)?);
+        }
+        for entry in gone {
+            self.counts[entry as usize] = Count::default();
             self.values.release(entry);
         }
         self.entries = entries;
@@ -97,6 +117,18 @@ impl Accumulator for DistinctValues {
         Err(Error::internal("sets of values are not sent through an exchange"))
     }
 
+    fn cells(&self, _slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        Ok(Vec::new())
+    }
+
+    fn load(&mut self, _slots: &[u32], _cells: &[ArrayRef]) -> Result<()> {
+        Ok(())
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        Some(self)
+    }
+
     fn output(&self, slots: &[u32], failures: &mut Vec<Failure>) -> Result<ArrayRef> {
         self.inner.output(slots, failures)
     }
@@ -110,10 +142,49 @@ impl Accumulator for DistinctValues {
         self.inner.reset();
         self.values.reset();
         self.counts.empty();
+        self.changed.clear();
+        self.gone.clear();
     }
 
     fn memory_bytes(&self) -> usize {
-        let entries = self.entries.capacity() * size_of::<u32>();
+        let gone: usize = self.gone.iter().map(|columns| bytes(columns)).sum();
+        let entries = (self.entries.capacity() + self.changed.capacity()) * size_of::<u32>() + gone;
         self.inner.memory_bytes() + self.values.memory_bytes() + self.counts.memory_bytes() + entries
+    }
+}
+
+impl Entries for DistinctValues {
+    fn value_type(&self) -> DataType {
+        self.value_type.clone()
+    }
+
+    fn take_gone(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        if self.gone.is_empty() {
+            return Ok(None);
+        }
+        let gone = std::mem::take(&mut self.gone);
+        let column = |index: usize| concat(&gone.iter().map(|columns| columns[index].as_ref()).collect::<Vec<_>>());
+        Ok(Some((column(0)?.as_primitive::<UInt32Type>().values().to_vec(), column(1)?)))
+    }
+
+    fn take_changed(&mut self) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
+        let mut changed = std::mem::take(&mut self.changed);
+        let counts = &mut self.counts;
+        changed.retain(|entry| counts[*entry as usize].get() != 0 && counts[*entry as usize].take_changed());
+        let columns = self.values.columns(&changed)?;
+        let slots = columns[0].as_primitive::<UInt32Type>().values().to_vec();
+        Ok((slots, columns[1].clone(), changed.iter().map(|entry| self.counts[*entry as usize].get()).collect()))
+    }
+
+    fn load(&mut self, slots: &[u32], values: &ArrayRef, counts: &[i64]) -> Result<()> {
+        let groups: ArrayRef = Arc::new(UInt32Array::from(slots.to_vec()));
+        let mut entries = std::mem::take(&mut self.entries);
+        self.values.find(&[groups, values.clone()], slots.len(), &mut entries)?;
+        self.counts.grow(self.values.slots(), Count::default());
+        for (entry, count) in entries.iter().zip(counts) {
+            self.counts[*entry as usize] = Count::stored(*count);
+        }
+        self.entries = entries;
+        self.inner.update(&Rows { slots, weights: &Weights::Ones }, Some(values), None)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array, new_empty_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Decimal128Type};
 use weir_common::delta::Weights;
@@ -10,6 +10,7 @@ use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
+use crate::operator::aggregate::entries::Entries;
 use crate::operator::aggregate::extremes::{Best, Counted};
 use crate::operator::aggregate::ordered::{Carrier, binary, carrier, from_binary, from_words, words};
 
@@ -31,14 +32,14 @@ enum Values {
 
 impl MinMax {
     /// `None` where there is no such aggregate.
-    pub(super) fn new(call: &AggregateCall, append_only: bool) -> Option<Self> {
+    pub(super) fn new(call: &AggregateCall, append_only: bool, checkpoints: bool) -> Option<Self> {
         let values = match (carrier(&call.input)?, append_only) {
             (Carrier::Word, true) => Values::Words(Best::default()),
             (Carrier::Wide, true) => Values::Wides(Best::default()),
             (Carrier::Bytes, true) => Values::Bytes(Best::default()),
-            (Carrier::Word, false) => Values::CountedWords(Counted::default()),
-            (Carrier::Wide, false) => Values::CountedWides(Counted::default()),
-            (Carrier::Bytes, false) => Values::CountedBytes(Counted::default()),
+            (Carrier::Word, false) => Values::CountedWords(Counted::new(checkpoints)),
+            (Carrier::Wide, false) => Values::CountedWides(Counted::new(checkpoints)),
+            (Carrier::Bytes, false) => Values::CountedBytes(Counted::new(checkpoints)),
         };
         let least = call.function == AggregateFunction::Min;
         (call.output == call.input).then(|| MinMax { least, data_type: call.input.clone(), values })
@@ -106,6 +107,22 @@ impl Accumulator for MinMax {
         Ok(vec![self.output(slots, &mut Vec::new())?])
     }
 
+    fn cell_types(&self) -> Vec<DataType> {
+        if self.is_counted() { Vec::new() } else { self.state_types() }
+    }
+
+    fn cells(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        if self.is_counted() { Ok(Vec::new()) } else { self.state(slots) }
+    }
+
+    fn load(&mut self, slots: &[u32], cells: &[ArrayRef]) -> Result<()> {
+        if self.is_counted() { Ok(()) } else { self.merge(slots, cells) }
+    }
+
+    fn entries(&mut self) -> Option<&mut dyn Entries> {
+        if self.is_counted() { Some(self) } else { None }
+    }
+
     fn output(&self, slots: &[u32], _failures: &mut Vec<Failure>) -> Result<ArrayRef> {
         let (slots, least) = (slots.iter(), self.least);
         let wides = |values: Decimal128Array| -> Result<ArrayRef> { Ok(Arc::new(values.with_data_type(self.data_type.clone()))) };
@@ -151,6 +168,88 @@ impl Accumulator for MinMax {
             Values::CountedWides(counted) => counted.memory_bytes(),
             Values::CountedBytes(counted) => counted.memory_bytes(),
         }
+    }
+}
+
+impl MinMax {
+    /// Whether every value is kept.
+    fn is_counted(&self) -> bool {
+        matches!(self.values, Values::CountedWords(_) | Values::CountedWides(_) | Values::CountedBytes(_))
+    }
+
+    fn words(&self, values: Vec<i64>) -> Result<ArrayRef> {
+        from_words(values.into_iter().map(Some), &self.data_type)
+    }
+
+    fn wides(&self, values: Vec<i128>) -> ArrayRef {
+        Arc::new(Decimal128Array::from_iter_values(values).with_data_type(self.data_type.clone()))
+    }
+
+    fn bytes(&self, values: Vec<Box<[u8]>>) -> Result<ArrayRef> {
+        from_binary(values.iter().map(|value| Some(value.as_ref())), &self.data_type)
+    }
+}
+
+impl Entries for MinMax {
+    fn value_type(&self) -> DataType {
+        self.data_type.clone()
+    }
+
+    fn take_gone(&mut self) -> Result<Option<(Vec<u32>, ArrayRef)>> {
+        let (slots, values) = match &mut self.values {
+            Values::CountedWords(counted) => {
+                let (slots, values) = counted.take_gone();
+                (slots, self.words(values)?)
+            }
+            Values::CountedWides(counted) => {
+                let (slots, values) = counted.take_gone();
+                (slots, self.wides(values))
+            }
+            Values::CountedBytes(counted) => {
+                let (slots, values) = counted.take_gone();
+                (slots, self.bytes(values)?)
+            }
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => return Ok(None),
+        };
+        Ok((!slots.is_empty()).then_some((slots, values)))
+    }
+
+    fn take_changed(&mut self) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
+        Ok(match &mut self.values {
+            Values::CountedWords(counted) => {
+                let (slots, values, counts) = counted.take_changed();
+                (slots, self.words(values)?, counts)
+            }
+            Values::CountedWides(counted) => {
+                let (slots, values, counts) = counted.take_changed();
+                (slots, self.wides(values), counts)
+            }
+            Values::CountedBytes(counted) => {
+                let (slots, values, counts) = counted.take_changed();
+                (slots, self.bytes(values)?, counts)
+            }
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => (vec![], new_empty_array(&self.data_type), vec![]),
+        })
+    }
+
+    fn load(&mut self, slots: &[u32], values: &ArrayRef, counts: &[i64]) -> Result<()> {
+        let slots = slots.iter().zip(counts).enumerate();
+        match &mut self.values {
+            Values::CountedWords(counted) => {
+                let values = words(values)?;
+                slots.for_each(|(row, (slot, count))| counted.load(*slot, values[row], *count));
+            }
+            Values::CountedWides(counted) => {
+                let values = values.as_primitive::<Decimal128Type>().values();
+                slots.for_each(|(row, (slot, count))| counted.load(*slot, values[row], *count));
+            }
+            Values::CountedBytes(counted) => {
+                let values = binary(values)?;
+                slots.for_each(|(row, (slot, count))| counted.load(*slot, values.value(row).into(), *count));
+            }
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => {}
+        }
+        Ok(())
     }
 }
 

@@ -15,9 +15,11 @@ use weir_common::error::{Error, Result};
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::operator::aggregate::accumulator::Failure;
-use crate::operator::aggregate::cells::Cells;
+use crate::operator::aggregate::checkpoint::Stored;
+use crate::operator::aggregate::tracked::Tracked;
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Stage};
 use crate::rows::RowText;
+use crate::state::StateChanges;
 
 /// Groups whose changes go out as one delta.
 const CHUNK_GROUPS: usize = 16 * 1024;
@@ -26,14 +28,15 @@ const CHUNK_GROUPS: usize = 16 * 1024;
 ///
 /// # Invariants
 /// - Between epochs each slot that is not free has rows, or it is the one group of an aggregate without a key.
-/// - `touched[slot]` iff the current epoch touched the group; then it is in `fresh`, or in one of `before`.
+/// - A group that the current epoch touched is in `fresh`, or in one of `before`.
 pub(super) struct Aggregate {
     spec: AggregateSpec,
     groups: Groups,
     schema: SchemaRef,
     view: Arc<str>,
     global: Global,
-    touched: Cells<bool>,
+    tracked: Tracked,
+    stored: Stored,
     /// Groups that had no row out when the epoch began.
     fresh: Vec<u32>,
     /// Groups that had one.
@@ -64,18 +67,25 @@ struct Results {
 }
 
 impl Aggregate {
-    pub(super) fn new(spec: AggregateSpec, groups: Groups, schema: SchemaRef, view: Arc<str>, owns_global: bool) -> Self {
+    pub(super) fn new(
+        spec: AggregateSpec,
+        groups: Groups,
+        schema: SchemaRef,
+        view: Arc<str>,
+        owns_global: bool,
+        checkpoints: bool,
+    ) -> Self {
         let global = if spec.keys == 0 && owns_global { Global::Due } else { Global::No };
-        Aggregate { spec, groups, schema, view, global, touched: Cells::new(), fresh: Vec::new(), before: Vec::new() }
+        let stored = Stored::new(&spec, &schema).expect("checked when the plan was lowered");
+        let tracked = Tracked::new(checkpoints);
+        Aggregate { spec, groups, schema, view, global, tracked, stored, fresh: Vec::new(), before: Vec::new() }
     }
 
     /// Keeps the results of the groups that this epoch touches for the first time.
     fn remember(&mut self, slots: &[u32]) -> Result<()> {
         let mut known = Vec::new();
         for slot in slots {
-            let touched = &mut self.touched[*slot as usize];
-            if !*touched {
-                *touched = true;
+            if self.tracked.touch(*slot) {
                 if self.groups.rows[*slot as usize] > 0 || self.global == Global::Out { known.push(*slot) } else { self.fresh.push(*slot) }
             }
         }
@@ -178,16 +188,19 @@ impl Aggregate {
     }
 
     /// The epoch is over: groups without rows give their slots back.
-    fn settle(&mut self, slots: &[u32]) {
+    fn settle(&mut self, slots: &[u32]) -> Result<()> {
+        let mut empty = vec![];
         for slot in slots {
-            self.touched[*slot as usize] = false;
             let rows = self.groups.rows[*slot as usize];
             debug_assert!(rows >= 0, "{}: a group has {rows} rows", self.view);
-            if rows == 0 && self.spec.keys > 0 {
-                self.groups.keys.release(*slot);
-                self.groups.accumulators().for_each(|accumulator| accumulator.clear(*slot));
-            }
+            if rows == 0 && self.spec.keys > 0 { empty.push(*slot) } else { self.tracked.settle(*slot) }
         }
+        self.tracked.release(&empty, &self.groups.keys)?;
+        for slot in empty {
+            self.groups.keys.release(slot);
+            self.groups.accumulators().for_each(|accumulator| accumulator.clear(slot));
+        }
+        Ok(())
     }
 }
 
@@ -197,7 +210,7 @@ impl Operator for Aggregate {
         let mut slots = std::mem::take(&mut self.groups.slots);
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
-        self.touched.grow(self.groups.rows.len(), false);
+        self.tracked.grow(self.groups.rows.len());
         self.remember(&slots)?;
         let groups = &mut self.groups;
         if self.spec.stage == Stage::Final {
@@ -217,9 +230,10 @@ impl Operator for Aggregate {
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {
+        self.stored.collect_gone(&mut self.groups)?;
         if self.global == Global::Due && self.fresh.is_empty() {
             self.groups.grow();
-            self.touched.grow(1, false);
+            self.tracked.grow(1);
             self.fresh.push(0);
         }
         let fresh = std::mem::take(&mut self.fresh);
@@ -229,17 +243,37 @@ impl Operator for Aggregate {
         if self.global == Global::Due {
             self.global = Global::Out;
         }
-        self.settle(&fresh);
+        self.settle(&fresh)?;
         for before in gather(std::mem::take(&mut self.before))? {
             let slots = before.slots.clone();
             self.emit_known(before, cx)?;
-            self.settle(&slots);
+            self.settle(&slots)?;
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self) -> Result<Vec<StateChanges>> {
+        self.stored.changes(&mut self.groups, &mut self.tracked)
+    }
+
+    fn state(&self) -> Option<u16> {
+        Some(self.spec.state)
+    }
+
+    fn load(&mut self, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        self.stored.load(&mut self.groups, &mut self.tracked, part, columns, rows)?;
+        if self.global == Global::Due && rows > 0 {
+            self.global = Global::Out;
         }
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        self.groups.memory_bytes() + self.touched.memory_bytes()
+        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes()
+    }
+
+    fn dirty_bytes(&self) -> usize {
+        self.tracked.dirty_bytes(self.memory_bytes())
     }
 
     fn groups(&self) -> usize {

@@ -1,0 +1,96 @@
+//! What decides about the state of a plan, as text: who loads state compares it with that of the one who kept it.
+//!
+//! It is written down with the state, so its words never change where the meaning does not; those of EXPLAIN may.
+
+use std::fmt::Write;
+
+use arrow::datatypes::{DataType, Schema};
+use weir_common::plan::AggregateCall;
+
+use crate::lower::{DataflowPlan, From, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::{AggregateSpec, Stage};
+
+/// The identity of a plan that was cut for two workers: the number of workers is not part of it.
+pub(crate) fn identity(plan: &DataflowPlan) -> String {
+    let mut text = String::new();
+    let mut line = |line: String| writeln!(text, "{line}").expect("writing to a string");
+    for (number, import) in plan.imports.iter().enumerate() {
+        let kind = if import.append_only { " append-only" } else { "" };
+        line(format!("import {number}: relation {}{kind}, columns {:?} of {}", import.relation, import.columns, types(&import.schema)));
+    }
+    for (number, fragment) in plan.fragments.iter().enumerate() {
+        for (input, spec) in fragment.inputs.iter().enumerate() {
+            let from = match spec.from {
+                From::Import(import) => format!("import {import}"),
+                From::Fragment(fragment) => format!("fragment {fragment}"),
+            };
+            let route = match &spec.route {
+                Route::Local => "local".to_string(),
+                Route::Hash(columns) => format!("by {columns:?}"),
+            };
+            line(format!("fragment {number} input {input}: {from}, {route}"));
+        }
+        for (step, spec) in fragment.steps.iter().enumerate() {
+            let inputs: Vec<String> = spec.inputs.iter().map(place).collect();
+            line(format!("fragment {number} step {step} of {}: {} gives {}", inputs.join(", "), operator(spec), types(&spec.schema)));
+        }
+        line(format!("fragment {number} output: {}", place(&fragment.output)));
+    }
+    for spec in &plan.states {
+        line(format!(
+            "state {}.{}: {} of {} are the key, placed by {:?}",
+            spec.state,
+            spec.part,
+            spec.keys,
+            types(&spec.schema),
+            spec.placement
+        ));
+    }
+    line(format!("view: {}, placed by {:?}", types(&plan.schema), plan.placement));
+    text
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Input(input) => format!("input {input}"),
+        Place::Step(step) => format!("step {step}"),
+    }
+}
+
+fn operator(spec: &StepSpec) -> String {
+    match &spec.op {
+        StepOp::Filter(predicate) => format!("filter {}", predicate.describe()),
+        StepOp::RequireEventTime(column) => format!("require event time {column}"),
+        StepOp::Project(exprs) => format!("project {}", list(exprs.iter().map(|expr| expr.describe()))),
+        StepOp::Hop(column, window) => format!("hop {column} size {} slide {} offset {}", window.size, window.slide, window.offset),
+        StepOp::Union => "union".to_string(),
+        StepOp::Distinct(stage, state) => format!("distinct {} state {state}", stage_word(*stage)),
+        StepOp::Aggregate(AggregateSpec { keys, calls, stage, append_only, state }) => {
+            let kept = if *append_only { " append-only" } else { "" };
+            format!("aggregate {}{kept} state {state} keys {keys} calls {}", stage_word(*stage), list(calls.iter().map(call)))
+        }
+    }
+}
+
+fn stage_word(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Whole => "whole",
+        Stage::Partial => "partial",
+        Stage::Final => "final",
+    }
+}
+
+fn call(call: &AggregateCall) -> String {
+    let AggregateCall { function, argument, distinct, filter, input, output, name: _ } = call;
+    let column = |column: &Option<usize>| column.map_or("none".to_string(), |column| column.to_string());
+    let distinct = if *distinct { " distinct" } else { "" };
+    format!("{function:?}{distinct} of {} {input} where {} gives {output}", column(argument), column(filter))
+}
+
+fn types(schema: &Schema) -> String {
+    list(schema.fields().iter().map(|field| DataType::to_string(field.data_type())))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("({})", items.collect::<Vec<_>>().join(", "))
+}
