@@ -8,10 +8,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use weir_server::database::CheckpointOptions;
 use weir_server::server::{Server, ServerConfig};
 
+mod backup; // weir backup and weir restore
 mod bench;
 mod demo;
+mod units; // times and sizes, as people write them
+
+use units::{duration, positive_size, size};
 
 // Batches are allocated on one thread and freed on another, which the system's allocator is slow at.
 #[global_allocator]
@@ -38,6 +43,10 @@ enum Command {
     Serve(Serve),
     /// Show a live view over real flights in this terminal
     Demo(Demo),
+    /// Copy the database of a running server into a new directory, as of one commit
+    Backup(Backup),
+    /// Make a data directory of a backup
+    Restore(Restore),
     /// Measure the engine: rows in, a view kept up to date, and what that costs
     Bench(bench::arguments::Bench),
 }
@@ -56,6 +65,35 @@ struct Serve {
     /// Worker threads; as many as there are cores unless given
     #[arg(long, env = "WEIR_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
+    /// Time between two checkpoints, such as 10s or 2m: a restart does again what came after the last one
+    #[arg(long, env = "WEIR_CHECKPOINT_INTERVAL", value_name = "TIME", value_parser = duration, default_value = "10s")]
+    checkpoint_interval: Duration,
+    /// Changes after which a checkpoint does not wait for its time, such as 256MB
+    #[arg(long, env = "WEIR_CHECKPOINT_SIZE", value_name = "SIZE", value_parser = size, default_value = "256MB")]
+    checkpoint_size: u64,
+    /// Memory that tables and views may take together, such as 4GB; any amount unless given
+    #[arg(long, env = "WEIR_MEMORY_LIMIT", value_name = "SIZE", value_parser = positive_size)]
+    memory_limit: Option<u64>,
+}
+
+#[derive(Args)]
+struct Backup {
+    /// The directory to be made, on the server's machine
+    #[arg(value_name = "DIR")]
+    to: PathBuf,
+    /// Where the server listens
+    #[arg(long, env = "WEIR_PG", value_name = "HOST:PORT", default_value = "127.0.0.1:5433")]
+    pg: SocketAddr,
+}
+
+#[derive(Args)]
+struct Restore {
+    /// The backup
+    #[arg(value_name = "DIR")]
+    from: PathBuf,
+    /// The data directory to be made; no server may have it yet
+    #[arg(long, env = "WEIR_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
 }
 
 #[derive(Args)]
@@ -72,7 +110,11 @@ fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     let quiet = matches!(command, Command::Demo(_) | Command::Bench(_));
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(if quiet { "error" } else { "info" }));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -89,6 +131,8 @@ fn main() -> ExitCode {
         match command {
             Command::Serve(serve) => run_server(serve).await,
             Command::Demo(demo) => run_demo(demo).await,
+            Command::Backup(Backup { to, pg }) => backup::make(&to, pg).await,
+            Command::Restore(Restore { from, data }) => backup::restore(&from, &data),
             Command::Bench(bench) => bench::run(bench).await,
         }
     });
@@ -105,8 +149,10 @@ fn main() -> ExitCode {
 
 async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let data = Some(serve.data);
-    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers: workers(serve.workers), data }).await?;
-    tracing::info!(http = %server.http, workers = workers(serve.workers), "serving");
+    let checkpoints = CheckpointOptions { interval: serve.checkpoint_interval, bytes: serve.checkpoint_size };
+    let (workers, memory_limit) = (workers(serve.workers), serve.memory_limit);
+    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers, data, checkpoints, memory_limit }).await?;
+    tracing::info!(http = %server.http, workers, "serving");
     // Before anybody is told that the server is ready: from then on a signal must end it cleanly.
     let mut stop = Stop::listen()?;
     println!("ready: postgres://weir@{}/weir", server.pg);
@@ -127,11 +173,13 @@ async fn run_demo(demo: Demo) -> Result<(), Box<dyn std::error::Error + Send + S
         http: SocketAddr::from(([127, 0, 0, 1], http)),
         workers: workers(demo.workers),
         data: None,
+        checkpoints: CheckpointOptions::default(),
+        memory_limit: None,
     };
     // The usual ports if they are free, so that the psql line is the one in the README.
     let server = match Server::start(config(5433, 9433)).await {
         Ok(server) => server,
-        Err(_) => Server::start(ServerConfig { pg: any, http: any, workers: workers(demo.workers), data: None }).await?,
+        Err(_) => Server::start(ServerConfig { pg: any, http: any, ..config(0, 0) }).await?,
     };
     let interactive = demo.duration.is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout());
     let options = demo::DemoOptions { pg_url: format!("postgres://weir@{}/weir", server.pg), duration: demo.duration, interactive };
@@ -163,16 +211,5 @@ impl Stop {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| "expected a number and a unit, such as 15s or 2m".to_string())?;
-    match &text[digits..] {
-        "" | "s" => Ok(Duration::from_secs(number)),
-        "m" | "min" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        unit => Err(format!("unknown unit \"{unit}\": use s, m or h")),
     }
 }

@@ -1,9 +1,11 @@
 //! Dead letters: rows that could not be used, each with its reason, so that nothing vanishes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::DEAD_LETTER_PAYLOAD_BYTES_MAX;
 
 /// Why a row became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// The bytes are not a row of the declared columns.
     Decode,
@@ -34,7 +36,7 @@ impl Reason {
 }
 
 /// One row of `weir.dead_letters`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Name of the relation where the row was stopped: the source, or the view whose expression failed.
     pub relation: String,

@@ -73,7 +73,13 @@ mod bytes {
 pub enum Definition {
     /// A relation comes, in the words of whoever keeps the catalog. A materialized view is there for everybody once it is among
     /// [`EpochRecord::lives`]; everything else at once.
-    Made(Vec<u8>),
+    Made {
+        /// The relation.
+        relation: RelationId,
+        /// What it is.
+        #[serde(with = "bytes")]
+        words: Vec<u8>,
+    },
     /// Relations go, what depends on others first.
     Dropped(Vec<RelationId>),
 }
@@ -118,6 +124,9 @@ pub trait EpochLog: Send {
     /// Takes a record, whose epoch follows that of the last one. `synced` is told when it will survive whatever happens to the
     /// process or the machine, on any thread, in the order of the records; until then nobody may see the epoch's outcome.
     fn append(&mut self, record: EpochRecord, synced: Synced);
+
+    /// A checkpoint has all epochs before this one: their records are not needed any more.
+    fn drop_before(&mut self, epoch: Epoch);
 }
 
 /// A log that a restart forgets.
@@ -128,4 +137,6 @@ impl EpochLog for Forgetful {
     fn append(&mut self, _record: EpochRecord, synced: Synced) {
         synced(Ok(()));
     }
+
+    fn drop_before(&mut self, _epoch: Epoch) {}
 }

@@ -8,7 +8,14 @@ pub struct SqlState(pub &'static str);
 
 macro_rules! sqlstates {
     ($($name:ident = $code:literal, $doc:literal;)*) => {
-        impl SqlState { $(#[doc = $doc] pub const $name: SqlState = SqlState($code);)* }
+        impl SqlState {
+            $(#[doc = $doc] pub const $name: SqlState = SqlState($code);)*
+
+            /// The state of this code; an internal error where none here has it.
+            pub fn of_code(code: &str) -> SqlState {
+                [$(SqlState::$name),*].into_iter().find(|state| state.0 == code).unwrap_or(SqlState::INTERNAL_ERROR)
+            }
+        }
     };
 }
 

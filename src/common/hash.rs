@@ -70,6 +70,12 @@ pub fn owner(hash: u64, workers: usize) -> usize {
     (virtual_group(hash) * workers as u64 / VIRTUAL_GROUPS) as usize
 }
 
+/// The virtual groups of a worker, of `workers`: those of all hashes that it owns.
+pub fn groups_of(worker: usize, workers: usize) -> std::ops::Range<u64> {
+    let first = |worker: usize| (worker as u64 * VIRTUAL_GROUPS).div_ceil(workers as u64);
+    first(worker)..first(worker + 1)
+}
+
 /// Hashes the given columns of every row. Without columns, every row has [`NULL_HASH`].
 pub fn rows(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<u64>> {
     let mut hashes = vec![NULL_HASH; batch.num_rows()];

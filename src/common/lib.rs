@@ -26,5 +26,7 @@ pub mod snapshot; // a relation at one commit, to read
 pub mod dead_letter; // rows that could not be used, and why
 pub mod source; // where rows come from
 pub mod epoch_log; // what went into every epoch
+pub mod state_store; // what a checkpoint is kept in
+pub mod row_codec; // rows as bytes, each by itself
 pub mod clock; // wall time, as an argument
 pub mod limits; // every bound in one place

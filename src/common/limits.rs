@@ -62,6 +62,22 @@ pub const LOG_QUEUE_RECORDS_MAX: usize = 4096;
 pub const LOG_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of memory that the epoch log keeps from one sync to the next.
 pub const LOG_BUFFER_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Checkpoints of this run that `weir.checkpoints` tells of, the oldest dropped first.
+pub const CHECKPOINTS_TOLD_MAX: usize = 1000;
+/// Seconds between two checkpoints, unless the server is told otherwise.
+pub const CHECKPOINT_INTERVAL_SECONDS: u64 = 10;
+/// Bytes of changes after which a checkpoint does not wait for its time, unless the server is told otherwise.
+pub const CHECKPOINT_BYTES: u64 = 256 * 1024 * 1024;
+/// The memory limit is looked at whenever what tables and views take has changed by one part of it in so many.
+pub const MEMORY_STEPS: usize = 64;
+/// Parts of the memory limit in a hundred above which checkpoints are forced.
+pub const MEMORY_CHECKPOINT_PERCENT: u64 = 80;
+/// Milliseconds over which the growth of tables and views is compared when the memory limit is passed.
+pub const MEMORY_GROWTH_MILLIS: u64 = 100;
+/// Milliseconds between two checkpoints that are forced for the sake of memory.
+pub const MEMORY_CHECKPOINT_MILLIS: u64 = 1000;
+/// Milliseconds in which statements are told why, when the server cannot go on.
+pub const FAREWELL_MILLIS: u64 = 300;
 /// Nesting of a JSON value; Postgres has its stack for a limit, which is near this.
 pub const JSON_DEPTH_MAX: usize = 6000;
 /// Nesting of jsonb that `@>` compares: a value inside of another costs stack there.

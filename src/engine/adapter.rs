@@ -28,10 +28,11 @@ use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
 use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
+use weir_dataflow::state::{StateChanges, StateSize};
 
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
-use crate::lane::NewView;
+use crate::lane::{NewView, Restoring};
 
 /// The streams that a dataflow reads and the queues that it reads them through, in the order of its imports.
 type Inputs = Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>;
@@ -43,20 +44,15 @@ pub struct Dataflow {
     head: Rc<Activator>,
     inputs: Inputs,
     imports: Rc<RefCell<Vec<Import>>>,
-    /// What its fragments hold.
-    pub state: Vec<Rc<Cell<StateSize>>>,
+    fragments: Vec<Rc<RefCell<Fragment>>>,
+    /// What the operators of its fragments hold.
+    pub state: Vec<Sizes>,
     /// Why it stopped computing, if it did.
     pub failure: Rc<RefCell<Option<Error>>>,
 }
 
-/// The size of a fragment's state.
-#[derive(Clone, Copy, Default)]
-pub struct StateSize {
-    /// Bytes.
-    pub bytes: usize,
-    /// Groups.
-    pub groups: usize,
-}
+/// The sizes of the operators of a fragment, as they were when it worked last.
+pub type Sizes = Rc<RefCell<Vec<StateSize>>>;
 
 struct Import {
     columns: Vec<usize>,
@@ -73,9 +69,33 @@ impl Dataflow {
         self.head.activate();
     }
 
+    /// What changed in its state since the last call; no epoch is in flight.
+    pub fn changes(&self) -> Result<Vec<StateChanges>> {
+        let mut changes = vec![];
+        for (fragment, sizes) in self.fragments.iter().zip(&self.state) {
+            changes.extend(fragment.borrow_mut().changes()?);
+            sizes.borrow_mut().iter_mut().for_each(|size| size.dirty_bytes = 0);
+        }
+        Ok(changes)
+    }
+
     /// Rows that wait in its queues.
     pub fn waiting_rows(&self) -> usize {
         self.inputs.borrow().iter().map(|(_, queue)| queue.rows()).sum()
+    }
+
+    /// It computes no more, and lets go of all that it holds. Its inputs are still taken, and dropped, so that epochs go on.
+    pub fn stop(&self, error: &Error) {
+        self.failure.borrow_mut().get_or_insert_with(|| error.clone());
+        self.fragments.iter().for_each(|fragment| fragment.borrow_mut().clear());
+        self.state.iter().for_each(|sizes| sizes.borrow_mut().fill(StateSize::default()));
+        self.imports.borrow_mut().iter_mut().for_each(|import| import.snapshot.clear());
+        self.head.activate();
+    }
+
+    /// Bytes of its state.
+    pub fn state_bytes(&self) -> usize {
+        self.state.iter().map(|sizes| sizes.borrow().iter().map(|size| size.bytes).sum::<usize>()).sum()
     }
 
     /// Ends the dataflow: it lets go of its inputs and timely removes it.
@@ -103,15 +123,30 @@ impl Dataflow {
     }
 }
 
-/// Builds a view's dataflow; its output goes to `view_stream`. Every worker builds the same, at the same lane position.
+/// A view's fragments on one worker, as they begin, or as a checkpoint has them.
+pub fn fragments(view: &NewView, index: usize, peers: usize, checkpoints: bool) -> Result<Vec<Fragment>> {
+    let mut fragments: Vec<Fragment> = view.plan.fragments.iter().map(|spec| spec.build(index, peers, checkpoints)).collect();
+    let Some(Restoring { loader, .. }) = view.restoring.as_ref().filter(|_| view.stopped.is_none()) else { return Ok(fragments) };
+    for spec in &view.plan.states {
+        let fragment = fragments.iter_mut().find(|fragment| fragment.has_state(spec.state));
+        let fragment = fragment.ok_or_else(|| Error::internal(format!("no fragment of \"{}\" has state {}", view.name, spec.state)))?;
+        loader.state(view.id, spec, (index, peers), |columns, rows| fragment.load(spec.state, spec.part, columns, rows))?;
+    }
+    fragments.iter_mut().for_each(Fragment::resume);
+    Ok(fragments)
+}
+
+/// Builds a view's dataflow of these fragments; its output goes to `view_stream`. Every worker builds the same, at the same lane
+/// position.
 pub fn build(
     worker: &mut timely::worker::Worker,
     hub: &Hub,
     view: &NewView,
+    fragments: Vec<Fragment>,
     view_stream: Rc<RefCell<Stream>>,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
 ) -> Dataflow {
-    let (index, peers) = (worker.index(), worker.peers());
+    let fragments: Vec<Rc<RefCell<Fragment>>> = fragments.into_iter().map(|fragment| Rc::new(RefCell::new(fragment))).collect();
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
         let shared = Shared { dropped: Rc::new(Cell::new(false)), failure: Rc::default(), dead, at: view.at };
         let (imports, streams, head) = head(scope, hub, view, &shared);
@@ -135,10 +170,10 @@ pub fn build(
             }
             let (output, stream) = builder.new_output::<Chunk>();
             outputs.push(stream);
-            let size = Rc::new(Cell::new(StateSize::default()));
-            state.push(size.clone());
+            let sizes = Sizes::new(RefCell::new(fragments[number].borrow().sizes().collect()));
+            state.push(sizes.clone());
             let sink = (number == last).then(|| view_stream.clone());
-            let fragment = spec.build(index, peers);
+            let fragment = fragments[number].clone();
             let shared = shared.clone();
             builder.build_reschedule(move |capabilities| {
                 let mut first = capabilities.into_iter().next().expect("one output, one capability");
@@ -151,7 +186,7 @@ pub fn build(
                     pending: BTreeMap::new(),
                     current: Some((shared.at, first)),
                     sink,
-                    size,
+                    sizes,
                     shared,
                 };
                 move |frontiers: &[MutableAntichain<Epoch>]| {
@@ -161,7 +196,8 @@ pub fn build(
             });
         }
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
-        Dataflow { dropped: shared.dropped, head, inputs: Rc::new(RefCell::new(inputs)), imports, state, failure: shared.failure }
+        let inputs = Rc::new(RefCell::new(inputs));
+        Dataflow { dropped: shared.dropped, head, inputs, imports, fragments, state, failure: shared.failure }
     })
 }
 
@@ -190,7 +226,9 @@ fn head<'scope>(
     let mut streams = vec![];
     for (spec, id) in view.plan.imports.iter().zip(&view.imports) {
         let source = hub.get(*id);
-        let snapshot = source.borrow().shard.as_ref().map(|shard| shard.runs()).unwrap_or_default();
+        // Who comes back has seen it.
+        let new = view.restoring.is_none();
+        let snapshot = source.borrow().shard.as_ref().filter(|_| new).map(|shard| shard.runs()).unwrap_or_default();
         let queue = Rc::<Queue>::default();
         source.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: activator.clone() });
         let complete = Rc::new(Cell::new(shared.at));
@@ -223,6 +261,10 @@ fn head<'scope>(
                 return false;
             }
             for ((import, output), capability) in &mut ports {
+                if shared.failure.borrow().is_some() {
+                    // Nobody computes with them.
+                    import.queue.take();
+                }
                 if let Err(error) = feed_deltas(import, output, capability, opened.get()) {
                     shared.failure.borrow_mut().get_or_insert(error);
                 }
@@ -306,7 +348,7 @@ type Waiting = (Capability<Epoch>, Vec<(usize, Delta)>);
 
 /// Runs a fragment: epochs in order, each pushed, closed and sent on.
 struct Runner {
-    fragment: Fragment,
+    fragment: Rc<RefCell<Fragment>>,
     ports: Vec<Port>,
     /// How far the imports are complete, if it reads nothing else and they come without an exchange.
     own: Option<Vec<Rc<Cell<Epoch>>>>,
@@ -317,7 +359,7 @@ struct Runner {
     current: Option<(Epoch, Capability<Epoch>)>,
     /// Where the output goes if this is the last fragment.
     sink: Option<Rc<RefCell<Stream>>>,
-    size: Rc<Cell<StateSize>>,
+    sizes: Sizes,
     shared: Shared,
 }
 
@@ -361,7 +403,8 @@ impl Runner {
             }
         }
         if worked {
-            self.size.set(StateSize { bytes: self.fragment.memory_bytes(), groups: self.fragment.groups() });
+            let (fragment, mut sizes) = (self.fragment.borrow(), self.sizes.borrow_mut());
+            sizes.iter_mut().zip(fragment.sizes()).for_each(|(size, now)| *size = now);
         }
         if let Some(sink) = &self.sink {
             let sink = sink.borrow();
@@ -400,7 +443,7 @@ impl Runner {
             return;
         }
         let mut dead = self.shared.dead.borrow_mut();
-        let result = step(&mut self.fragment, &mut Context { epoch, out, dead: &mut dead });
+        let result = step(&mut self.fragment.borrow_mut(), &mut Context { epoch, out, dead: &mut dead });
         if let Err(error) = result {
             tracing::error!(%error, epoch, "a view stopped computing");
             self.shared.failure.borrow_mut().get_or_insert(error);

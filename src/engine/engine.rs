@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
@@ -12,10 +13,12 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, EpochLog};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId};
-use weir_common::limits::{LANE_REQUESTS_MAX, WRITE_BYTES_MAX};
+use weir_common::limits::{LANE_REQUESTS_MAX, MEMORY_STEPS, WRITE_BYTES_MAX};
 use weir_common::snapshot::Snapshot;
+use weir_common::state_store::StateStore;
 use weir_dataflow::lower::DataflowPlan;
 
+use crate::checkpoint;
 use crate::lane::{Lane, PeekReply, Report};
 use crate::leader::{self, Ddl, Message, News};
 use crate::reader::SourceSpec;
@@ -35,6 +38,21 @@ pub struct EngineConfig {
     pub filling_rows_max: usize,
     /// What the log held before; `None` for a new database.
     pub recovery: Option<Recovery>,
+    /// Where checkpoints go, and come from; `None` where nothing is kept, or everything is done again.
+    pub checkpoints: Option<CheckpointConfig>,
+    /// Bytes that tables and views may take together; `None` for any number.
+    pub memory_limit: Option<u64>,
+}
+
+/// How checkpoints are taken.
+#[derive(Clone)]
+pub struct CheckpointConfig {
+    /// Keeps them.
+    pub store: Arc<dyn StateStore>,
+    /// Between one and the next, while anything happens.
+    pub interval: Duration,
+    /// Bytes of changes, over all workers, after which one does not wait for its time.
+    pub bytes: u64,
 }
 
 /// A table to create.
@@ -90,7 +108,7 @@ pub struct Engine {
     /// Bounds the requests that wait for the leader.
     permits: Arc<Semaphore>,
     workers: usize,
-    fatal: watch::Receiver<Option<String>>,
+    fatal: watch::Receiver<Option<Error>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -106,6 +124,10 @@ impl Engine {
         let failures = Failures::default();
         let mut inboxes = vec![];
         let mut seats = vec![];
+        let position = config.checkpoints.as_ref().map(|checkpoints| checkpoint::position(&*checkpoints.store)).transpose()?.flatten();
+        let first = position.map_or(Self::FIRST_EPOCH, |epoch| epoch + 1);
+        let dirty_bytes_max = config.checkpoints.as_ref().map(|checkpoints| checkpoints.bytes as usize / workers);
+        let resized_bytes = config.memory_limit.map(|limit| limit as usize / MEMORY_STEPS / workers);
         for _ in 0..workers {
             let (send, inbox) = crossbeam_channel::unbounded();
             inboxes.push(send);
@@ -115,8 +137,10 @@ impl Engine {
                 leader,
                 stats,
                 failures,
-                first: Self::FIRST_EPOCH,
+                first,
                 filling_rows_max: config.filling_rows_max,
+                dirty_bytes_max,
+                resized_bytes,
             })));
         }
         let (announce, announced) = crossbeam_channel::bounded(workers);
@@ -159,7 +183,7 @@ impl Engine {
             let of_panic = died.clone();
             let run = move || leader::run(config, lane, from_all, to_self, stats, failures, News { recovered: tell, died });
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
-                let _ = of_panic.send(Some(format!("the leader panicked: {}", panic_text(panic.as_ref()))));
+                let _ = of_panic.send(Some(Error::internal(format!("the leader panicked: {}", panic_text(panic.as_ref())))));
             }
         };
         let leader = spawn("leader", lead)?;
@@ -177,9 +201,9 @@ impl Engine {
                 Err(error)
             }
             Err(_) => {
-                let reason = engine.fatal.borrow().clone().unwrap_or_else(|| "the leader did not start".into());
+                let error = engine.fatal.borrow().clone().unwrap_or_else(|| Error::internal("the leader did not start"));
                 engine.stop();
-                Err(Error::internal(reason))
+                Err(error)
             }
         }
     }
@@ -234,14 +258,17 @@ impl Engine {
 
     /// The relations as they are at one commit: all writes that have returned are in it.
     pub async fn snapshot(&self, relations: &[(RelationId, SchemaRef)]) -> Result<(Epoch, Vec<Snapshot>)> {
-        let _permit = self.permits.acquire().await.map_err(|_| stopped())?;
+        let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
         let (reply, mut replies) = mpsc::unbounded_channel::<Result<PeekReply>>();
         let streams = relations.iter().map(|(id, _)| (*id).into()).collect();
-        self.leader.send(Message::Peek(streams, reply)).map_err(|_| stopped())?;
+        self.leader.send(Message::Peek(streams, reply)).map_err(|_| self.stopped())?;
         let mut epoch = None;
         let mut runs = vec![vec![]; relations.len()];
         for _ in 0..self.workers {
             let part = replies.recv().await.ok_or_else(|| {
+                if let Some(error) = self.fatal.borrow().clone() {
+                    return error;
+                }
                 Error::new(SqlState::UNDEFINED_TABLE, "a relation was dropped while it was being read")
                     .with_hint("Run the statement again.")
             })?;
@@ -257,6 +284,12 @@ impl Engine {
         Ok((epoch, snapshots))
     }
 
+    /// Takes a checkpoint; when it returns, a restart begins there. While a view is being filled, it waits for that. Without a store
+    /// nothing happens.
+    pub async fn checkpoint(&self) -> Result<()> {
+        self.request(Message::Checkpoint).await?
+    }
+
     /// What there is to say about sources, views and dead letters.
     pub async fn status(&self) -> Result<Status> {
         // A read of nothing, behind every commit that was answered: after it, the workers have counted those.
@@ -265,11 +298,11 @@ impl Engine {
     }
 
     /// Resolves when the engine has failed beyond use, with the reason.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> Error {
         let mut fatal = self.fatal.clone();
         loop {
-            if let Some(reason) = fatal.borrow_and_update().clone() {
-                return reason;
+            if let Some(error) = fatal.borrow_and_update().clone() {
+                return error;
             }
             if fatal.changed().await.is_err() {
                 // A stop that was asked for is no failure.
@@ -287,20 +320,22 @@ impl Engine {
         }
     }
 
+    /// Why a request gets no answer.
+    fn stopped(&self) -> Error {
+        let failed = self.fatal.borrow().clone();
+        failed.unwrap_or_else(|| Error::new(SqlState::ADMIN_SHUTDOWN, "the engine is stopping"))
+    }
+
     async fn ddl(&self, make: impl FnOnce(oneshot::Sender<Result<()>>) -> Ddl) -> Result<()> {
         self.request(|reply| Message::Ddl(make(reply))).await?
     }
 
     async fn request<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T> {
-        let _permit = self.permits.acquire().await.map_err(|_| stopped())?;
+        let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
         let (reply, answer) = oneshot::channel();
-        self.leader.send(make(reply)).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())
+        self.leader.send(make(reply)).map_err(|_| self.stopped())?;
+        answer.await.map_err(|_| self.stopped())
     }
-}
-
-fn stopped() -> Error {
-    Error::new(SqlState::ADMIN_SHUTDOWN, "the engine is stopping")
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

@@ -89,6 +89,11 @@ impl Hub {
         self.streams.get(&id).unwrap_or_else(|| panic!("stream {id:?} exists while the lane names it")).clone()
     }
 
+    /// All streams.
+    pub fn streams(&self) -> impl Iterator<Item = (StreamId, &Rc<RefCell<Stream>>)> {
+        self.streams.iter().map(|(id, stream)| (*id, stream))
+    }
+
     /// Whether there is such a stream.
     pub fn contains(&self, id: StreamId) -> bool {
         self.streams.contains_key(&id)

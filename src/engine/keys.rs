@@ -44,6 +44,13 @@ impl KeyIndex {
         Ok(KeyIndex { form: KeyForm::new(constraint, schema, columns)?, keys: HashSet::new() })
     }
 
+    /// Takes in rows that were there before; their keys are known to differ.
+    pub fn load(&mut self, rows: &RecordBatch) -> Result<()> {
+        let keys = self.form.keys(rows)?;
+        self.keys.extend(keys.iter().map(|key| Box::from(key.data())));
+        Ok(())
+    }
+
     /// Checks a write of deletes and inserts against the keys; an inserted key must be new once the deleted ones are gone.
     pub fn check(&self, delta: &Delta) -> Result<KeyChange> {
         let rows = self.form.keys(&delta.rows)?;

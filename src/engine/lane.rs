@@ -10,12 +10,16 @@ use std::thread::Thread;
 use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::snapshot::Run;
 use weir_dataflow::lower::DataflowPlan;
+use weir_dataflow::state::StateSize;
 
 use arrow::datatypes::SchemaRef;
+
+use crate::checkpoint::load::Loader;
+use crate::checkpoint::part::Parts;
 
 /// A message to every worker.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub enum LaneMessage {
         schema: SchemaRef,
         /// The columns that decide on which worker a row lives.
         placement: Arc<[usize]>,
+        /// Where its rows are, if a checkpoint has some.
+        restoring: Option<Restoring>,
     },
     /// A source reader exists from here on; its rows are passed on and not kept.
     CreateReader(StreamId),
@@ -39,6 +45,13 @@ pub enum LaneMessage {
     CreateView(Arc<NewView>),
     /// Every worker has filled the view: it takes part in epochs from here on.
     ViewLive(RelationId),
+    /// The view computes no more, and lets go of its state and its rows.
+    Stop {
+        /// The view.
+        view: RelationId,
+        /// Why.
+        error: Error,
+    },
     /// Streams, and the dataflows that feed them, are gone from here on.
     Drop(Arc<[StreamId]>),
     /// The view reads from another stream of the same source, which stands at the same position.
@@ -57,8 +70,21 @@ pub enum LaneMessage {
         /// Where the answer goes.
         reply: UnboundedSender<Result<PeekReply>>,
     },
+    /// Hand out what changed since the last checkpoint; no epoch is in flight.
+    Checkpoint(Parts),
     /// End the worker.
     Shutdown,
+}
+
+/// A relation comes back from a checkpoint.
+#[derive(Clone)]
+pub struct Restoring {
+    /// From where.
+    pub(crate) loader: Loader,
+    /// The rows of a view that is only counted.
+    pub(crate) counted: i64,
+    /// Told by each worker once it has what it needs, or why it cannot have it.
+    pub(crate) loaded: crossbeam_channel::Sender<Result<()>>,
 }
 
 /// Rows, and the worker that takes them; `None`: every worker takes those that it owns.
@@ -89,6 +115,10 @@ pub struct NewView {
     pub at: Epoch,
     /// Whether its rows are kept, or only counted.
     pub keep: bool,
+    /// Where its rows and its state are, if a checkpoint has them: then it need not be filled.
+    pub restoring: Option<Restoring>,
+    /// Why it computes no more, if it stopped before a restart: then nothing of it is taken back.
+    pub stopped: Option<Error>,
 }
 
 /// One worker's part of a read.
@@ -112,6 +142,10 @@ pub enum Report {
     CaughtUp(RelationId),
     /// Too many rows wait for filling views on this worker (or no longer): no epoch should be opened meanwhile.
     Behind(bool),
+    /// More has changed since the last checkpoint than should wait for the next one.
+    Dirty,
+    /// What its tables and views take has grown or shrunk so much that the memory limit may be concerned.
+    Resized,
     /// The worker ended because of a panic: nothing can be trusted any more.
     Died(String),
 }
@@ -142,17 +176,40 @@ impl Lane {
     }
 }
 
-/// What a view holds on one worker.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a table or view holds on one worker.
+#[derive(Clone, Debug, Default)]
 pub struct ShardStats {
     /// Live rows that are served, or that were counted.
     pub rows: usize,
-    /// Bytes of served runs and their index.
-    pub served_bytes: usize,
-    /// Bytes of operator state.
-    pub state_bytes: usize,
-    /// Groups in operator state.
-    pub groups: usize,
+    /// Served runs and their index; they have no groups.
+    pub served: StateSize,
+    /// The state of each operator, fragment after fragment.
+    pub operators: Vec<StateSize>,
+}
+
+impl ShardStats {
+    /// Bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        self.served.bytes + self.state().bytes
+    }
+
+    /// All operators together.
+    pub fn state(&self) -> StateSize {
+        let mut total = StateSize::default();
+        self.operators.iter().for_each(|operator| total += *operator);
+        total
+    }
+
+    /// Bytes of rows and state that the next checkpoint will write, about.
+    pub fn dirty_bytes(&self) -> usize {
+        self.served.dirty_bytes + self.state().dirty_bytes
+    }
+
+    /// A checkpoint has all of it.
+    pub fn saved(&mut self) {
+        self.served.dirty_bytes = 0;
+        self.operators.iter_mut().for_each(|operator| operator.dirty_bytes = 0);
+    }
 }
 
 /// The workers' published statistics: one map a worker.

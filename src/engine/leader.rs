@@ -19,18 +19,25 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{BATCH_ROWS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGHT_MAX};
 
+use crate::checkpoint::writer::{self, Written};
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::keys::{KeyChange, KeyIndex};
 use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
+use crate::leader::checkpoint::Checkpoints;
 use crate::leader::epoch::InFlight;
+use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
 use crate::recovery::Recovered;
-use crate::status::{Failures, Status};
+use crate::status::{CheckpointWhy, Failures, Status};
+use weir_dataflow::lower::DataflowPlan;
 
 mod answer; // how things stand
+mod checkpoint; // when checkpoints are taken
 mod define; // tables and views come and go
+mod memory; // the memory limit
 mod epoch; // an epoch from its opening to its commit
 mod replay; // epochs of an earlier run
+mod restore; // from a checkpoint
 mod readers; // the readers of sources
 
 /// What reaches the leader.
@@ -49,6 +56,12 @@ pub enum Message {
     Ddl(Ddl),
     /// A read, passed on in the lane.
     Peek(Arc<[StreamId]>, mpsc::UnboundedSender<Result<PeekReply>>),
+    /// A checkpoint is wanted.
+    Checkpoint(oneshot::Sender<Result<()>>),
+    /// It is time for a checkpoint.
+    CheckpointDue,
+    /// A checkpoint is in the store, or never will be.
+    Checkpointed(Result<Written>),
     /// A question.
     Status(oneshot::Sender<Status>),
     /// The end.
@@ -114,6 +127,14 @@ struct Leader {
     last_wall_micros: i64,
     /// Whether epochs of an earlier run are done again: then records say what happens, and nothing is logged.
     replaying: bool,
+    checkpoints: Option<Checkpoints>,
+    memory: Option<Memory>,
+    /// What there is, in the words of its definitions.
+    words: BTreeMap<RelationId, Vec<u8>>,
+    /// All numbers of relations so far are below it.
+    relations_below: u32,
+    /// The number of the first of `dead_letters`.
+    letters_from: u64,
     dead_letters: VecDeque<DeadLetter>,
     dead_letter_counts: BTreeMap<(String, Reason), u64>,
 }
@@ -132,6 +153,9 @@ struct View {
     event_times: Vec<weir_common::plan::EventTime>,
     /// Whether its rows are kept, or only counted.
     keep: bool,
+    plan: Arc<DataflowPlan>,
+    /// Its operators in words, each with its fragment.
+    operators: Vec<(usize, Arc<str>)>,
     filling: Option<Filling>,
 }
 
@@ -146,7 +170,7 @@ pub struct News {
     /// Once: what was recovered; from then on the engine can be used.
     pub recovered: crossbeam_channel::Sender<Result<Recovered>>,
     /// Why the engine cannot go on.
-    pub died: watch::Sender<Option<String>>,
+    pub died: watch::Sender<Option<Error>>,
 }
 
 /// Runs until `Shutdown`, or until a worker dies.
@@ -159,6 +183,14 @@ pub fn run(
     failures: Failures,
     news: News,
 ) {
+    let checkpoints = config.checkpoints.as_ref().map(|checkpoints| {
+        let (jobs, thread) = writer::start(checkpoints.store.clone(), checkpoints.interval, to_self.clone())?;
+        Ok(Checkpoints::new(jobs, thread))
+    });
+    let (checkpoints, unstarted) = match checkpoints.transpose() {
+        Ok(checkpoints) => (checkpoints, None),
+        Err(error) => (None, Some(error)),
+    };
     let mut leader = Leader {
         clock: config.clock,
         log: config.log,
@@ -190,10 +222,20 @@ pub fn run(
         pauses: 0,
         last_wall_micros: 0,
         replaying: false,
+        checkpoints,
+        memory: config.memory_limit.map(Memory::new),
+        words: BTreeMap::new(),
+        relations_below: 0,
+        letters_from: 0,
         dead_letters: VecDeque::new(),
         dead_letter_counts: BTreeMap::new(),
     };
-    let recovered = config.recovery.map_or(Ok(Recovered::default()), |recovery| leader.replay(recovery, &mut messages));
+    let store = config.checkpoints.map(|checkpoints| checkpoints.store);
+    let recovered = match (unstarted, config.recovery) {
+        (Some(error), _) => Err(error),
+        (None, None) => Ok(Recovered::default()),
+        (None, Some(recovery)) => leader.recover(recovery, store, &mut messages),
+    };
     let failed = recovered.is_err();
     // Whoever starts the engine waits for this.
     let _ = news.recovered.send(recovered);
@@ -208,16 +250,17 @@ pub fn run(
             match leader.handle(next) {
                 Next::GoOn => {}
                 Next::Stop => return leader.end(),
-                Next::Fail(reason) => {
-                    tracing::error!(reason, "the engine cannot go on");
-                    let _ = news.died.send(Some(reason));
+                Next::Fail(error) => {
+                    tracing::error!(%error, "the engine cannot go on");
+                    // Before the replies are dropped that somebody waits for: they are told why.
+                    let _ = news.died.send(Some(error));
                     return leader.end();
                 }
             }
         }
         if let Err(error) = leader.advance() {
             tracing::error!(%error, "an epoch cannot be opened");
-            let _ = news.died.send(Some(format!("an epoch cannot be opened: {error}")));
+            let _ = news.died.send(Some(because("an epoch cannot be opened", &error)));
             return leader.end();
         }
     }
@@ -226,7 +269,12 @@ pub fn run(
 enum Next {
     GoOn,
     Stop,
-    Fail(String),
+    Fail(Error),
+}
+
+/// What cannot be done, and why.
+fn because(what: &str, error: &Error) -> Error {
+    error.clone().with_message(format!("{what}: {}", error.message()))
 }
 
 impl Leader {
@@ -234,6 +282,11 @@ impl Leader {
     fn end(&mut self) {
         self.readers.clear();
         self.lane.send(LaneMessage::Shutdown);
+        if let Some(Checkpoints { jobs, thread, .. }) = self.checkpoints.take() {
+            drop(jobs);
+            // Its last commit may still be under way.
+            let _ = thread.join();
+        }
     }
 
     fn handle(&mut self, message: Message) -> Next {
@@ -247,12 +300,20 @@ impl Leader {
             Message::Report(worker, Report::Behind(false)) => {
                 self.behind.remove(&worker);
             }
-            Message::Report(worker, Report::Died(reason)) => return Next::Fail(format!("worker {worker} panicked: {reason}")),
+            Message::Report(worker, Report::Died(reason)) => {
+                return Next::Fail(Error::internal(format!("worker {worker} panicked: {reason}")));
+            }
             Message::Synced(epoch, Ok(())) => self.synced(epoch),
-            Message::Synced(_, Err(error)) => return Next::Fail(format!("the epoch log cannot be written: {error}")),
+            Message::Synced(_, Err(error)) => return Next::Fail(because("the epoch log cannot be written", &error)),
+            Message::Report(_, Report::Dirty) => self.checkpoint_due(CheckpointWhy::Size),
+            Message::Report(_, Report::Resized) => self.look_at_memory(),
+            Message::Checkpoint(reply) => self.checkpoint_asked(reply),
+            Message::CheckpointDue => self.checkpoint_due(CheckpointWhy::Interval),
+            Message::Checkpointed(Ok(written)) => self.checkpointed(written),
+            Message::Checkpointed(Err(error)) => return Next::Fail(because("a checkpoint cannot be written", &error)),
             Message::Ready => self.ready.store(false, Ordering::SeqCst),
             Message::Write(..) | Message::Check(..) if !self.ddl.is_empty() => self.deferred.push_back(message),
-            Message::Write(writes, reply) => match self.check_keys(&writes) {
+            Message::Write(writes, reply) => match self.check_room(&writes).and_then(|()| self.check_keys(&writes)) {
                 Ok(changes) => {
                     self.apply_keys(changes);
                     self.writes.push((writes, reply));
@@ -260,7 +321,7 @@ impl Leader {
                 Err(error) => answer(reply, Err(error)),
             },
             Message::Check(writes, reply) => {
-                let checked = self.check_keys(&writes).map(|_| ());
+                let checked = self.check_room(&writes).and_then(|()| self.check_keys(&writes)).map(|_| ());
                 answer(reply, checked);
             }
             Message::Ddl(ddl) => self.ddl.push_back(ddl),
@@ -294,7 +355,11 @@ impl Leader {
             let id = RelationId(u32::try_from(stream.0).ok()?);
             if let Some(error) = failures.get(&id) {
                 let message = format!("a materialized view has stopped computing: {}", error.message());
-                return Some(Error::new(error.sqlstate(), message).with_hint("See weir.views.error; drop the view and create it anew."));
+                let hint = match error.sqlstate() {
+                    SqlState::OUT_OF_MEMORY => memory::HINT,
+                    _ => "See weir.views.error; drop the view and create it anew.",
+                };
+                return Some(Error::new(error.sqlstate(), message).with_hint(hint));
             }
             waiting.extend(
                 self.views.get(&id).into_iter().flat_map(|view| view.inputs.iter().copied()).filter(|input| input.0 < OWN_READERS_FROM),
@@ -339,6 +404,12 @@ impl Leader {
     /// Does whatever can be done now: definitions while nothing is in flight, then the next epoch.
     fn advance(&mut self) -> Result<()> {
         loop {
+            if self.checkpoint_waits() {
+                if !self.open.is_empty() {
+                    return Ok(());
+                }
+                self.begin_checkpoint();
+            }
             if !self.ddl.is_empty() {
                 if !self.open.is_empty() {
                     return Ok(());
@@ -362,7 +433,7 @@ impl Leader {
     }
 
     fn should_open(&self) -> bool {
-        if !self.definitions.is_empty() {
+        if !self.definitions.is_empty() || self.checkpoint_wants_epoch() {
             return true;
         }
         if !self.behind.is_empty() && self.filled.is_empty() {

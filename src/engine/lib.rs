@@ -19,6 +19,7 @@ pub mod recovery; // what happened before a restart
 pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
 mod leader; // the epoch clock
+pub mod checkpoint; // state and positions outside of memory
 pub mod keys; // primary keys of tables
 mod lane; // what the leader tells the workers
 mod worker; // a worker thread
@@ -27,7 +28,7 @@ mod shard; // the served rows of one relation on one worker
 mod adapter; // fragments as timely operators
 mod chunk; // what travels on a timely edge
 
-pub use engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+pub use engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 
 #[cfg(test)]
 mod tests;

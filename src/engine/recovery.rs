@@ -26,6 +26,9 @@ pub trait Definer: Send {
 
     /// Relations go; those that were never made are unknown.
     fn dropped(&mut self, relations: &[RelationId]);
+
+    /// Numbers below this one have been used, also of relations that it will not hear of.
+    fn numbers_below(&mut self, next: RelationId);
 }
 
 /// What a definition means to the engine.
@@ -43,6 +46,8 @@ pub enum Made {
 pub struct Recovered {
     /// The last commit; 0 for a new database.
     pub committed: Epoch,
+    /// The last commit that a checkpoint had, and how many tables and views it had; `None` without a checkpoint.
+    pub checkpoint: Option<(Epoch, usize)>,
     /// Epochs that were done again.
     pub epochs: u64,
     /// Rows that were read from sources once more.

@@ -21,6 +21,10 @@ use weir_common::hash;
 use weir_common::limits::RUN_ROWS_MAX;
 use weir_common::snapshot::Run;
 
+use crate::shard::stored::{Mark, Stored};
+
+pub mod stored; // what of it the last checkpoint has
+
 /// Runs of one size class before they are merged into one of the next.
 pub const CLASS_RUNS_MAX: usize = 8;
 
@@ -36,6 +40,7 @@ pub struct Shard {
     free: Vec<u32>,
     index: Option<HashTable<RowRef>>,
     live_rows: usize,
+    stored: Stored,
 }
 
 struct Slot {
@@ -46,14 +51,28 @@ struct Slot {
     dead: usize,
     /// Bytes of its columns.
     bytes: usize,
+    mark: Mark,
 }
 
 impl Shard {
-    /// An empty shard.
-    pub fn new(schema: SchemaRef, append_only: bool) -> Self {
+    /// An empty shard; `checkpoints`: whether anybody will ask what changed.
+    pub fn new(schema: SchemaRef, append_only: bool, checkpoints: bool) -> Self {
         let hashable = |field: &&(usize, &FieldRef)| !field.1.data_type().is_nested();
         let hashed = schema.fields().iter().enumerate().collect::<Vec<_>>().iter().filter(hashable).map(|(column, _)| *column).collect();
-        Shard { schema, hashed, slots: vec![], free: vec![], index: (!append_only).then(HashTable::new), live_rows: 0 }
+        Shard {
+            schema,
+            hashed,
+            slots: vec![],
+            free: vec![],
+            index: (!append_only).then(HashTable::new),
+            live_rows: 0,
+            stored: Stored::new(checkpoints),
+        }
+    }
+
+    /// The columns of its rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// Live rows.
@@ -67,6 +86,11 @@ impl Shard {
         runs + self.index.as_ref().map_or(0, |index| index.capacity() * (size_of::<RowRef>() + 1))
     }
 
+    /// Lets go of all rows; whoever keeps checkpoints has to forget the relation's runs.
+    pub fn clear(&mut self) {
+        *self = Shard::new(self.schema.clone(), self.index.is_none(), self.stored.checkpoints);
+    }
+
     /// The runs as they are now; later changes leave them alone.
     pub fn runs(&self) -> Vec<Run> {
         self.slots.iter().flatten().map(|slot| Run { rows: slot.rows.clone(), live: slot.live.clone() }).collect()
@@ -78,7 +102,7 @@ impl Shard {
             for delta in deltas {
                 debug_assert!(delta.is_append_only(), "an append-only relation got weights");
                 self.live_rows += delta.num_rows();
-                self.add_run(delta.rows, vec![])?;
+                self.add_run(delta.rows, vec![], None, Mark::New);
             }
             return self.merge_classes();
         }
@@ -112,7 +136,7 @@ impl Shard {
         let mut offset = 0;
         while offset < inserts.0.num_rows() {
             let len = (inserts.0.num_rows() - offset).min(RUN_ROWS_MAX);
-            self.add_run(inserts.0.slice(offset, len), inserts.1[offset..offset + len].to_vec())?;
+            self.add_run(inserts.0.slice(offset, len), inserts.1[offset..offset + len].to_vec(), None, Mark::New);
             offset += len;
         }
         self.live_rows += added.len();
@@ -132,9 +156,9 @@ impl Shard {
         self.merge_classes()
     }
 
-    fn add_run(&mut self, rows: RecordBatch, hashes: Vec<u64>) -> Result<u32> {
+    fn add_run(&mut self, rows: RecordBatch, hashes: Vec<u64>, live: Option<BooleanBuffer>, mark: Mark) {
         if rows.num_rows() == 0 {
-            return Ok(u32::MAX);
+            return;
         }
         let id = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -142,7 +166,7 @@ impl Shard {
         });
         let slots = &self.slots;
         if let Some(index) = &mut self.index {
-            for (row, hash) in hashes.iter().enumerate() {
+            for (row, hash) in hashes.iter().enumerate().filter(|(row, _)| live.as_ref().is_none_or(|live| live.value(*row))) {
                 let rehash = |(slot, at): &RowRef| {
                     if *slot == id {
                         hashes[*at as usize]
@@ -154,8 +178,9 @@ impl Shard {
             }
         }
         let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
-        self.slots[id as usize] = Some(Slot { rows: Arc::new(rows), hashes, live: None, dead: 0, bytes });
-        Ok(id)
+        self.stored.comes(mark, bytes);
+        let dead = live.as_ref().map_or(0, |live| live.len() - live.count_set_bits());
+        self.slots[id as usize] = Some(Slot { rows: Arc::new(rows), hashes, live, dead, bytes, mark });
     }
 
     /// Removes one index entry of a row equal to `rows[row]`.
@@ -187,7 +212,9 @@ impl Shard {
         }
         slot.live = Some(BooleanBuffer::new(bits.into(), 0, total));
         slot.dead += rows.len();
+        self.stored.thins(&mut slot.mark, bits_len(total));
         if slot.dead == total {
+            self.stored.goes(slot.mark, slot.bytes);
             self.slots[id as usize] = None;
             self.free.push(id);
         } else if slot.dead * 2 > total && total >= 64 {
@@ -219,6 +246,7 @@ impl Shard {
         for id in ids {
             let slot = self.slots[*id as usize].take().expect("only existing runs are rewritten");
             self.free.push(*id);
+            self.stored.goes(slot.mark, slot.bytes);
             match &slot.live {
                 None => {
                     hashes.extend_from_slice(&slot.hashes);
@@ -242,9 +270,14 @@ impl Shard {
             }
         }
         let rows = concat_batches(&self.schema, &batches)?;
-        self.add_run(rows, hashes)?;
+        self.add_run(rows, hashes, None, Mark::New);
         Ok(())
     }
+}
+
+/// Bytes of a mask over so many rows.
+fn bits_len(rows: usize) -> usize {
+    rows.div_ceil(8)
 }
 
 /// Whether two rows are the same value for value: NULL equals NULL, floats by their bits.
@@ -276,6 +309,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array, StringArray};
 
+    use super::stored::RunChanges;
     use super::*;
 
     fn rows(values: &[i64]) -> RecordBatch {
@@ -294,14 +328,42 @@ mod tests {
         counts
     }
 
+    /// What checkpoints have kept of a shard.
+    #[derive(Default)]
+    struct Kept(BTreeMap<u64, Run>);
+
+    impl Kept {
+        fn apply(&mut self, changes: RunChanges) {
+            for number in changes.removed {
+                self.0.remove(&number).expect("what goes was there");
+            }
+            for (number, live) in changes.masks {
+                self.0.get_mut(&number).expect("what thins is there").live = Some(live);
+            }
+            for (number, run) in changes.added {
+                assert!(self.0.insert(number, run).is_none(), "a run has a number of its own");
+            }
+        }
+
+        fn runs(&self) -> Vec<Run> {
+            self.0.values().cloned().collect()
+        }
+
+        fn shard(&self) -> Shard {
+            let mut shard = Shard::new(rows(&[]).schema(), false, true);
+            self.0.iter().for_each(|(number, run)| shard.load(Some(*number), run.clone()).unwrap());
+            shard
+        }
+    }
+
     #[test]
     fn random_changes_equal_a_multiset_and_snapshots_stand_still() {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut shard = Shard::new(rows(&[]).schema(), false);
+        let mut shard = Shard::new(rows(&[]).schema(), false, true);
         let mut expected: BTreeMap<i64, i64> = BTreeMap::new();
-        let mut held = vec![];
+        let (mut held, mut kept) = (vec![], Kept::default());
         for epoch in 0..400 {
             let mut values = vec![];
             let mut weights = vec![];
@@ -318,6 +380,13 @@ mod tests {
             let runs = shard.runs();
             assert_eq!(contents(&runs), expected, "after epoch {epoch}");
             assert_eq!(shard.live_rows() as i64, expected.values().sum::<i64>());
+            if random.u8(..) < 40 {
+                kept.apply(shard.take_changes());
+                assert_eq!(contents(&kept.runs()), expected, "a checkpoint after epoch {epoch}");
+                if random.bool() {
+                    shard = kept.shard();
+                }
+            }
             if epoch % 37 == 0 {
                 held.push((runs, expected.clone()));
             }
@@ -329,7 +398,7 @@ mod tests {
 
     #[test]
     fn one_row_at_a_time_keeps_few_runs() {
-        let mut shard = Shard::new(rows(&[]).schema(), true);
+        let mut shard = Shard::new(rows(&[]).schema(), true, true);
         for value in 0..5000 {
             shard.apply(vec![Delta::insert(rows(&[value]))]).unwrap();
         }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::error::Error;
 use weir_common::ids::{Epoch, RelationId};
+use weir_dataflow::state::StateSize;
 
 /// Why views stopped computing, by view.
 pub type Failures = Arc<Mutex<BTreeMap<RelationId, Error>>>;
@@ -54,6 +56,19 @@ pub struct ViewStatus {
     pub error: Option<String>,
 }
 
+/// What an operator of a view, or the served rows of a table or view, take in memory, over all workers.
+#[derive(Clone, Debug)]
+pub struct OperatorStatus {
+    /// The table or view.
+    pub relation: RelationId,
+    /// The fragment of the view's plan, from 0; `None` for served rows.
+    pub fragment: Option<usize>,
+    /// What it does, as EXPLAIN has it.
+    pub operator: Arc<str>,
+    /// Its state.
+    pub size: StateSize,
+}
+
 /// Everything at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -69,10 +84,74 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// Every view.
     pub views: Vec<ViewStatus>,
+    /// Every operator of every view, and the served rows of every table and view.
+    pub operators: Vec<OperatorStatus>,
     /// Every table with its rows.
     pub tables: Vec<(RelationId, u64)>,
     /// The latest dead letters, oldest first.
     pub dead_letters: Vec<DeadLetter>,
     /// Dead letters since the start, by relation and reason, those that are kept no longer included.
     pub dead_letter_counts: BTreeMap<(String, Reason), u64>,
+    /// Bytes that tables and views may take together, if there is a limit.
+    pub memory_limit: Option<u64>,
+    /// The latest checkpoints of this run, oldest first.
+    pub checkpoints: Vec<CheckpointStatus>,
+    /// How many there were in this run, by reason, those that are told no longer included.
+    pub checkpoint_counts: BTreeMap<CheckpointWhy, u64>,
+    /// The last epoch of the last checkpoint that is in the store, of whatever run; a restart begins there.
+    pub checkpointed: Option<Epoch>,
+}
+
+/// A checkpoint.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckpointStatus {
+    /// The last epoch that is in it.
+    pub epoch: Epoch,
+    /// When it began, microseconds since 1970 UTC.
+    pub wall_micros: i64,
+    /// Why it was taken.
+    pub why: CheckpointWhy,
+    /// From its begin until it was durable.
+    pub duration: Duration,
+    /// How long no epoch was opened or computed for its sake, at most.
+    pub pause: Duration,
+    /// The part of `pause` in which the epochs in flight landed: the workers were computing them, as they would have been without it.
+    pub landing: Duration,
+    /// Entries that it changed in the store.
+    pub keys: u64,
+    /// Their bytes, before compression.
+    pub bytes: u64,
+}
+
+/// Why a checkpoint is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CheckpointWhy {
+    /// It was time.
+    #[default]
+    Interval,
+    /// Much had changed.
+    Size,
+    /// Somebody asked for it.
+    Asked,
+    /// Tables and views came near the memory limit, or a view was stopped there.
+    Memory,
+}
+
+impl Status {
+    /// Bytes that tables and views take: what is held against the memory limit.
+    pub fn memory_bytes(&self) -> u64 {
+        self.operators.iter().map(|operator| operator.size.bytes as u64).sum()
+    }
+}
+
+impl CheckpointWhy {
+    /// The word in `weir.checkpoints.why`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckpointWhy::Interval => "interval",
+            CheckpointWhy::Size => "size",
+            CheckpointWhy::Asked => "asked",
+            CheckpointWhy::Memory => "memory",
+        }
+    }
 }

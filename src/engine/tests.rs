@@ -1,5 +1,8 @@
 //! The engine with real worker threads: writes, views on views, attach, drop, sources, many idle views.
 
+mod checkpoint; // a restart from a checkpoint
+mod memory; // the memory limit
+mod operators; // memory by operator
 mod replay; // a restart
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::{EpochLog, EpochRecord, Forgetful, Synced};
 use weir_common::error::{Result, SqlState};
 use weir_common::expr::Column;
-use weir_common::ids::RelationId;
+use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 use weir_common::snapshot::Snapshot;
@@ -31,7 +34,7 @@ fn engine(workers: usize) -> Engine {
 
 fn engine_that_waits_at(workers: usize, filling_rows_max: usize) -> Engine {
     let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
-    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery: None }).unwrap().0
+    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery: None, checkpoints: None, memory_limit: None }).unwrap().0
 }
 
 fn ints(names: &[&str]) -> SchemaRef {
@@ -526,14 +529,23 @@ impl EpochLog for Slow {
         state.records.push(record);
         if state.fast { synced(Ok(())) } else { state.waiting.push(synced) }
     }
+    fn drop_before(&mut self, _epoch: Epoch) {}
 }
 
 #[tokio::test]
 async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
     let log = Slow::default();
     let (clock, boxed) = (Arc::new(SystemClock), Box::new(log.clone()));
-    let (engine, _) =
-        Engine::start(EngineConfig { workers: 2, clock, log: boxed, filling_rows_max: FILLING_ROWS_MAX, recovery: None }).unwrap();
+    let (engine, _) = Engine::start(EngineConfig {
+        workers: 2,
+        clock,
+        log: boxed,
+        filling_rows_max: FILLING_ROWS_MAX,
+        recovery: None,
+        checkpoints: None,
+        memory_limit: None,
+    })
+    .unwrap();
     let schema = ints(&["k", "v"]);
     let spec = |id: RelationId| TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: Some(vec![0]), key_name: None };
     let create = |id: RelationId| {

@@ -1,6 +1,6 @@
 //! A worker thread: applies the lane in order, steps timely, and reports finished epochs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,13 +13,18 @@ use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 use weir_common::hash;
 use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_dataflow::state::StateSize;
 
 use crate::adapter::{self, Dataflow};
+use crate::checkpoint::load::Loader;
+use crate::checkpoint::part::Part;
 use crate::hub::{Hub, Stream};
-use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, ShardStats, StatsBoard};
+use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, Restoring, ShardStats, StatsBoard};
 use crate::leader::Message;
 use crate::shard::Shard;
 use crate::status::Failures;
+
+mod memory; // what is held against the memory limit
 
 /// What a worker is given at its start.
 pub struct WorkerSeat {
@@ -35,6 +40,10 @@ pub struct WorkerSeat {
     pub first: Epoch,
     /// Rows that may wait for filling views before the clock is asked to wait.
     pub filling_rows_max: usize,
+    /// Bytes of changes after which a checkpoint is asked for; `None` without checkpoints.
+    pub dirty_bytes_max: Option<usize>,
+    /// Bytes by which its tables and views have to grow or shrink until it says so; `None` without a memory limit.
+    pub resized_bytes: Option<usize>,
 }
 
 /// Runs until the lane says `Shutdown`.
@@ -50,6 +59,9 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         committed: seat.first - 1,
         dead: Rc::default(),
         behind: false,
+        dirty: false,
+        bytes: Cell::new(0),
+        bytes_told: 0,
         seat,
     };
     loop {
@@ -79,6 +91,12 @@ struct WorkerState {
     dead: Rc<RefCell<Vec<DeadLetter>>>,
     /// Whether the leader was told that too many rows wait for filling views.
     behind: bool,
+    /// Whether the leader was told that much has changed since the last checkpoint.
+    dirty: bool,
+    /// What its tables and views take, as published.
+    bytes: Cell<usize>,
+    /// The same when the leader heard of it last.
+    bytes_told: usize,
     seat: WorkerSeat,
 }
 
@@ -97,8 +115,14 @@ impl WorkerState {
         match message {
             LaneMessage::Open(epoch) => self.open(epoch),
             LaneMessage::Committed(epoch) => self.commit(epoch),
-            LaneMessage::CreateTable { stream, schema, placement } => {
-                self.hub.add(stream, Stream::input(Some(Shard::new(schema, false)), Some(placement.to_vec())));
+            LaneMessage::CreateTable { stream, schema, placement, restoring } => {
+                let mut shard = Shard::new(schema, false, self.checkpoints());
+                if let Some(Restoring { loader, loaded, .. }) = restoring {
+                    // Without a leader the process is ending.
+                    let _ = loaded.send(self.load_runs(stream, &mut shard, Some(&placement), &loader));
+                }
+                self.publish_stats(stream, Some(&shard), None, None);
+                self.hub.add(stream, Stream::input(Some(shard), Some(placement.to_vec())));
             }
             LaneMessage::CreateReader(stream) => {
                 self.hub.add(stream, Stream::input(None, None));
@@ -120,9 +144,13 @@ impl WorkerState {
                 }
                 for stream in streams.iter() {
                     self.hub.remove(*stream);
-                    lock(&self.seat.stats[self.index]).remove(stream);
+                    if let Some(stats) = lock(&self.seat.stats[self.index]).remove(stream) {
+                        self.bytes.set(self.bytes.get() - stats.bytes());
+                    }
                 }
+                self.report_resized();
             }
+            LaneMessage::Stop { view, error } => self.stop_view(view, &error),
             LaneMessage::Rebind { view, from, to } => {
                 if let Some(dataflow) = self.views.get(&view) {
                     dataflow.rebind(&self.hub, from, to);
@@ -136,17 +164,84 @@ impl WorkerState {
                 // A reader that has gone away does not want its answer.
                 let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs }));
             }
+            LaneMessage::Checkpoint(parts) => {
+                // Nobody waits for it any more only when the process ends.
+                let _ = parts.send(self.part());
+                self.dirty = false;
+            }
             LaneMessage::Shutdown => unreachable!("handled by the loop"),
         }
     }
 
     fn create_view(&mut self, worker: &mut timely::worker::Worker, view: &NewView) {
         debug_assert!(self.open.is_empty(), "views are made while no epoch is in flight");
-        let shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only));
-        let stream = self.hub.add(view.id.into(), Stream::view(shard, view.at));
-        let dataflow = adapter::build(worker, &self.hub, view, stream, self.dead.clone());
+        let mut shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only, self.checkpoints()));
+        let rows = match (&view.restoring, &mut shard) {
+            (Some(restoring), Some(shard)) if view.stopped.is_none() => {
+                self.load_runs(view.id.into(), shard, view.plan.placement.as_deref(), &restoring.loader)
+            }
+            _ => Ok(()),
+        };
+        let fragments = adapter::fragments(view, self.index, self.peers, self.checkpoints());
+        let (fragments, loaded) = match fragments {
+            Ok(fragments) => (fragments, rows),
+            // The leader ends everything, but every worker builds the same dataflows until then.
+            Err(error) => (view.plan.fragments.iter().map(|spec| spec.build(self.index, self.peers, false)).collect(), Err(error)),
+        };
+        let mut stream = Stream::view(shard, view.at);
+        match &view.restoring {
+            Some(Restoring { counted, loaded: tell, .. }) => {
+                stream.counted = stream.counted.map(|_| if self.index == 0 { *counted } else { 0 });
+                // Without a leader the process is ending.
+                let _ = tell.send(loaded);
+            }
+            None => drop(self.filling.insert(view.id)),
+        }
+        let stream = self.hub.add(view.id.into(), stream);
+        let dataflow = adapter::build(worker, &self.hub, view, fragments, stream.clone(), self.dead.clone());
+        if let Some(error) = &view.stopped {
+            dataflow.stop(error);
+        }
+        let stream = stream.borrow();
+        self.publish_stats(view.id.into(), stream.shard.as_ref(), stream.counted, Some(&dataflow));
         self.views.insert(view.id, dataflow);
-        self.filling.insert(view.id);
+        self.report_resized();
+    }
+
+    /// Whether anybody will ask what changed.
+    fn checkpoints(&self) -> bool {
+        self.seat.dirty_bytes_max.is_some()
+    }
+
+    /// Takes back a relation's rows.
+    fn load_runs(&self, stream: StreamId, shard: &mut Shard, placement: Option<&[usize]>, loader: &Loader) -> Result<()> {
+        let (schema, relation) = (shard.schema().clone(), RelationId(stream.0 as u32));
+        loader.runs(relation, &schema, placement, (self.index, self.peers), |number, run| shard.load(number, run))
+    }
+
+    /// What changed since the last checkpoint.
+    fn part(&mut self) -> Result<Part> {
+        debug_assert!(self.open.is_empty() && self.filling.is_empty(), "a checkpoint is taken between epochs");
+        let mut part = Part { worker: self.index, ..Part::default() };
+        for (view, dataflow) in &self.views {
+            let changes = dataflow.changes()?;
+            if !changes.is_empty() {
+                part.states.push((*view, changes));
+            }
+        }
+        for (id, stream) in self.hub.streams() {
+            let mut stream = stream.borrow_mut();
+            let Ok(relation) = u32::try_from(id.0).map(RelationId) else { continue };
+            if let Some(shard) = &mut stream.shard {
+                let changes = shard.take_changes();
+                if !changes.is_empty() {
+                    part.runs.push((relation, changes));
+                }
+            }
+            part.counted.extend(stream.counted.map(|rows| (relation, rows)));
+        }
+        lock(&self.seat.stats[self.index]).values_mut().for_each(ShardStats::saved);
+        Ok(part)
     }
 
     fn open(&mut self, open: Arc<OpenEpoch>) {
@@ -197,20 +292,40 @@ impl WorkerState {
                     dataflow.failure.borrow_mut().get_or_insert(error);
                 }
             }
-            let served = match (&stream.shard, stream.counted) {
-                (Some(shard), _) => Some((shard.live_rows(), shard.memory_bytes())),
-                (None, counted) => counted.map(|rows| (rows as usize, 0)),
-            };
-            if let Some((rows, served_bytes)) = served {
-                let mut stats = ShardStats { rows, served_bytes, ..ShardStats::default() };
-                if let Some(dataflow) = view {
-                    stats.state_bytes = dataflow.state.iter().map(|size| size.get().bytes).sum();
-                    stats.groups = dataflow.state.iter().map(|size| size.get().groups).sum();
-                }
-                lock(&self.seat.stats[self.index]).insert(id, stats);
-            }
+            self.publish_stats(id, stream.shard.as_ref(), stream.counted, view);
         }
         self.committed = epoch;
+        self.report_dirty();
+        self.report_resized();
+    }
+
+    /// Says how large a table or view is.
+    fn publish_stats(&self, id: StreamId, shard: Option<&Shard>, counted: Option<i64>, view: Option<&Dataflow>) {
+        let (rows, served) = match (shard, counted) {
+            (Some(shard), _) => {
+                let served = StateSize { bytes: shard.memory_bytes(), groups: 0, dirty_bytes: shard.dirty_bytes() };
+                (shard.live_rows(), served)
+            }
+            (None, Some(counted)) => (counted as usize, StateSize::default()),
+            (None, None) => return,
+        };
+        let mut board = lock(&self.seat.stats[self.index]);
+        let stats = board.entry(id).or_default();
+        let before = stats.bytes();
+        (stats.rows, stats.served) = (rows, served);
+        stats.operators.clear();
+        view.iter().flat_map(|dataflow| &dataflow.state).for_each(|sizes| stats.operators.extend_from_slice(&sizes.borrow()));
+        self.bytes.set(self.bytes.get() - before + stats.bytes());
+    }
+
+    /// Asks for a checkpoint when much has changed since the last one.
+    fn report_dirty(&mut self) {
+        let Some(limit) = self.seat.dirty_bytes_max.filter(|_| !self.dirty) else { return };
+        let dirty: usize = lock(&self.seat.stats[self.index]).values().map(ShardStats::dirty_bytes).sum();
+        if dirty > limit {
+            self.dirty = true;
+            self.send(Report::Dirty);
+        }
     }
 
     /// Tells the leader which epochs have been computed, in order, and which filling views have caught up.
@@ -224,6 +339,7 @@ impl WorkerState {
             }
         }
         self.report_behind();
+        self.report_filling();
         while let Some(front) = self.open.iter_mut().find(|epoch| !epoch.reported) {
             let epoch = front.epoch;
             let done = front.affected.iter().all(|view| {

@@ -1,9 +1,9 @@
 //! What all sessions share: the engine, the catalog and its one writer, the table locks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
@@ -12,20 +12,22 @@ use weir_common::clock::{Clock, SystemClock};
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, Forgetful};
 use weir_common::error::{Error, Result};
-use weir_common::ids::RelationId;
-use weir_common::limits::FILLING_ROWS_MAX;
+use weir_common::ids::{Epoch, RelationId};
+use weir_common::limits::{CHECKPOINT_BYTES, CHECKPOINT_INTERVAL_SECONDS, FILLING_ROWS_MAX};
+use weir_common::state_store::StateStore;
 use weir_engine::recovery::{Recovered, Recovery};
-use weir_engine::{Engine, EngineConfig, ViewSpec};
+use weir_engine::{CheckpointConfig, Engine, EngineConfig, ViewSpec};
 use weir_sql::catalog::{Catalog, Relation};
 use weir_storage::data_dir::DataDir;
-use weir_storage::group_commit::{Counters, GroupCommit};
+use weir_storage::group_commit::GroupCommit;
 
 use crate::activity::Activity;
+use crate::durable::backup;
 use crate::durable::definer::CatalogDefiner;
 use crate::durable::kept::{DiskLog, Kept};
 use crate::durable::words;
 use crate::locks::{TableLocks, TransactionId};
-use crate::metrics::Metrics;
+use crate::metrics::{Disk, Metrics};
 use crate::pgwire::cancel::Registry;
 use crate::statement::table;
 
@@ -51,8 +53,31 @@ pub struct Database {
     next_transaction: AtomicU64,
     /// Numbers below it were given to relations, also to those that came to nothing.
     next_relation: AtomicU32,
-    /// The epoch log, and the directory that nobody else may use until the end; `None` where nothing is kept.
-    kept: Option<(Arc<GroupCommit>, DataDir)>,
+    /// `None` where nothing is kept.
+    kept: Option<OnDisk>,
+}
+
+/// What a database has on disk.
+struct OnDisk {
+    log: Arc<GroupCommit>,
+    store: Arc<dyn StateStore>,
+    /// Nobody else may use it until the end.
+    _dir: DataDir,
+}
+
+/// When checkpoints are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointOptions {
+    /// Between one and the next, while anything happens.
+    pub interval: Duration,
+    /// Bytes of changes after which one does not wait for its time.
+    pub bytes: u64,
+}
+
+impl Default for CheckpointOptions {
+    fn default() -> Self {
+        CheckpointOptions { interval: Duration::from_secs(CHECKPOINT_INTERVAL_SECONDS), bytes: CHECKPOINT_BYTES }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -71,35 +96,48 @@ impl Database {
     /// A database that forgets everything when it stops, and the engine that maintains it.
     pub fn start(workers: usize) -> Result<Arc<Self>> {
         let (log, clock) = (Box::new(Forgetful), Arc::new(SystemClock));
-        let (engine, _) =
-            Engine::start(EngineConfig { workers, clock: clock.clone(), log, filling_rows_max: FILLING_ROWS_MAX, recovery: None })?;
+        let (engine, _) = Engine::start(EngineConfig {
+            workers,
+            clock: clock.clone(),
+            log,
+            filling_rows_max: FILLING_ROWS_MAX,
+            recovery: None,
+            checkpoints: None,
+            memory_limit: None,
+        })?;
         Ok(Arc::new(Database::new(engine, clock, Catalog::default(), None)))
     }
 
-    /// The database in a data directory, with all that was in it.
-    pub fn open(dir: &Path, workers: usize) -> Result<Arc<Self>> {
+    /// The database in a data directory, with all that was in it; `memory_limit`: bytes that tables and views may take.
+    pub fn open(dir: &Path, workers: usize, checkpoints: CheckpointOptions, memory_limit: Option<u64>) -> Result<Arc<Self>> {
         let opened = Instant::now();
         let kept = Kept::open(dir)?;
         let (definer, catalog) = CatalogDefiner::new(workers);
         let clock = Arc::new(SystemClock);
         let recovery = Some(Recovery { records: kept.records, dropped: kept.dropped, definer: Box::new(definer) });
+        let store: Arc<dyn StateStore> = Arc::new(kept.store);
+        let CheckpointOptions { interval, bytes } = checkpoints;
+        let checkpoints = Some(CheckpointConfig { store: store.clone(), interval, bytes });
         let (engine, recovered) = Engine::start(EngineConfig {
             workers,
             clock: clock.clone(),
             log: Box::new(DiskLog(kept.log.clone())),
             filling_rows_max: FILLING_ROWS_MAX,
             recovery,
+            checkpoints,
+            memory_limit,
         })?;
-        let Recovered { committed, epochs, source_rows } = recovered;
+        let Recovered { committed, checkpoint, epochs, source_rows } = recovered;
         if committed > 0 {
+            let (checkpoint, relations) = checkpoint.unwrap_or_default();
             let seconds = opened.elapsed().as_secs_f64();
-            tracing::info!(committed, epochs, source_rows, seconds, "recovered from the epoch log");
+            tracing::info!(committed, checkpoint, relations, epochs, source_rows, seconds, "recovered: a checkpoint, and the epochs since");
         }
         let catalog = catalog.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        Ok(Arc::new(Database::new(engine, clock, catalog, Some((kept.log, kept.dir)))))
+        Ok(Arc::new(Database::new(engine, clock, catalog, Some(OnDisk { log: kept.log, store, _dir: kept.dir }))))
     }
 
-    fn new(engine: Engine, clock: Arc<dyn Clock>, catalog: Catalog, kept: Option<(Arc<GroupCommit>, DataDir)>) -> Self {
+    fn new(engine: Engine, clock: Arc<dyn Clock>, catalog: Catalog, kept: Option<OnDisk>) -> Self {
         Database {
             engine,
             started_micros: clock.wall_micros(),
@@ -116,9 +154,22 @@ impl Database {
         }
     }
 
-    /// What the epoch log has done so far; `None` where nothing is kept.
-    pub fn log_counters(&self) -> Option<Counters> {
-        self.kept.as_ref().map(|(log, _)| log.counters())
+    /// What is on disk, and was done for it; `None` where nothing is kept.
+    pub fn disk(&self) -> Option<Disk> {
+        self.kept.as_ref().map(|kept| Disk { log: kept.log.counters(), checkpoint_bytes: kept.store.disk_bytes() })
+    }
+
+    /// Puts all that is committed now into a new directory, from which a data directory can be made; says which commit that is.
+    pub async fn backup(&self, dir: &str) -> Result<Epoch> {
+        let Some(kept) = &self.kept else {
+            return Err(
+                Error::unsupported("a database that is not kept cannot be backed up").with_hint("Start the server with --data DIR.")
+            );
+        };
+        self.engine.checkpoint().await?;
+        let (store, dir) = (kept.store.clone(), PathBuf::from(dir));
+        let made = tokio::task::spawn_blocking(move || backup::make(&*store, &dir)).await;
+        made.map_err(|error| Error::internal(format!("the backup was not made: {error}")))?
     }
 
     fn publish(&self, catalog: Catalog) {
@@ -162,14 +213,15 @@ impl Definitions {
 
     /// Adds a relation that the engine need not know.
     pub async fn add(&self, relation: Relation) -> Result<()> {
-        let definitions = vec![Definition::Made(words::of(&relation)?)];
+        let definitions = vec![Definition::Made { relation: relation.id, words: words::of(&relation)? }];
         self.carry_out(definitions, self.catalog().with(relation)).await
     }
 
     /// Puts a relation that the engine need not know in the place of another. A view is younger than all that it names, so it has
     /// a number of its own.
     pub async fn replace(&self, before: RelationId, relation: Relation) -> Result<()> {
-        let definitions = vec![Definition::Dropped(vec![before]), Definition::Made(words::of(&relation)?)];
+        let made = Definition::Made { relation: relation.id, words: words::of(&relation)? };
+        let definitions = vec![Definition::Dropped(vec![before]), made];
         self.carry_out(definitions, self.catalog().without(before).with(relation)).await
     }
 

@@ -33,7 +33,7 @@ async fn ready(State(database): State<Arc<Database>>) -> impl IntoResponse {
 async fn metrics(State(database): State<Arc<Database>>) -> impl IntoResponse {
     match database.engine.status().await {
         Ok(status) => {
-            let text = database.metrics.text(&database.catalog().0, &status, database.log_counters());
+            let text = database.metrics.text(&database.catalog().0, &status, database.disk(), database.clock.wall_micros());
             ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", error.message())).into_response(),

@@ -19,3 +19,5 @@ mod metrics; // counters and gauges
 mod http; // health and metrics
 pub mod pgwire; // the Postgres protocol: connections, messages, the session loop
 pub mod value; // Postgres values as text and bytes, from and to Arrow
+
+pub use durable::backup::restore;

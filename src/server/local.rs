@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -12,7 +13,7 @@ use weir_common::source::SourceRef;
 use weir_engine::status::Status;
 use weir_sql::catalog::{DATABASE, Relation, RelationKind, SourceDef};
 
-use crate::database::Database;
+use crate::database::{CheckpointOptions, Database};
 use crate::pgwire::backend::{Backend, Outcome, Session as _, Startup};
 use crate::session::{Session, Sessions};
 
@@ -26,9 +27,18 @@ pub struct Local {
 }
 
 impl Local {
-    /// Starts an engine with so many worker threads.
+    /// Starts an engine with so many worker threads, which keeps nothing.
     pub async fn start(workers: usize) -> Result<Local> {
-        let database = Database::start(workers)?;
+        Local::with(Database::start(workers)?).await
+    }
+
+    /// Opens the database in a data directory, as a server would.
+    pub async fn open(dir: PathBuf, workers: usize, checkpoints: CheckpointOptions) -> Result<Local> {
+        let opened = tokio::task::spawn_blocking(move || Database::open(&dir, workers, checkpoints, None)).await;
+        Local::with(opened.map_err(|error| Error::internal(format!("the database was not opened: {error}")))??).await
+    }
+
+    async fn with(database: Arc<Database>) -> Result<Local> {
         let startup = Startup {
             user: "weir".into(),
             database: DATABASE.into(),
@@ -89,7 +99,7 @@ impl Local {
     /// Resolves when the engine cannot go on, with the reason.
     pub fn failed(&self) -> impl Future<Output = String> + Send + use<> {
         let engine = self.database.engine.clone();
-        async move { engine.failed().await }
+        async move { engine.failed().await.to_string() }
     }
 
     /// Ends the engine, and waits for it.

@@ -23,6 +23,18 @@ pub struct Metrics {
     pub errors: Counter,
 }
 
+/// Counters by a label.
+type Counts<L> = Family<L, Counter<u64, AtomicU64>>;
+
+/// What a database has on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// What the epoch log has done so far.
+    pub log: Counters,
+    /// Bytes that the checkpoint takes, about.
+    pub checkpoint_bytes: u64,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RelationLabel {
     relation: String,
@@ -34,9 +46,14 @@ struct DeadLetterLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WhyLabel {
+    why: &'static str,
+}
+
 impl Metrics {
-    /// Everything there is to say now, in the text format of Prometheus.
-    pub fn text(&self, catalog: &Catalog, status: &Status, log: Option<Counters>) -> String {
+    /// Everything there is to say now, which is `now_micros` since 1970 UTC, in the text format of Prometheus.
+    pub fn text(&self, catalog: &Catalog, status: &Status, disk: Option<Disk>, now_micros: i64) -> String {
         let mut registry = Registry::default();
         registry.register("weir_connections", "Open client connections", self.connections.clone());
         registry.register("weir_statements", "Statements executed", self.statements.clone());
@@ -49,7 +66,8 @@ impl Metrics {
             ConstCounter::new(status.pauses),
         );
         registry.register("weir_epochs_in_flight", "Epochs opened and not committed", ConstGauge::new(status.in_flight as u64));
-        if let Some(log) = log {
+        if let Some(Disk { log, checkpoint_bytes }) = disk {
+            registry.register("weir_checkpoint_disk_bytes", "Bytes of the last checkpoint on disk", ConstGauge::new(checkpoint_bytes));
             let seconds = |nanos: u64| nanos as f64 / 1e9;
             registry.register("weir_log_records", "Commits in the epoch log, synced", ConstCounter::new(log.records));
             registry.register("weir_log_written_bytes", "Bytes of these commits", ConstCounter::new(log.bytes));
@@ -64,13 +82,13 @@ impl Metrics {
             registry.register("weir_log_files", "Files of the epoch log on disk", ConstGauge::new(log.log_segments));
             registry.register("weir_log_waiting", "Commits that wait to be written", ConstGauge::new(log.waiting_records));
         }
+        checkpoints(&mut registry, status, now_micros);
         if let Some((cpu_seconds, resident_bytes)) = process() {
             registry.register("process_cpu_seconds", "CPU time used by the process", ConstCounter::new(cpu_seconds));
             registry.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident_bytes));
         }
         let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
         type Gauges = Family<RelationLabel, Gauge<i64>>;
-        type Counts<L> = Family<L, Counter<u64, AtomicU64>>;
         let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
         for view in &status.views {
             let Some(label) = name(view.view) else { continue };
@@ -82,6 +100,10 @@ impl Metrics {
         for (table, count) in &status.tables {
             let Some(label) = name(*table) else { continue };
             rows.get_or_create(&label).set(*count as i64);
+        }
+        registry.register("weir_memory_bytes", "Bytes that tables and materialized views take", ConstGauge::new(status.memory_bytes()));
+        if let Some(limit) = status.memory_limit {
+            registry.register("weir_memory_limit_bytes", "Bytes that they may take", ConstGauge::new(limit));
         }
         registry.register("weir_relation_rows", "Rows of tables and materialized views", rows);
         registry.register("weir_view_state_bytes", "Operator state of materialized views", state);
@@ -110,6 +132,27 @@ impl Metrics {
         let _ = encode(&mut text, &registry);
         text
     }
+}
+
+/// What there is to say of checkpoints; of the last one nothing before there is one.
+fn checkpoints(registry: &mut Registry, status: &Status, now_micros: i64) {
+    let counts = Counts::<WhyLabel>::default();
+    for (why, count) in &status.checkpoint_counts {
+        counts.get_or_create(&WhyLabel { why: why.as_str() }).inc_by(*count);
+    }
+    registry.register("weir_checkpoints", "Checkpoints of this run", counts);
+    if let Some(epoch) = status.checkpointed {
+        registry.register("weir_checkpoint_epoch", "The epoch of the last checkpoint, where a restart begins", ConstGauge::new(epoch));
+    }
+    let Some(last) = status.checkpoints.last() else { return };
+    let age = (now_micros - last.wall_micros).max(0) as f64 / 1e6;
+    registry.register("weir_checkpoint_age_seconds", "Time since the last checkpoint of this run began", ConstGauge::new(age));
+    let seconds = last.duration.as_secs_f64();
+    registry.register("weir_checkpoint_last_seconds", "Time that the last checkpoint took until it was durable", ConstGauge::new(seconds));
+    let pause = last.pause.as_secs_f64();
+    registry.register("weir_checkpoint_last_pause_seconds", "Time that epochs waited for the last checkpoint", ConstGauge::new(pause));
+    registry.register("weir_checkpoint_last_bytes", "Bytes that the last checkpoint wrote", ConstGauge::new(last.bytes));
+    registry.register("weir_checkpoint_last_keys", "Entries that the last checkpoint changed", ConstGauge::new(last.keys));
 }
 
 /// CPU seconds and resident bytes of this process, from the kernel.

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::limits::FAREWELL_MILLIS;
 
-use crate::database::Database;
+use crate::database::{CheckpointOptions, Database};
 use crate::session::Sessions;
 use crate::{http, pgwire};
 
@@ -24,6 +26,10 @@ pub struct ServerConfig {
     pub workers: usize,
     /// The data directory; without one, nothing survives a restart.
     pub data: Option<PathBuf>,
+    /// When checkpoints are taken, if there is a data directory.
+    pub checkpoints: CheckpointOptions,
+    /// Bytes that tables and views may take together, if there is a data directory; `None` for any number.
+    pub memory_limit: Option<u64>,
 }
 
 /// A running server; it runs until [`Server::stop`].
@@ -52,7 +58,8 @@ impl Server {
         // Connections wait in the listeners' queues until all is as it was.
         let database = match config.data {
             Some(dir) => {
-                let opened = tokio::task::spawn_blocking(move || Database::open(&dir, config.workers)).await;
+                let open = move || Database::open(&dir, config.workers, config.checkpoints, config.memory_limit);
+                let opened = tokio::task::spawn_blocking(open).await;
                 opened.map_err(|error| Error::internal(format!("the database was not opened: {error}")))??
             }
             None => Database::start(config.workers)?,
@@ -76,8 +83,11 @@ impl Server {
     }
 
     /// Resolves when the server cannot go on, with the reason.
-    pub async fn failed(&self) -> String {
-        self.database.engine.failed().await
+    pub async fn failed(&self) -> Error {
+        let error = self.database.engine.failed().await;
+        // Statements that wait are being told; whoever asks here is about to end the process.
+        tokio::time::sleep(Duration::from_millis(FAREWELL_MILLIS)).await;
+        error
     }
 
     /// Ends connections, listeners and the engine, and waits for them.

@@ -1,8 +1,9 @@
-//! Schema `weir`: what the engine knows about sources, views and dead letters, as relations.
+//! Schema `weir`: what the engine knows about sources, views, dead letters and checkpoints, as relations.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use weir_common::ids::{Epoch, RelationId};
@@ -17,18 +18,18 @@ pub type Commits = Arc<Mutex<Vec<Epoch>>>;
 /// The relations of schema `weir` as a statement sees them; without a status they have columns and no rows.
 pub fn tables_of(catalog: &Catalog, status: Option<Arc<Status>>, commits: Commits) -> Vec<WeirTable> {
     let status = status.unwrap_or_default();
-    let table = |table: &'static Table| {
-        let (catalog, status, schema) = (catalog.clone(), status.clone(), table.schema());
+    let table = |(table, schema): (&'static Table, &SchemaRef)| {
+        let (catalog, status, schema) = (catalog.clone(), status.clone(), schema.clone());
         let of_rows = schema.clone();
         let rows = move || Ok(RecordBatch::try_new(of_rows.clone(), (table.rows)(&catalog, &status))?);
         WeirTable { name: table.name, schema, rows: Arc::new(rows) }
     };
-    TABLES.iter().map(table).chain([snapshot(status.clone(), commits)]).collect()
+    TABLES.iter().zip(&*SCHEMAS).map(table).chain([snapshot(status.clone(), commits)]).collect()
 }
 
 /// `weir.snapshot`: the commit that the statement reads. It is known when the statement runs, not when it is planned.
 fn snapshot(status: Arc<Status>, commits: Commits) -> WeirTable {
-    let schema: SchemaRef = Arc::new(Schema::new(vec![PgType::Int8.field("commit")]));
+    let schema = SNAPSHOT.clone();
     let of_rows = schema.clone();
     let rows = move || {
         let commit = match commits.lock().unwrap_or_else(PoisonError::into_inner).as_slice() {
@@ -43,6 +44,12 @@ fn snapshot(status: Arc<Status>, commits: Commits) -> WeirTable {
     };
     WeirTable { name: "snapshot", schema, rows: Arc::new(rows) }
 }
+
+/// The columns of [`TABLES`]: every statement has them, whether it names them or not.
+static SCHEMAS: LazyLock<Vec<SchemaRef>> = LazyLock::new(|| TABLES.iter().map(Table::schema).collect());
+
+/// The column of `weir.snapshot`.
+static SNAPSHOT: LazyLock<SchemaRef> = LazyLock::new(|| Arc::new(Schema::new(vec![PgType::Int8.field("commit")])));
 
 /// A relation of schema `weir`.
 struct Table {
@@ -112,6 +119,31 @@ static TABLES: &[Table] = &[
         name: "dependencies",
         columns: &[("relation", PgType::Text), ("kind", PgType::Text), ("depends_on", PgType::Text)],
         rows: dependencies,
+    },
+    Table {
+        name: "checkpoints",
+        columns: &[
+            ("epoch", PgType::Int8),
+            ("started", PgType::Timestamptz),
+            ("why", PgType::Text),
+            ("duration_ms", PgType::Float8),
+            ("pause_ms", PgType::Float8),
+            ("keys", PgType::Int8),
+            ("bytes", PgType::Int8),
+        ],
+        rows: checkpoints,
+    },
+    Table {
+        name: "operators",
+        columns: &[
+            ("view", PgType::Text),
+            ("fragment", PgType::Int4),
+            ("operator", PgType::Text),
+            ("groups", PgType::Int8),
+            ("bytes", PgType::Int8),
+            ("unsaved_bytes", PgType::Int8),
+        ],
+        rows: operators,
     },
 ];
 
@@ -211,5 +243,32 @@ fn dependencies(catalog: &Catalog, _: &Status) -> Vec<ArrayRef> {
         text(found.iter().map(|(name, ..)| name.clone())),
         text(found.iter().map(|(_, kind, _)| kind.clone())),
         text(found.iter().map(|(.., on)| on.clone())),
+    ]
+}
+
+fn checkpoints(_: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let all = &status.checkpoints;
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    vec![
+        ints(all.iter().map(|checkpoint| checkpoint.epoch)),
+        Arc::new(TimestampMicrosecondArray::from_iter_values(all.iter().map(|checkpoint| checkpoint.wall_micros)).with_timezone("UTC")),
+        text(all.iter().map(|checkpoint| checkpoint.why.as_str().to_string())),
+        Arc::new(Float64Array::from_iter_values(all.iter().map(|checkpoint| millis(checkpoint.duration)))),
+        Arc::new(Float64Array::from_iter_values(all.iter().map(|checkpoint| millis(checkpoint.pause)))),
+        ints(all.iter().map(|checkpoint| checkpoint.keys)),
+        ints(all.iter().map(|checkpoint| checkpoint.bytes)),
+    ]
+}
+
+fn operators(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let all: Vec<_> = status.operators.iter().filter(|operator| catalog.by_id(operator.relation).is_some()).collect();
+    let fragments = all.iter().map(|operator| operator.fragment.map(|fragment| fragment as i32));
+    vec![
+        text(all.iter().map(|operator| name_of(catalog, operator.relation))),
+        Arc::new(fragments.collect::<Int32Array>()),
+        text(all.iter().map(|operator| operator.operator.to_string())),
+        ints(all.iter().map(|operator| operator.size.groups as u64)),
+        ints(all.iter().map(|operator| operator.size.bytes as u64)),
+        ints(all.iter().map(|operator| operator.size.dirty_bytes as u64)),
     ]
 }

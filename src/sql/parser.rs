@@ -29,7 +29,7 @@ mod drop; // DROP ..
 mod truncate; // TRUNCATE
 mod copy; // COPY
 mod explain; // EXPLAIN
-mod session; // SET, SHOW, RESET, DISCARD
+mod session; // SET, SHOW, RESET, DISCARD, CHECKPOINT, BACKUP
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 mod fetch; // DECLARE, FETCH, MOVE, CLOSE
 mod transaction; // BEGIN .. COMMIT
@@ -97,6 +97,8 @@ fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
         "FETCH" | "MOVE" => fetch::fetch(&mut cursor)?,
         "CLOSE" => fetch::close(&mut cursor)?,
         "UNLISTEN" => session::unlisten(&mut cursor)?,
+        "BACKUP" => session::backup(&mut cursor)?,
+        "CHECKPOINT" => session::checkpoint(&mut cursor)?,
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => transaction::transaction(&mut cursor)?,
         word => unsupported::statement(word, &mut cursor)?,
     };

@@ -92,6 +92,10 @@ pub enum Statement {
     Close(Option<String>),
     /// `UNLISTEN channel`; `None` is `*`
     Unlisten(Option<String>),
+    /// `CHECKPOINT`
+    Checkpoint,
+    /// `BACKUP TO 'directory'`
+    Backup(String),
     /// Understood, and not there yet
     Unsupported(Unsupported),
 }

@@ -77,16 +77,18 @@ impl Follow {
     /// Reads no further than to a later position, and comes to an end there.
     pub(crate) fn stop_at(&mut self, to: &Position) -> Result<()> {
         let places = Places::parse(to)?;
+        let mut named = vec![false; self.tracked.len()];
         for place in &places.files {
-            let Some(file) = self.tracked.iter_mut().find(|file| Some(file.id.inode()) == place.inode) else {
+            let found = self.tracked.iter().position(|file| Some(file.id.inode()) == place.inode);
+            let Some(at) = found.or_else(|| self.put_back(place)) else {
                 return Err(place::cannot_continue(to, format!("file \"{}\" is gone", place.name)));
             };
-            file.stop_at(if place.ended { Until::End } else { Until::At(place.at.bytes) });
+            named[at] = true;
+            self.tracked[at].stop_at(if place.ended { Until::End } else { Until::At(place.at.bytes) });
         }
-        for file in &mut self.tracked {
+        for (file, named) in self.tracked.iter_mut().zip(named) {
             let before = places.through.as_ref().is_some_and(|through| file.name <= *through);
-            let there = places.files.iter().any(|place| Some(file.id.inode()) == place.inode);
-            if !there {
+            if !named {
                 file.stop_at(if before { Until::End } else { Until::At(0) });
             }
         }
@@ -152,7 +154,7 @@ impl Follow {
             return Err(place::cannot_continue(from, "it is a position of files that are read once"));
         }
         for place in &places.files {
-            if !self.resume_file(place)? && !self.resume_renamed(place) {
+            if !self.resume_file(place)? && !self.resume_renamed(place) && !self.resume_put_back(place)? {
                 let file = place.name.as_str();
                 tracing::warn!(source = self.relation, file, "a followed file is gone, with what had not been read of it");
             }
@@ -186,6 +188,22 @@ impl Follow {
             );
         }
         Ok(true)
+    }
+
+    /// Finds what was put back under its name, such as a copy.
+    fn resume_put_back(&mut self, place: &Place) -> Result<bool> {
+        let Some(at) = self.put_back(place) else { return Ok(false) };
+        let file = &mut self.tracked[at];
+        self.uses += 1;
+        file.used = self.uses;
+        file.resume(place).map_err(|error| cannot_read(&place.name, &error))
+    }
+
+    /// The file that has the name of a place, and begins as the one did that was read: it is that one.
+    fn put_back(&mut self, place: &Place) -> Option<usize> {
+        let whole = self.whole;
+        let at = self.tracked.iter().position(|file| file.name == place.name)?;
+        self.tracked[at].holds(place, whole).then_some(at)
     }
 
     /// Finds it under a name beside its own that does not match.

@@ -1,24 +1,21 @@
 //! What the leader answers when it is asked how things stand.
 
-use weir_common::ids::{Epoch, StreamId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_dataflow::state::StateSize;
+
+use crate::lane::ShardStats;
+use crate::leader::memory::Memory;
 use crate::leader::{Leader, View};
-use crate::status::{SourceStatus, Status, ViewStatus};
+use crate::status::{OperatorStatus, SourceStatus, Status, ViewStatus};
+
+/// What stands in the place of an operator for rows that can be read.
+const SERVED_ROWS: &str = "served rows";
 
 impl Leader {
     pub(super) fn status(&self) -> Status {
-        let sum = |stream: StreamId| {
-            let mut total = crate::lane::ShardStats::default();
-            for worker in self.stats.iter() {
-                if let Some(stats) = worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&stream) {
-                    total.rows += stats.rows;
-                    total.served_bytes += stats.served_bytes;
-                    total.state_bytes += stats.state_bytes;
-                    total.groups += stats.groups;
-                }
-            }
-            total
-        };
         let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let sources = self.readers.values().map(|reader| SourceStatus {
             source: reader.source,
@@ -32,7 +29,8 @@ impl Leader {
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
         let views = self.views.iter().map(|(id, view)| {
-            let total = sum((*id).into());
+            let total = self.held((*id).into());
+            let state = total.state();
             let behind = |stream: &StreamId| {
                 self.readers.get(stream).is_some_and(|reader| {
                     !reader.has_caught_up(self.committed()) && reader.error.is_none() && reader.spec.source.catches_up()
@@ -42,9 +40,9 @@ impl Leader {
                 view: *id,
                 filling: view.filling.is_some() || view.readers.values().flatten().any(behind),
                 rows: total.rows as u64,
-                served_bytes: total.served_bytes as u64,
-                state_bytes: total.state_bytes as u64,
-                groups: total.groups as u64,
+                served_bytes: total.served.bytes as u64,
+                state_bytes: state.bytes as u64,
+                groups: state.groups as u64,
                 watermark: self.view_watermark(view),
                 error: failures.get(id).map(|error| error.message().to_string()),
             }
@@ -56,10 +54,46 @@ impl Leader {
             pauses: self.pauses,
             sources: sources.collect(),
             views: views.collect(),
-            tables: self.tables.keys().map(|id| (*id, sum((*id).into()).rows as u64)).collect(),
+            operators: self.operators(),
+            memory_limit: self.memory.as_ref().map(Memory::limit),
+            tables: self.tables.keys().map(|id| (*id, self.held((*id).into()).rows as u64)).collect(),
             dead_letters: self.dead_letters.iter().cloned().collect(),
             dead_letter_counts: self.dead_letter_counts.clone(),
+            checkpoints: self.past_checkpoints(),
+            checkpoint_counts: self.checkpoints.as_ref().map(|checkpoints| checkpoints.counts.clone()).unwrap_or_default(),
+            checkpointed: self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.saved),
         }
+    }
+
+    /// What a table or view holds, over all workers.
+    pub(super) fn held(&self, stream: StreamId) -> ShardStats {
+        let mut total = ShardStats::default();
+        for worker in self.stats.iter() {
+            if let Some(stats) = worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&stream) {
+                total.rows += stats.rows;
+                total.served += stats.served;
+                let operators = total.operators.len().max(stats.operators.len());
+                total.operators.resize(operators, StateSize::default());
+                total.operators.iter_mut().zip(&stats.operators).for_each(|(total, operator)| *total += *operator);
+            }
+        }
+        total
+    }
+
+    /// Every operator with what it holds, and the served rows.
+    fn operators(&self) -> Vec<OperatorStatus> {
+        let served_rows: Arc<str> = SERVED_ROWS.into();
+        let mut operators = vec![];
+        let relations: BTreeSet<RelationId> = self.tables.keys().chain(self.views.keys()).copied().collect();
+        for relation in relations {
+            let held = self.held(relation.into());
+            let named = self.views.get(&relation).map(|view| view.operators.iter()).unwrap_or_default();
+            for ((fragment, operator), size) in named.zip(held.operators) {
+                operators.push(OperatorStatus { relation, fragment: Some(*fragment), operator: operator.clone(), size });
+            }
+            operators.push(OperatorStatus { relation, fragment: None, operator: served_rows.clone(), size: held.served });
+        }
+        operators
     }
 
     /// The latest committed epoch.

@@ -7,10 +7,12 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{RelationId, StreamId};
+use weir_dataflow::explain;
 
+use crate::checkpoint::standing::Standing;
 use crate::engine::{TableSpec, TableWrite, ViewSpec};
 use crate::keys::KeyIndex;
-use crate::lane::{LaneMessage, NewView};
+use crate::lane::{LaneMessage, NewView, Restoring};
 use crate::leader::readers::ReaderState;
 use crate::leader::{Ddl, Filling, Leader, Table, View, answer};
 
@@ -23,7 +25,7 @@ impl Leader {
                 let made = self.create_table(spec).and_then(|()| rows.map_or(Ok(()), |rows| self.fill_table(table, rows)));
                 match made {
                     Ok(()) => {
-                        self.definitions.push(Definition::Made(words));
+                        self.made(table, words);
                         self.defined.push(reply);
                     }
                     Err(error) => {
@@ -36,7 +38,7 @@ impl Leader {
                 let (view, next_own_reader) = (spec.id, self.next_own_reader);
                 match self.create_view(spec, None) {
                     Ok(readings) => {
-                        self.definitions.push(Definition::Made(words));
+                        self.made(view, words);
                         self.readings.extend(readings);
                         let filling = self.views.get_mut(&view).and_then(|view| view.filling.as_mut());
                         filling.expect("a new view is being filled").reply = Some(reply);
@@ -51,8 +53,9 @@ impl Leader {
             }
             Ddl::Define(definitions, reply) => {
                 for definition in &definitions {
-                    if let Definition::Dropped(relations) = definition {
-                        self.drop_relations(relations);
+                    match definition {
+                        Definition::Made { relation, words } => self.knows(*relation, words.clone()),
+                        Definition::Dropped(relations) => self.drop_relations(relations),
                     }
                 }
                 self.definitions.extend(definitions);
@@ -65,6 +68,18 @@ impl Leader {
                 }
             }
         }
+    }
+
+    /// A relation was made: for the log.
+    fn made(&mut self, relation: RelationId, words: Vec<u8>) {
+        self.knows(relation, words.clone());
+        self.definitions.push(Definition::Made { relation, words });
+    }
+
+    /// Keeps a definition for checkpoints.
+    pub(super) fn knows(&mut self, relation: RelationId, words: Vec<u8>) {
+        self.relations_below = self.relations_below.max(relation.0 + 1);
+        self.words.insert(relation, words);
     }
 
     /// A view reads the shared reader's stream from now on, instead of its own reader's.
@@ -84,6 +99,7 @@ impl Leader {
 
     fn fill_table(&mut self, table: RelationId, rows: Delta) -> Result<()> {
         let write = TableWrite { table, delta: rows };
+        self.check_room(std::slice::from_ref(&write))?;
         let changes = self.check_keys(std::slice::from_ref(&write))?;
         self.apply_keys(changes);
         self.first_rows.push((table, write.delta));
@@ -91,19 +107,34 @@ impl Leader {
     }
 
     pub(super) fn create_table(&mut self, spec: TableSpec) -> Result<()> {
+        self.create_table_from(spec, None)
+    }
+
+    /// Makes a table, empty or as a checkpoint has it.
+    pub(super) fn create_table_from(&mut self, spec: TableSpec, restoring: Option<Restoring>) -> Result<()> {
         let constraint = spec.key_name.unwrap_or_else(|| format!("{}_pkey", spec.name));
         let keys = spec.key.clone().map(|columns| KeyIndex::new(&constraint, spec.schema.clone(), columns)).transpose()?;
         let scalar = |column: &usize| !spec.schema.field(*column).data_type().is_nested();
         let placement: Arc<[usize]> =
             spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
         let schema = spec.schema;
-        self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: schema.clone(), placement });
+        self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: schema.clone(), placement, restoring });
         self.tables.insert(spec.id, Table { schema, keys });
         Ok(())
     }
 
     /// Builds a view; says what it reads of sources. `readings` tells that after a restart; without, it is decided here.
     pub(super) fn create_view(&mut self, spec: ViewSpec, readings: Option<&[Reading]>) -> Result<Vec<Reading>> {
+        self.create_view_from(spec, readings, None)
+    }
+
+    /// Makes a view that is to be filled, or as a checkpoint has it.
+    pub(super) fn create_view_from(
+        &mut self,
+        spec: ViewSpec,
+        readings: Option<&[Reading]>,
+        restoring: Option<(Restoring, &Standing)>,
+    ) -> Result<Vec<Reading>> {
         let mut imports = vec![];
         let mut own: Vec<Reading> = vec![];
         let mut readers: BTreeMap<RelationId, BTreeSet<StreamId>> = BTreeMap::new();
@@ -114,7 +145,7 @@ impl Leader {
                 let of_source = |all: &[Reading]| all.iter().find(|one| one.view == spec.id && one.source == relation).copied();
                 let stream = match (of_source(&own), readings.and_then(of_source)) {
                     (Some(reading), _) => reading.stream,
-                    (None, Some(reading)) => self.reader_again(&reading, source)?,
+                    (None, Some(reading)) => self.reader_again(&reading, source, restoring.as_ref().map(|(_, standing)| *standing))?,
                     (None, None) => self.reader_for(relation, source, spec.id)?,
                 };
                 if of_source(&own).is_none() {
@@ -138,16 +169,28 @@ impl Leader {
         }
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
-        let view = NewView { id: spec.id, name: spec.name, plan: spec.plan, imports, at: self.next - 1, keep: spec.keep };
+        let (keep, plan) = (spec.keep, spec.plan);
+        let filling = restoring.is_none().then_some(Filling { caught_up: 0, reply: None });
+        let restoring = restoring.map(|(restoring, _)| restoring);
+        // One that stopped before a restart still has.
+        let stopped = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&spec.id).cloned();
+        let view = NewView { id: spec.id, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, restoring, stopped };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
-        self.views
-            .insert(spec.id, View { inputs, readers, event_times, keep: spec.keep, filling: Some(Filling { caught_up: 0, reply: None }) });
+        let named = explain::operators(&plan).into_iter().enumerate();
+        let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();
+        self.views.insert(spec.id, View { inputs, readers, event_times, keep, plan, operators, filling });
         Ok(own)
     }
 
     pub(super) fn drop_relations(&mut self, relations: &[RelationId]) {
         let mut streams = vec![];
         for relation in relations {
+            self.relations_below = self.relations_below.max(relation.0 + 1);
+            if self.words.remove(relation).is_some()
+                && let Some(checkpoints) = &mut self.checkpoints
+            {
+                checkpoints.dropped.push(*relation);
+            }
             self.letters_told.remove(relation);
             self.first_rows.retain(|(table, _)| table != relation);
             let existed = self.tables.remove(relation).is_some();

@@ -146,6 +146,7 @@ impl Leader {
             *self.dead_letter_counts.entry((letter.relation.clone(), letter.reason)).or_insert(0) += 1;
             if self.dead_letters.len() == DEAD_LETTERS_MAX {
                 self.dead_letters.pop_front();
+                self.letters_from += 1;
             }
             self.dead_letters.push_back(DeadLetter { time_micros, ..letter });
         }

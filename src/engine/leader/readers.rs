@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{Progress, Reading};
-use weir_common::error::{Error, Result};
+use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::EPOCH_SOURCE_ROWS_MAX;
 use weir_common::source::{Position, SourceBatch};
 
+use crate::checkpoint::standing::{ReaderStanding, Standing};
 use crate::lane::LaneMessage;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, OWN_READERS_FROM};
@@ -40,6 +41,26 @@ pub(super) struct ReaderState {
 }
 
 impl ReaderState {
+    /// At the source's start, without a reader.
+    fn new(source: RelationId, spec: SourceSpec, own: Option<RelationId>) -> Self {
+        ReaderState {
+            source,
+            spec,
+            own,
+            reader: None,
+            ahead: None,
+            position: Position::default(),
+            rows: 0,
+            bytes: 0,
+            dead: 0,
+            latest: None,
+            ended_in: None,
+            idle_in: None,
+            caught_up_in: None,
+            error: None,
+        }
+    }
+
     /// Whether all rows that there are have reached the views, and can be read.
     pub(super) fn is_at_end(&self, committed: Epoch) -> bool {
         self.ended_in.or(self.idle_in).is_some_and(|epoch| epoch <= committed)
@@ -193,12 +214,15 @@ impl Leader {
     }
 
     /// The stream that the log says a view reads: new, or as new.
-    pub(super) fn reader_again(&mut self, reading: &Reading, spec: &SourceSpec) -> Result<StreamId> {
+    pub(super) fn reader_again(&mut self, reading: &Reading, spec: &SourceSpec, standing: Option<&Standing>) -> Result<StreamId> {
         let stream = reading.stream;
         if !self.readers.contains_key(&stream) {
             let own = (stream.0 >= OWN_READERS_FROM).then_some(reading.view);
             self.next_own_reader = self.next_own_reader.max(stream.0 + 1).max(OWN_READERS_FROM);
-            self.add_reader(stream, reading.source, spec, own)?;
+            match standing {
+                None => self.add_reader(stream, reading.source, spec, own)?,
+                Some(standing) => self.restore_reader(stream, reading.source, spec, own, standing)?,
+            }
         }
         Ok(stream)
     }
@@ -207,21 +231,34 @@ impl Leader {
     fn add_reader(&mut self, stream: StreamId, source: RelationId, spec: &SourceSpec, own: Option<RelationId>) -> Result<()> {
         let reader = self.read(spec, &Position::default(), false)?;
         self.lane.send(LaneMessage::CreateReader(stream));
+        self.readers.insert(stream, ReaderState { reader: Some(reader), ..ReaderState::new(source, spec.clone(), own) });
+        Ok(())
+    }
+
+    /// A reader that stands where it stood at a checkpoint, and is opened when it is needed.
+    fn restore_reader(
+        &mut self,
+        stream: StreamId,
+        source: RelationId,
+        spec: &SourceSpec,
+        own: Option<RelationId>,
+        standing: &Standing,
+    ) -> Result<()> {
+        let unknown =
+            || Error::new(SqlState::DATA_CORRUPTED, format!("the checkpoint does not say how far source \"{}\" was read", spec.name));
+        let ReaderStanding { progress, caught_up } = standing.reader(stream).ok_or_else(unknown)?;
+        let epoch = standing.epoch;
+        self.lane.send(LaneMessage::CreateReader(stream));
         let state = ReaderState {
-            source,
-            spec: spec.clone(),
-            own,
-            reader: Some(reader),
-            ahead: None,
-            position: Position::default(),
-            rows: 0,
-            bytes: 0,
-            dead: 0,
-            latest: None,
-            ended_in: None,
-            idle_in: None,
-            caught_up_in: None,
-            error: None,
+            position: progress.position.clone(),
+            rows: progress.rows,
+            bytes: progress.bytes,
+            dead: progress.dead,
+            latest: progress.latest,
+            ended_in: progress.ended.then_some(epoch),
+            idle_in: progress.idle.then_some(epoch),
+            caught_up_in: caught_up.then_some(epoch),
+            ..ReaderState::new(source, spec.clone(), own)
         };
         self.readers.insert(stream, state);
         Ok(())

@@ -4,6 +4,7 @@
 //! cuts its batches elsewhere.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -13,6 +14,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_common::limits::{EPOCHS_IN_FLIGHT_MAX, REPLAY_QUIET_SECONDS_MAX};
 use weir_common::source::{Read, SourceBatch};
+use weir_common::state_store::StateStore;
 
 use crate::engine::TableWrite;
 use crate::leader::epoch::{InFlight, Inputs};
@@ -21,10 +23,18 @@ use crate::reader::Event;
 use crate::recovery::{Definer, Made, Recovered, Recovery};
 
 impl Leader {
-    /// Does all epochs again, gives up what was not finished, and lets the sources go on.
-    pub(super) fn replay(&mut self, recovery: Recovery, messages: &mut UnboundedReceiver<Message>) -> Result<Recovered> {
+    /// Takes back the last checkpoint, does all epochs since then again, gives up what was not finished, and lets the sources go on.
+    pub(super) fn recover(
+        &mut self,
+        recovery: Recovery,
+        store: Option<Arc<dyn StateStore>>,
+        messages: &mut UnboundedReceiver<Message>,
+    ) -> Result<Recovered> {
         let Recovery { records, dropped, mut definer } = recovery;
         let mut recovered = Recovered::default();
+        if let Some(store) = store {
+            recovered.checkpoint = self.restore(store, &dropped, definer.as_mut())?;
+        }
         self.replaying = true;
         for record in records {
             let record = record?;
@@ -52,7 +62,7 @@ impl Leader {
             match self.handle(message) {
                 Next::GoOn => {}
                 Next::Stop => return Err(Error::new(SqlState::ADMIN_SHUTDOWN, "stopped while the epoch log was replayed")),
-                Next::Fail(reason) => return Err(Error::internal(reason)),
+                Next::Fail(error) => return Err(error),
             }
         }
         Ok(())
@@ -74,7 +84,7 @@ impl Leader {
         }
         for definition in &record.definitions {
             match definition {
-                Definition::Made(words) => match definer.made(words, dropped)? {
+                Definition::Made { relation, words } => match self.made_again(*relation, words, definer, dropped)? {
                     Made::Table(spec) => self.create_table(spec)?,
                     Made::View(spec) => {
                         let name = spec.name.clone();
@@ -108,6 +118,21 @@ impl Leader {
         let source_rows = flight.source_rows as u64;
         self.launch(flight, inputs, &record.lives);
         Ok(source_rows)
+    }
+
+    fn made_again(
+        &mut self,
+        relation: RelationId,
+        words: &[u8],
+        definer: &mut dyn Definer,
+        dropped: &BTreeSet<RelationId>,
+    ) -> Result<Made> {
+        let made = definer.made(words, dropped)?;
+        self.relations_below = self.relations_below.max(relation.0 + 1);
+        if !dropped.contains(&relation) {
+            self.knows(relation, words.to_vec());
+        }
+        Ok(made)
     }
 
     /// Takes from a reader what it gave for an epoch the first time.
@@ -165,6 +190,13 @@ impl Leader {
             let batch = match reader.ahead.take() {
                 Some(batch) => batch,
                 None => {
+                    if reader.reader.is_none() && reader.ended_in.is_none() {
+                        // It stands where the checkpoint was taken.
+                        let (spec, position) = (reader.spec.clone(), reader.position.clone());
+                        let opened = self.read(&spec, &position, false).map_err(|error| changed(&spec.name, to, Some(error)))?;
+                        self.readers.get_mut(&to.stream).expect("found above").reader = Some(opened);
+                    }
+                    let reader = self.readers.get_mut(&to.stream).expect("found above");
                     let wait = Duration::from_secs(REPLAY_QUIET_SECONDS_MAX);
                     match reader.reader.as_ref().map(|reader| reader.events.recv_timeout(wait)) {
                         Some(Ok(Event::Batch(batch, _))) => batch,
@@ -176,6 +208,7 @@ impl Leader {
                     }
                 }
             };
+            let reader = self.readers.get_mut(&to.stream).expect("whoever reads again has its reader");
             let (now, later) = cut(batch, (to.rows - reader.rows) as usize, (to.dead - reader.dead) as usize);
             if now.rows.num_rows() == 0 && now.dead.is_empty() && later.is_some() {
                 return Err(changed(&reader.spec.name, to, None));
@@ -198,7 +231,7 @@ impl Leader {
 
     /// Sources go on behind the last epoch: what was read beyond it is read again, in batches whose positions are known.
     fn read_on(&mut self) -> Result<()> {
-        let streams: Vec<_> = self.readers.iter().filter(|(_, reader)| reader.reader.is_some()).map(|(stream, _)| *stream).collect();
+        let streams: Vec<_> = self.readers.iter().filter(|(_, reader)| reader.ended_in.is_none()).map(|(stream, _)| *stream).collect();
         for stream in streams {
             let reader = self.readers.get_mut(&stream).expect("listed above");
             reader.ahead = None;

@@ -36,6 +36,7 @@ impl EpochLog for Kept {
         self.0.lock().unwrap().push(record);
         synced(Ok(()));
     }
+    fn drop_before(&mut self, _epoch: Epoch) {}
 }
 
 /// A source whose readers give nothing once they are opened behind its start, while it is held.
@@ -106,6 +107,7 @@ impl Definer for Remembering {
     fn dropped(&mut self, relations: &[RelationId]) {
         self.0.gone.lock().unwrap().extend(relations);
     }
+    fn numbers_below(&mut self, _next: RelationId) {}
 }
 
 fn words(id: RelationId) -> Vec<u8> {
@@ -113,7 +115,8 @@ fn words(id: RelationId) -> Vec<u8> {
 }
 
 fn start(workers: usize, log: Box<dyn EpochLog>, recovery: Option<Recovery>) -> (Engine, Recovered) {
-    Engine::start(EngineConfig { workers, clock: Arc::new(SystemClock), log, filling_rows_max: FILLING_ROWS_MAX, recovery }).unwrap()
+    let (clock, filling_rows_max) = (Arc::new(SystemClock), FILLING_ROWS_MAX);
+    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery, checkpoints: None, memory_limit: None }).unwrap()
 }
 
 type Answers = Vec<BTreeSet<Vec<i64>>>;
@@ -180,7 +183,7 @@ async fn every_commit_has_its_answers_again() {
 #[tokio::test]
 async fn a_view_that_was_not_filled_is_given_up_and_the_log_says_so() {
     let made = World { held: Arc::new(AtomicBool::new(false)), gone: Arc::default() };
-    let definition = Definition::Made(words(GIVEN_UP));
+    let definition = Definition::Made { relation: GIVEN_UP, words: words(GIVEN_UP) };
     let record = EpochRecord { epoch: 1, wall_micros: 1, definitions: vec![definition], ..EpochRecord::default() };
     let gone = made.gone.clone();
     let recovery =

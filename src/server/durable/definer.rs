@@ -76,6 +76,11 @@ impl Definer for CatalogDefiner {
         })
     }
 
+    fn numbers_below(&mut self, next: RelationId) {
+        let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        *catalog = catalog.with_used(RelationId(next.0.max(RelationId::FIRST_USER.0) - 1));
+    }
+
     fn dropped(&mut self, relations: &[RelationId]) {
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         for id in relations {

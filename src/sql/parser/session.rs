@@ -1,4 +1,4 @@
-//! What concerns the session: SET, SHOW, RESET, DISCARD, UNLISTEN.
+//! What concerns the session or the server: SET, SHOW, RESET, DISCARD, UNLISTEN, CHECKPOINT, BACKUP.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::Result;
@@ -196,4 +196,16 @@ pub(super) fn unlisten(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("UNLISTEN")?;
     let all = cursor.eat_token(&Token::Mul);
     Ok(Statement::Unlisten(if all { None } else { Some(cursor::folded(&cursor.ident()?)) }))
+}
+
+/// `BACKUP TO 'directory'`
+pub(super) fn backup(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect("BACKUP TO")?;
+    Ok(Statement::Backup(cursor.string()?))
+}
+
+/// `CHECKPOINT`
+pub(super) fn checkpoint(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    cursor.expect("CHECKPOINT")?;
+    Ok(Statement::Checkpoint)
 }

@@ -11,7 +11,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("ANALYZE", "Weir keeps no statistics that it would have to gather."),
     ("ANALYSE", "Weir keeps no statistics that it would have to gather."),
     ("CALL", "Weir has no procedures; use SQL statements."),
-    ("CHECKPOINT", "Nothing is written to disk yet, so there is nothing to checkpoint."),
     ("CLUSTER", "Weir decides how tables are stored."),
     ("COMMENT", "Keep the comment in the script that creates the object."),
     ("DO", "Weir has no procedural language; use SQL statements."),

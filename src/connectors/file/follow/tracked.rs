@@ -231,6 +231,15 @@ impl Tracked {
         Ok(())
     }
 
+    /// Whether it has all that was read up to a place: it can be opened, is as long, and starts in the same way.
+    pub(super) fn holds(&mut self, place: &Place, whole: bool) -> bool {
+        if self.bytes < place.at.bytes || self.open(whole).is_err() {
+            return false;
+        }
+        let vouched = self.vouched(place.at, place.ended);
+        self.file.as_ref().is_some_and(|file| Head::of(file, vouched).is_ok_and(|head| head == place.head))
+    }
+
     /// It was read up to a place, if it is the file of that place: it starts in the same way.
     pub(super) fn resume(&mut self, place: &Place) -> io::Result<bool> {
         let vouched = self.vouched(place.at, place.ended);

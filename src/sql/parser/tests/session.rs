@@ -100,3 +100,26 @@ fn what_drivers_send_on_reset() {
     assert_eq!(one("DEALLOCATE PREPARE S1"), Statement::Deallocate(Some("s1".to_string())));
     assert_eq!(one("CLOSE C"), Statement::Close(Some("c".to_string())));
 }
+
+#[test]
+fn a_backup_takes_a_directory() {
+    for sql in ["BACKUP TO '/var/b'", "backup to '/var/b' ;"] {
+        assert_eq!(one(sql), Statement::Backup("/var/b".to_string()), "{sql}");
+    }
+    refuses(&[
+        ("BACKUP", "42601", "syntax error at end of input", "$"),
+        ("BACKUP DATABASE weir", "42601", "syntax error at or near \"DATABASE\"", "DATABASE"),
+    ]);
+}
+
+#[test]
+fn a_checkpoint_takes_nothing() {
+    for sql in ["CHECKPOINT", "checkpoint;", " /* now */ Checkpoint ; "] {
+        assert_eq!(one(sql), Statement::Checkpoint, "{sql}");
+    }
+    refuses(&[
+        ("CHECKPOINT now", "42601", "syntax error at or near \"now\"", "now"),
+        ("CHECKPOINT (fast)", "42601", "syntax error at or near \"(\"", "("),
+        ("\"checkpoint\"", "42601", "syntax error at or near \"\"checkpoint\"\"", "\"checkpoint\""),
+    ]);
+}

@@ -1,0 +1,95 @@
+//! Where the leader stands at a checkpoint: all that a restart needs besides rows and state.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use weir_common::dead_letter::{DeadLetter, Reason};
+use weir_common::epoch_log::{Progress, Reading};
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_common::state_store::{Space, StateStore};
+
+use crate::checkpoint::layout;
+
+/// The first byte of a standing: how the rest is written. 1 is postcard of [`Standing`].
+const FORMAT: u8 = 1;
+
+/// Where the leader stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// The last epoch that is in the checkpoint.
+    pub(crate) epoch: Epoch,
+    /// Its wall clock.
+    pub(crate) wall_micros: i64,
+    /// How many workers there were: their runs are in the store.
+    pub(crate) workers: u32,
+    /// The number of the next view's own reader.
+    pub(crate) next_own_reader: u64,
+    /// All numbers of relations so far are below it, also of those that are gone.
+    pub(crate) relations_below: u32,
+    /// What there is, in the words of whoever keeps the catalog.
+    pub(crate) definitions: BTreeMap<RelationId, Vec<u8>>,
+    /// What each view computes, as text.
+    pub(crate) plans: BTreeMap<RelationId, String>,
+    /// Which views read sources, and through which readers.
+    pub(crate) readings: Vec<Reading>,
+    /// Where these stand.
+    pub(crate) readers: Vec<ReaderStanding>,
+    /// How many dead letters of each source were told.
+    pub(crate) letters_told: BTreeMap<RelationId, u64>,
+    /// The numbers of the dead letters that are kept.
+    pub(crate) letters: (u64, u64),
+    /// How many there were, by relation and reason.
+    pub(crate) letter_counts: Vec<(String, Reason, u64)>,
+    /// Views that have stopped computing: SQLSTATE and message.
+    pub(crate) failures: BTreeMap<RelationId, (String, String)>,
+    /// The rows of views that are only counted.
+    pub(crate) counted: BTreeMap<RelationId, i64>,
+}
+
+/// Where a reader stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReaderStanding {
+    pub(crate) progress: Progress,
+    /// Whether all that was there had been read at some time.
+    pub(crate) caught_up: bool,
+}
+
+impl Standing {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        postcard::to_extend(self, vec![FORMAT]).map_err(|error| Error::internal(format!("a checkpoint cannot be written: {error}")))
+    }
+
+    /// The reader of a stream.
+    pub(crate) fn reader(&self, stream: StreamId) -> Option<&ReaderStanding> {
+        self.readers.iter().find(|reader| reader.progress.stream == stream)
+    }
+}
+
+/// Where the leader stood at the last checkpoint of a store.
+pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
+    let damaged = |why: String| Error::new(SqlState::DATA_CORRUPTED, format!("the last checkpoint cannot be read: {why}"));
+    let Some(bytes) = store.get(Space::Meta, layout::STANDING)? else { return Ok(None) };
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => postcard::from_bytes(rest).map(Some).map_err(|error| damaged(error.to_string())),
+        Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
+        None => Err(damaged("it is empty".into())),
+    }
+}
+
+/// A dead letter as an entry.
+pub(crate) fn encode_letter(letter: &DeadLetter) -> Result<Vec<u8>> {
+    postcard::to_stdvec(letter).map_err(|error| Error::internal(format!("a dead letter cannot be written: {error}")))
+}
+
+/// The dead letters of a store, with their numbers.
+pub(crate) fn letters(store: &dyn StateStore, (from, to): (u64, u64)) -> Result<Vec<DeadLetter>> {
+    let mut letters = vec![];
+    store.scan(Space::Meta, &layout::letter(from), &layout::letter(to), &mut |_, value| {
+        let letter = postcard::from_bytes(value);
+        let damaged = |error| Error::new(SqlState::DATA_CORRUPTED, format!("a stored dead letter cannot be read: {error}"));
+        letters.push(letter.map_err(damaged)?);
+        Ok(())
+    })?;
+    Ok(letters)
+}
