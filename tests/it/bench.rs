@@ -65,12 +65,62 @@ fn bids_of_a_file_are_counted_by_auction() {
     assert_eq!(report(&["file", "--path", path, "--query", "q7_max"])["rows_out"].as_u64(), Some(3));
 }
 
+/// The report of a measurement that checks itself, and must succeed.
+fn figures(args: &[&str]) -> Value {
+    let output = bench(&[args, &["--format", "json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", printed(&output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", printed(&output)))
+}
+
+#[test]
+fn a_restart_is_measured_with_all_keys_and_rows() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    let data = data.to_str().unwrap();
+    let args = ["restart", "--keys", "20000", "--restarts", "2", "--workers", "2", "--data", data];
+    let found = figures(&args);
+    // It fails where a server answers anything else.
+    assert_eq!((found["keys"].as_u64(), found["rows"].as_u64()), (Some(20_000), Some(30_000)));
+    let restarts = found["restarts"].as_array().unwrap();
+    assert_eq!(restarts.len(), 2);
+    for restart in restarts {
+        let seconds = |name: &str| restart[name].as_f64().unwrap();
+        let inner = seconds("ready_seconds") < seconds("first_answer_seconds");
+        assert!(inner && seconds("first_answer_seconds") < seconds("whole_answer_seconds"), "{found}");
+        assert!(found["best_first_answer_seconds"].as_f64().unwrap() <= seconds("first_answer_seconds"), "{found}");
+    }
+    for figure in ["disk_bytes_per_key", "state_bytes_per_key", "served_bytes_per_key"] {
+        assert!(found[figure].as_f64().unwrap() > 8.0, "{figure} in {found}");
+    }
+    let again = bench(&args);
+    assert!(!again.status.success() && printed(&again).contains("there is something in"), "{}", printed(&again));
+}
+
+#[test]
+fn checkpoints_are_measured_against_none() {
+    let found = figures(&["checkpoint", "--keys", "5000", "--seconds", "500ms", "--interval", "50ms", "--pairs", "1"]);
+    let runs = found["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|run| run["with_checkpoints"].as_bool().unwrap()).collect::<Vec<_>>(), [true, false]);
+    for run in runs {
+        let rows = run["view_rows"].as_u64().unwrap();
+        assert!((4900..=5000).contains(&rows) && run["rows"].as_u64().unwrap() > 0, "{found}");
+    }
+    assert_eq!(runs[1]["checkpoints"].as_array().unwrap().len(), 0, "{found}");
+    for checkpoint in runs[0]["checkpoints"].as_array().unwrap() {
+        let pause = checkpoint["pause_seconds"].as_f64().unwrap();
+        assert!(checkpoint["keys"].as_u64().unwrap() > 0 && pause <= found["pause_max_seconds"].as_f64().unwrap(), "{found}");
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_an_error() {
     for (args, message) in [
         (&["nexmark", "--events", "0"][..], "0 is not in 1"),
         (&["nexmark", "--query", "q99"], "invalid value 'q99'"),
         (&["nexmark", "--emit", "close", "--events", "1000"], "only EMIT ON UPDATE is supported yet"),
+        (&["restart", "--keys", "0"], "0 is not in 1"),
+        (&["restart", "--data", "sql"], "there is something in \"sql\" already"),
+        (&["checkpoint", "--keys", "0"], "0 is not in 1"),
         (&["file", "--path", "no/such.jsonl"], "could not open file \"no/such.jsonl\""),
         (&["file", "--path", "Cargo.toml"], "\"Cargo.toml\" does not say what its rows are written in"),
         (&["file", "--path", "sql/data/flights-100.jsonl"], "column \"date_time\" is null, so the row is in no window"),

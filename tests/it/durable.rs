@@ -138,6 +138,8 @@ async fn a_source_that_lost_its_rows_is_named_and_can_be_put_back() {
     fs::remove_file(&path).unwrap();
     assert!(weir.restart(1).is_err());
     assert!(weir.log().contains("source \"s\" no longer gives the 10 rows"), "{}", weir.log());
+    // A copy is another file for the system.
+    fs::write(files.path().join("other"), "takes the number that the file had").unwrap();
     fs::write(&path, kept).unwrap();
     weir.restart(1).unwrap();
     let client = connect(weir.url()).await.unwrap();

@@ -8,14 +8,17 @@ mod bench; // `weir bench`
 mod activity; // sessions that look at each other
 mod copy; // COPY in binary
 mod cursors; // cursors and prepared statements, by SQL and protocol
+mod checkpoints; // checkpoints, backups, and what is refused
 mod clients; // the extended protocol, as drivers speak it
 mod demo; // `weir demo`
 mod durable; // a restart after kill -9
+mod faults; // a disk that is full, broken, or forgets what was not synced
 mod follow; // files that grow, come later, are truncated and rotated
 mod flights; // all of the flights, while views come and go
 mod grafana; // what Grafana's data source sends
 mod http; // health and metrics
 mod kill; // the plug, pulled at any moment
+mod memory; // the memory limit
 mod many_views; // views that nothing happens to
 mod nexmark; // a made-up market without an end
 mod parquet; // Parquet files, as others write them
@@ -24,4 +27,5 @@ mod psql; // what a person types
 mod readme; // what the README promises
 mod tidy; // the repository itself
 mod transfers; // many writers, many readers, one total
+mod upgrade; // a data directory of an earlier version
 mod upserts; // ON CONFLICT and RETURNING, as drivers use them
