@@ -5,10 +5,12 @@
 #    with bids that were there before, on 1 and 2 workers; then bids in files.
 # 2. CPU for a row from the JSON file to the view by_hour, on one worker: once over the gzip file, and once over the same
 #    file unpacked, which is the figure "besides the gzip". Needs the file of flights.
-# 3. From sending an INSERT to having read a view on a view in another session; idle views.
+# 3. What checkpoints cost; a restart with 10 million keys in a view; single-row INSERTs of 16 connections (by pgbench).
+# 4. From sending an INSERT to having read a view on a view in another session; idle views.
 #
 # WEIR_BENCH_EVENTS: bids (20,000,000, which take 7 GB of memory where they are made before). WEIR_BENCH_KEY_EVENTS: bids for
 # the memory of a key (152,000,000). WEIR_BENCH_FILE_EVENTS: bids in files (1,000,000; 500 MB of temporary files).
+# WEIR_BENCH_KEYS: keys for the restart (10,000,000; 3 GB of memory).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
@@ -135,6 +137,13 @@ for file in "${files[@]}"; do
       'BEGIN { printf "%-20s %d rows into %d windows: %.2f CPU s, %.2f s, %.2f us of CPU a row (best of %d)\n", f, r, n, c, w, c * 1e6 / r, k }'
   done
 done
+
+echo
+"$weir" bench checkpoint
+echo
+"$weir" bench restart --keys "${WEIR_BENCH_KEYS:-10000000}"
+echo
+for mode in simple prepared; do scripts/bench-inserts.sh "$weir" 20 "$mode"; done
 
 # The tests print what they measure of the optimized server.
 WEIR_BINARY=$(realpath "$weir") cargo test --quiet --test it -- --nocapture --test-threads 1 \

@@ -10,7 +10,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::source::SourceRef;
 use weir_server::local::Local;
 
-use crate::bench::arguments::{Bench, Emit, File, Nexmark, Subject};
+use crate::bench::arguments::{Bids, Emit, File, Nexmark};
 use crate::bench::check::check;
 use crate::bench::queries::Query;
 use crate::bench::report::Report;
@@ -25,24 +25,24 @@ const WATERMARK: &str = "WATERMARK FOR date_time AS date_time - INTERVAL '4 seco
 const CYCLE: (u64, u64, u64) = (50, 46, 4);
 
 /// Measures.
-pub async fn run(bench: Bench) -> Result<Report> {
-    let workers = bench.common().workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+pub async fn run(bids: Bids) -> Result<Report> {
+    let workers = crate::workers(bids.common().workers);
     let mut local = Local::start(workers).await?;
     let failed = local.failed();
     let result = tokio::select! {
-        report = measure(&mut local, &bench, workers) => report,
+        report = measure(&mut local, &bids, workers) => report,
         reason = failed => Err(Error::internal(format!("the engine cannot go on: {reason}"))),
     };
     local.stop().await;
     result
 }
 
-async fn measure(local: &mut Local, bench: &Bench, workers: usize) -> Result<Report> {
-    let common = bench.common();
+async fn measure(local: &mut Local, bids: &Bids, workers: usize) -> Result<Report> {
+    let common = bids.common();
     let meter = Meter::default();
-    let (declaration, pregenerate) = match &bench.subject {
-        Subject::Nexmark(nexmark) => (of_nexmark(nexmark), nexmark.pregenerate),
-        Subject::File(file) => (of_file(file)?, false),
+    let (declaration, pregenerate) = match bids {
+        Bids::Nexmark(nexmark) => (of_nexmark(nexmark), nexmark.pregenerate),
+        Bids::File(file) => (of_file(file)?, false),
     };
     local.run(&declaration).await?;
     let wrap = |source: SourceRef| -> Result<SourceRef> {
@@ -67,16 +67,16 @@ async fn measure(local: &mut Local, bench: &Bench, workers: usize) -> Result<Rep
     Ok(Report {
         query: common.query.name(),
         emit: common.emit,
-        source: match &bench.subject {
-            Subject::Nexmark(_) => "nexmark".to_string(),
-            Subject::File(file) => file.path.display().to_string(),
+        source: match bids {
+            Bids::Nexmark(_) => "nexmark".to_string(),
+            Bids::File(file) => file.path.display().to_string(),
         },
         pregenerated: pregenerate,
         workers,
         events,
-        generated_events: match &bench.subject {
-            Subject::Nexmark(nexmark) => Some(generated(nexmark.events)),
-            Subject::File(_) => None,
+        generated_events: match bids {
+            Bids::Nexmark(nexmark) => Some(generated(nexmark.events)),
+            Bids::File(_) => None,
         },
         rows_out,
         epochs: status.epochs,

@@ -1,11 +1,15 @@
-//! Sources around a source: one that tells how much CPU time its readers take, and one that holds all rows in memory.
+//! Sources to measure with: one that tells how much CPU time its readers take, one that holds all rows in memory, one without end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arrow::array::Int64Array;
 use arrow::datatypes::SchemaRef;
-use weir_common::error::Result;
+use arrow::record_batch::RecordBatch;
+use weir_common::error::{Error, Result};
+use weir_common::hash::mix;
+use weir_common::limits::BATCH_ROWS_MAX;
 use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, SourceRef};
 
 use crate::bench::usage;
@@ -112,5 +116,58 @@ impl SourceReader for HeldReader {
         let Some(batch) = self.batches.get(self.next) else { return Ok(Read::End) };
         self.next += 1;
         Ok(Read::Batch(batch.clone()))
+    }
+}
+
+/// A source of one column of whole numbers that gives batches which are in memory, again and again, without end.
+#[derive(Debug)]
+pub struct Endless {
+    schema: SchemaRef,
+    batches: Arc<Vec<RecordBatch>>,
+}
+
+impl Endless {
+    /// Rows with random keys from 0 to `keys`, the same in every run; `rows` until they begin anew, more than that by less than a batch.
+    pub fn random(schema: SchemaRef, keys: u64, rows: u64) -> Result<Endless> {
+        let batch = |number: u64| {
+            let first = number * BATCH_ROWS_MAX as u64;
+            let keys = Int64Array::from_iter_values((first..first + BATCH_ROWS_MAX as u64).map(|row| (mix(row) % keys) as i64));
+            Ok(RecordBatch::try_new(schema.clone(), vec![Arc::new(keys)])?)
+        };
+        let batches = (0..rows.div_ceil(BATCH_ROWS_MAX as u64)).map(batch).collect::<Result<_>>()?;
+        Ok(Endless { schema, batches: Arc::new(batches) })
+    }
+}
+
+impl Source for Endless {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn finite(&self) -> bool {
+        false
+    }
+
+    fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
+        let given = match from.is_start() {
+            true => 0,
+            false => from.0.parse().map_err(|_| Error::internal(format!("\"{}\" is no position of rows in memory", from.0)))?,
+        };
+        Ok(Box::new(EndlessReader { batches: self.batches.clone(), given }))
+    }
+}
+
+struct EndlessReader {
+    batches: Arc<Vec<RecordBatch>>,
+    /// Batches that were given out: the position.
+    given: u64,
+}
+
+impl SourceReader for EndlessReader {
+    fn next(&mut self) -> Result<Read> {
+        let rows = self.batches[(self.given % self.batches.len() as u64) as usize].clone();
+        self.given += 1;
+        let bytes = rows.num_rows() as u64 * 8;
+        Ok(Read::Batch(SourceBatch { rows, dead: vec![], position: Position(self.given.to_string()), bytes }))
     }
 }

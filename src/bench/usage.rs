@@ -1,4 +1,4 @@
-//! CPU time and memory of this process, from the kernel.
+//! CPU time and memory of a process, from the kernel.
 
 use std::time::{Duration, Instant};
 
@@ -50,8 +50,19 @@ pub fn forget_peak() {
 
 /// The most resident memory since the start or [`forget_peak`], bytes; `None` where the kernel does not tell.
 pub fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    of_status("self", "VmHWM:")
+}
+
+/// Resident memory of a process now, and the most that it was, bytes; `None` where the kernel does not tell.
+pub fn resident_bytes(process: u32) -> Option<(u64, u64)> {
+    let process = process.to_string();
+    Some((of_status(&process, "VmRSS:")?, of_status(&process, "VmHWM:")?))
+}
+
+/// A figure of /proc/PROCESS/status, bytes.
+fn of_status(process: &str, figure: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
