@@ -22,6 +22,7 @@ scratch=$(mktemp -d)
 pid=""
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; [ -z "$pid" ] || wait "$pid" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
+: > "$scratch/out"
 WEIR_LOG=info "$weir" serve --pg 127.0.0.1:0 --http 127.0.0.1:0 --data "$scratch/data" > "$scratch/out" 2> "$scratch/log" &
 pid=$!
 until grep -q '^ready: ' "$scratch/out"; do kill -0 "$pid" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }; sleep 0.02; done
