@@ -157,24 +157,37 @@ impl Entries {
         let types: Vec<_> = spec.schema.fields().iter().map(|field| field.data_type().clone()).collect();
         let (keys, values) = (RowCodec::new(&types[..spec.keys])?, RowCodec::new(&types[spec.keys..])?);
         let prefix = layout::state_prefix(view, spec.state, spec.part);
-        for (rows, put) in changes.gone.iter().map(|rows| (rows, false)).chain(changes.put.iter().map(|rows| (rows, true))) {
+        for (batches, put) in [(&changes.gone, false), (&changes.put, true)] {
             self.keys_of_rows.clear();
-            keys.encode(&rows.columns()[..spec.keys], rows.num_rows(), &mut self.keys_of_rows)?;
-            if put {
-                self.values.clear();
-                values.encode(&rows.columns()[spec.keys..], rows.num_rows(), &mut self.values)?;
+            self.values.clear();
+            let mut order: Vec<(u128, u32)> = vec![];
+            for rows in batches {
+                let first = order.len();
+                keys.encode(&rows.columns()[..spec.keys], rows.num_rows(), &mut self.keys_of_rows)?;
+                if put {
+                    values.encode(&rows.columns()[spec.keys..], rows.num_rows(), &mut self.values)?;
+                }
+                for (row, hash) in hash::rows(rows, &spec.placement)?.into_iter().enumerate() {
+                    let row = first + row;
+                    order.push((beginning(hash::virtual_group(hash) as u16, self.keys_of_rows.get(row)), row as u32));
+                }
             }
-            for (row, hash) in hash::rows(rows, &spec.placement)?.into_iter().enumerate() {
+            let encoded = &self.keys_of_rows;
+            // The store finds the place of an entry quickly from that of the one before: both now, and when it reads its log again.
+            let key = |row: u32| encoded.get(row as usize);
+            order.sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| key(one.1).cmp(key(other.1))).then(one.1.cmp(&other.1)));
+            for (beginning, row) in &order {
+                let row = *row as usize;
                 self.key.clear();
                 self.key.extend_from_slice(&prefix);
-                self.key.extend_from_slice(&(hash::virtual_group(hash) as u16).to_be_bytes());
+                self.key.extend_from_slice(&((beginning >> 112) as u16).to_be_bytes());
                 self.key.extend_from_slice(self.keys_of_rows.get(row));
                 match put {
                     true => self.batch.put(Space::State, &self.key, self.values.get(row)),
                     false => self.batch.delete(Space::State, &self.key),
                 }
             }
-            self.keys += rows.num_rows() as u64;
+            self.keys += order.len() as u64;
         }
         Ok(())
     }
@@ -197,4 +210,13 @@ impl Entries {
         }
         Ok(())
     }
+}
+
+/// A virtual group and the first bytes of a key behind it, in the order of entries.
+fn beginning(group: u16, key: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&group.to_be_bytes());
+    let length = key.len().min(14);
+    bytes[2..2 + length].copy_from_slice(&key[..length]);
+    u128::from_be_bytes(bytes)
 }
