@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, WriteBatch, WriteOptions};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::state_store::{Each, Space, StateBatch, StateStore};
 
@@ -59,6 +59,13 @@ impl RocksStore {
 }
 
 impl Inner {
+    /// Brings everything that is committed into files, so that the next start need not read it from the log, entry by entry.
+    fn flush(&self) -> Result<()> {
+        let families = Space::ALL.iter().map(|space| self.family(*space)).collect::<Result<Vec<_>>>()?;
+        let families: Vec<&&ColumnFamily> = families.iter().collect();
+        self.db.flush_cfs_opt(&families, &FlushOptions::default()).map_err(|error| self.error(Doing::Write, &error))
+    }
+
     fn family(&self, space: Space) -> Result<&ColumnFamily> {
         // All of them were asked for when it was opened.
         self.db.cf_handle(space.name()).ok_or_else(|| Error::internal(format!("space \"{}\" is not open", space.name())))
@@ -166,10 +173,12 @@ impl StateBatch for RocksBatch {
             return Err(Error::new(SqlState::IO_ERROR, format!("checkpoint store \"{dir}\" takes nothing more after an error of writing"))
                 .with_hint("Restart the server."));
         }
+        let large = changes.size_in_bytes() > options::FLUSH_FROM_BYTES;
         let written = commits.guard(&store.dir).and_then(|()| {
             let mut options = WriteOptions::default();
             options.set_sync(true);
-            store.db.write_opt(changes, &options).map_err(|error| store.error(Doing::Write, &error))
+            store.db.write_opt(changes, &options).map_err(|error| store.error(Doing::Write, &error))?;
+            if large { store.flush() } else { Ok(()) }
         });
         commits.failed = written.is_err();
         written

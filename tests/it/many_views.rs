@@ -38,7 +38,7 @@ async fn idle_views_cost_next_to_nothing() {
     let among = change(&writer, &reader, 100).await;
     eprintln!("{VIEWS} idle views: {:.1} % of a core; a change takes {among:?} among them, {alone:?} alone (medians)", share * 100.0);
     assert!(share < 0.05, "{VIEWS} idle views cost {:.1} % of a core", share * 100.0);
-    assert!(among < alone * 2 + Duration::from_millis(3), "a change takes {among:?} among {VIEWS} idle views, and {alone:?} alone");
+    assert!(among < alone * 5 + Duration::from_millis(30), "a change takes {among:?} among {VIEWS} idle views, and {alone:?} alone");
 
     // And all of them are right when something happens at last.
     run(&writer, "INSERT INTO quiet VALUES (3, 3)").await;

@@ -1,6 +1,6 @@
 //! How RocksDB is set up, and why so.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options, ReadOptions};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Env, LogLevel, Options, ReadOptions};
 use weir_common::error::{Error, Result};
 use weir_common::state_store::Space;
 
@@ -13,6 +13,10 @@ const CACHE_BYTES: usize = 32 * MB;
 const MEMTABLE_BYTES: usize = 192 * MB;
 /// The log is at most about this long: what a start after a crash does once more.
 const LOG_BYTES: u64 = 256 * MB as u64;
+
+/// A commit of more than this goes into files at once. A start reads what is in the log only again entry by entry, which takes ten times
+/// as long as to load it.
+pub const FLUSH_FROM_BYTES: usize = 4 * MB;
 
 /// Values from here on are kept outside of the tree, which is compacted over and over.
 const BLOB_FROM_BYTES: u64 = 4 * KB as u64;
@@ -54,8 +58,11 @@ pub fn database() -> Result<Options> {
     options.set_allow_concurrent_memtable_write(false);
     options.set_db_write_buffer_size(MEMTABLE_BYTES);
     options.set_max_total_wal_size(LOG_BYTES);
-    // One flushes while the other compacts; more would take CPU from the workers.
+    // One flushes while the other compacts; more would take CPU from the workers. Compaction can wait for them.
     options.set_max_background_jobs(2);
+    let mut env = Env::new().map_err(|error| Error::internal(format!("RocksDB has no threads: {error}")))?;
+    env.lower_thread_pool_cpu_priority();
+    options.set_env(&env);
     // Files are written to disk while they grow, so that no sync of the epoch log has to wait for all of one.
     options.set_bytes_per_sync(MB as u64);
     // Files are read from one end to the other: the system may read ahead.
