@@ -8,7 +8,7 @@ use weir_common::ids::RelationId;
 use weir_dataflow::lower::{DataflowPlan, lower};
 use weir_dataflow::simulator::Simulator;
 use weir_sql::catalog::{Catalog, ColumnDef, Relation, RelationKind, SourceDef};
-use weir_sql::lower::plan_view;
+use weir_sql::lower::{WindowClauses, plan_view};
 use weir_sql::parser;
 use weir_sql::statement::Statement;
 
@@ -86,6 +86,7 @@ fn plan(sql: &str) -> DataflowPlan {
     };
     let parsed = parser::parse(sql).expect("SQL").remove(0);
     let Statement::Query(query) = &parsed.statement else { panic!("{sql} is no query") };
-    let view = plan_view(&Catalog::default().with(bids), "v", query, sql, &[]).expect("a view that can be maintained");
+    let view =
+        plan_view(&Catalog::default().with(bids), "v", query, sql, &[], &WindowClauses::default()).expect("a view that can be maintained");
     lower(&view.root, "v", 1).expect("a plan that can be cut")
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::ids::{Epoch, RelationId, StreamId};
 use crate::source::Position;
 
-/// What went into one epoch, in the order in which it takes effect: joins, definitions, rows; then views become readable.
+/// What went into one epoch, in the order in which it takes effect: joins, definitions, late rows, rows; then views become readable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The epoch. The next record's is one more.
@@ -26,6 +26,8 @@ pub struct EpochRecord {
     pub writes: Vec<Written>,
     /// Views that have been filled, and can be read from this epoch on.
     pub lives: Vec<RelationId>,
+    /// Views whose late rows were admitted, before all other rows of the epoch.
+    pub admitted: Vec<RelationId>,
 }
 
 /// Rows written to a table, in one piece.

@@ -7,8 +7,9 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::expr::ExprRef;
 use crate::ids::RelationId;
+use crate::lateness::{Closed, LateRows, WindowLife};
 use crate::moments::Measure;
-use crate::window::{HopWindow, window_start};
+use crate::window::{HopWindow, MonthWindow, window_start};
 
 /// One step of a plan, with the steps that feed it.
 #[derive(Clone, Debug)]
@@ -45,12 +46,17 @@ pub enum Op {
         /// The column that must not be NULL.
         column: usize,
     },
+    /// Takes out what is late: a row goes on if one of its windows is not closed, and to the view's late rows once for each that is.
+    /// One input.
+    TakeLate(LateRows),
     /// A row for each window that holds its event time: the window's start takes the place of the event time. One input.
     Hop {
         /// The column of the event time, which is never NULL.
         column: usize,
         /// The windows.
         window: HopWindow,
+        /// Which of them take no rows any more; `None`: all do.
+        closed: Option<Closed>,
     },
     /// Computes each output column from an input row. One input.
     Project {
@@ -68,6 +74,8 @@ pub enum Op {
         keys: usize,
         /// What is computed for each group.
         calls: Vec<AggregateCall>,
+        /// When its windows are shown and closed; `None`: shown at once, and never closed.
+        life: Option<WindowLife>,
     },
 }
 
@@ -165,6 +173,10 @@ pub enum TimeStep {
         /// Where window 0 starts.
         offset: i64,
     },
+    /// Goes down to the start of its window of calendar months.
+    Months(MonthWindow),
+    /// Goes up to the end of its window of calendar months.
+    MonthsEnd(MonthWindow),
     /// Goes down to the start of the earliest window that holds it or anything later.
     Hop(HopWindow),
 }
@@ -175,20 +187,54 @@ impl TimeStep {
         match self {
             TimeStep::Shift(micros) => time.saturating_add(micros),
             TimeStep::Floor { size, offset } => window_start(time, size, offset),
+            TimeStep::Months(window) => window.start(time),
+            TimeStep::MonthsEnd(window) => window.end(time),
             TimeStep::Hop(window) => window.first_start(time),
         }
     }
 }
 
-/// A group is closed when the watermark of its source passes its window's end.
+/// A group is closed when the watermark of its windows' event time passes its window's end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closing {
     /// The source whose watermark decides.
     pub source: RelationId,
+    /// From the source's watermark to that of the event time that was put into windows, in order.
+    pub steps: Vec<TimeStep>,
     /// The key column that names the window (its start or its end).
     pub column: usize,
-    /// Added to that column's value, it gives the window's end: microseconds.
-    pub end_after: i64,
+    /// From that column's value to the window's end.
+    pub end: WindowEnd,
+}
+
+impl Closing {
+    /// The watermark of the event time that was put into windows, given its source's; both in microseconds.
+    pub fn watermark(&self, source_watermark: i64) -> i64 {
+        if source_watermark == i64::MAX {
+            // The source has ended.
+            return i64::MAX;
+        }
+        self.steps.iter().fold(source_watermark, |watermark, step| step.apply(watermark))
+    }
+}
+
+/// From the moment that names a window to the window's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowEnd {
+    /// So many microseconds later.
+    After(i64),
+    /// The end of the window of calendar months that holds it.
+    Months(MonthWindow),
+}
+
+impl WindowEnd {
+    /// The end of the window that is named by this moment; both in microseconds since 1970 UTC.
+    pub fn of(self, named: i64) -> i64 {
+        match self {
+            WindowEnd::After(micros) => named.saturating_add(micros),
+            WindowEnd::Months(window) => window.end(named),
+        }
+    }
 }
 
 impl Node {

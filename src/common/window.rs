@@ -1,5 +1,7 @@
 //! Windows of event time: which of them hold a moment. All times are microseconds since 1970-01-01, also before it.
 
+use crate::calendar;
+
 /// The start of the tumbling window that holds `time`.
 #[inline]
 pub fn window_start(time: i64, size: i64, offset: i64) -> i64 {
@@ -60,6 +62,36 @@ impl HopWindow {
     }
 }
 
+/// Tumbling windows of whole calendar months, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MonthWindow {
+    /// How many months a window has; more than 0. Windows are counted from January 1970.
+    pub months: i64,
+    /// Added to the start of each month, microseconds.
+    pub offset: i64,
+}
+
+impl MonthWindow {
+    /// The start of the window that holds `time`.
+    pub fn start(self, time: i64) -> i64 {
+        self.edge(time, 0)
+    }
+
+    /// The end of the window that holds `time`.
+    pub fn end(self, time: i64) -> i64 {
+        self.edge(time, self.months)
+    }
+
+    fn edge(self, time: i64, later: i64) -> i64 {
+        let day = time.saturating_sub(self.offset).div_euclid(calendar::DAY);
+        let (year, month, _) = calendar::date_of(day);
+        let month = (year - 1970) * 12 + i64::from(month) - 1;
+        let edge = month - month.rem_euclid(self.months) + later;
+        let days = calendar::days_of(1970 + edge.div_euclid(12), edge.rem_euclid(12) as u32 + 1, 1);
+        days.saturating_mul(calendar::DAY).saturating_add(self.offset)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +118,19 @@ mod tests {
             let times: Vec<i64> = (0..30).map(|_| random.i64(-100..100)).collect();
             let one_by_one: Vec<i64> = times.iter().map(|time| window_start(*time, window.size, window.offset)).collect();
             assert_eq!(window_starts(&times, window.size, window.offset), one_by_one);
+        }
+    }
+
+    #[test]
+    fn months_are_as_long_as_the_calendar_says() {
+        let day = calendar::DAY;
+        let quarter = MonthWindow { months: 3, offset: 0 };
+        assert_eq!((quarter.start(0), quarter.end(0)), (0, 90 * day));
+        assert_eq!((quarter.start(-1), quarter.end(-1)), (-92 * day, 0));
+        let shifted = MonthWindow { months: 1, offset: 2 * day };
+        assert_eq!((shifted.start(day), shifted.end(day)), (-29 * day, 2 * day));
+        for time in [i64::MIN, i64::MAX] {
+            assert!(quarter.start(time) <= quarter.end(time));
         }
     }
 

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use arrow::datatypes::Schema;
 use weir_common::ids::RelationId;
 use weir_common::interval::clock_text;
-use weir_common::plan::{Closing, Facts};
+use weir_common::lateness::{Emit, WindowLife};
+use weir_common::plan::{Closing, Facts, WindowEnd};
 
 use crate::lower::{DataflowPlan, FragmentSpec, From, Place, Route, StepOp, StepSpec};
-use crate::operator::aggregate::{AggregateSpec, Stage};
+use crate::operator::aggregate::{AggregateSpec, Keeps, Stage};
 
 /// The fragments, exchanges and state of a plan, for EXPLAIN.
 pub fn explain(plan: &DataflowPlan) -> String {
@@ -79,7 +80,11 @@ impl Text<'_> {
             StepOp::Filter(predicate) => format!("Filter: {}", predicate.describe()),
             StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
             StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.describe()))),
-            StepOp::Hop(column, window) => {
+            StepOp::TakeLate(late) => {
+                let after = if late.closed.lateness == 0 { String::new() } else { format!(" for {}", clock_text(late.closed.lateness)) };
+                format!("Take late rows: those whose window by {} is over{after}", step.schema.field(late.column).name())
+            }
+            StepOp::Hop(column, window, _) => {
                 let name = step.schema.field(*column).name();
                 format!("Hop: {name} of each window of {}, one every {}", clock_text(window.size), clock_text(window.slide))
             }
@@ -137,7 +142,44 @@ impl Text<'_> {
         };
         match spec.stage {
             Stage::Partial => format!("{groups} of the current epoch, sent on at its end"),
-            _ => format!("{groups}{values}; {}", self.closes(step.facts.closes.as_ref(), &step.schema)),
+            _ => {
+                let closes = match &spec.life {
+                    None => self.closes(step.facts.closes.as_ref(), &step.schema),
+                    Some(life) => self.life(life, spec.keeps(), &step.schema),
+                };
+                format!("{groups}{values}; {closes}")
+            }
+        }
+    }
+
+    /// When windows are shown, closed and removed, and what stays of them.
+    fn life(&self, life: &WindowLife, keeps: Keeps, schema: &Schema) -> String {
+        let window = self.end(&life.closing, schema);
+        let watermark = format!("the watermark of {}", self.relation(life.closing.source));
+        let plus = |micros: i64| if micros == 0 { String::new() } else { format!(" + {}", clock_text(micros)) };
+        let mut text = match life.emit {
+            Emit::Update => String::new(),
+            Emit::WindowClose => format!("shown when {watermark} reaches {window}; "),
+            Emit::Final => "shown when closed; ".to_string(),
+        };
+        text += &format!("closed when {watermark} reaches {window}{}", plus(life.lateness));
+        text += match keeps {
+            Keeps::Nothing => ", and then freed",
+            Keeps::Sums => ", and then only its sums are kept",
+            Keeps::Groups => ", and then kept",
+        };
+        if let Some(retention) = life.retention {
+            text += &format!("; removed at {window}{}", plus(retention));
+        }
+        text
+    }
+
+    fn end(&self, closing: &Closing, schema: &Schema) -> String {
+        let column = schema.field(closing.column).name();
+        match closing.end {
+            WindowEnd::After(0) => column.clone(),
+            WindowEnd::After(micros) => format!("{column} + {}", clock_text(micros)),
+            WindowEnd::Months(window) => format!("{column} + {} months", window.months),
         }
     }
 
@@ -157,9 +199,8 @@ impl Text<'_> {
     fn closes(&self, closes: Option<&Closing>, schema: &Schema) -> String {
         match closes {
             None => "never closes".to_string(),
-            Some(Closing { source, column, end_after }) => {
-                let after = if *end_after == 0 { String::new() } else { format!(" + {}", clock_text(*end_after)) };
-                format!("closes when the watermark of {} passes {}{after}", self.relation(*source), schema.field(*column).name())
+            Some(closing) => {
+                format!("never closes: the watermark of {} could close {}", self.relation(closing.source), self.end(closing, schema))
             }
         }
     }

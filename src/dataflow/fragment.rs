@@ -1,6 +1,6 @@
 //! Fragments: the operators between two exchanges, run as one.
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
@@ -9,15 +9,29 @@ use weir_common::ids::Epoch;
 use crate::checker::Checker;
 use crate::operator::Operator;
 use crate::state::{StateChanges, StateSize};
+use crate::times::EpochTimes;
 
 /// What an operator or a fragment is given with every call.
 pub struct Context<'a> {
     /// The current epoch.
     pub epoch: Epoch,
+    /// Its times.
+    pub times: &'a EpochTimes,
+    /// Set while rows come that had been late by this watermark of their event time: they go to the windows that were closed by then.
+    pub admitted: Option<i64>,
     /// Where output goes.
     pub out: &'a mut Vec<Delta>,
     /// Where rows go that could not be used.
     pub dead: &'a mut Vec<DeadLetter>,
+    /// Where rows go that came too late.
+    pub late: &'a mut Vec<Delta>,
+}
+
+impl Context<'_> {
+    /// The same, with the output going elsewhere.
+    fn into<'b>(&'b mut self, out: &'b mut Vec<Delta>) -> Context<'b> {
+        Context { epoch: self.epoch, times: self.times, admitted: self.admitted, out, dead: self.dead, late: self.late }
+    }
 }
 
 /// A small DAG of operators on one worker. Deltas pass down it within the call that brought them.
@@ -61,13 +75,26 @@ impl Fragment {
         deliver(steps, checker, *last, delta, cx)
     }
 
+    /// Late rows, in the form in which they were given out, that are now to be used. The current epoch has no other rows yet.
+    pub fn admit(&mut self, late: &RecordBatch, cx: &mut Context) -> Result<()> {
+        let gate = self.steps.iter().position(|step| step.operator.takes_late());
+        let gate = gate.ok_or_else(|| Error::internal("no rows of the fragment are late"))?;
+        let target = self.steps[gate].target;
+        for (watermark, delta) in self.steps[gate].operator.admitted(late)? {
+            let Context { epoch, times, .. } = *cx;
+            let mut cx = Context { epoch, times, admitted: Some(watermark), out: cx.out, dead: cx.dead, late: cx.late };
+            deliver(&mut self.steps, &mut self.checker, target, delta, &mut cx)?;
+        }
+        Ok(())
+    }
+
     /// The current epoch is complete on all inputs: emits what depends on completeness.
     /// The state is then the state as of the epoch.
     pub fn close(&mut self, cx: &mut Context) -> Result<()> {
         for step in 0..self.steps.len() {
             let mut out = Vec::new();
             let Step { operator, target } = &mut self.steps[step];
-            operator.close(&mut Context { epoch: cx.epoch, out: &mut out, dead: cx.dead })?;
+            operator.close(&mut cx.into(&mut out))?;
             let target = *target;
             for delta in out {
                 deliver(&mut self.steps, &mut self.checker, target, delta, cx)?;
@@ -99,8 +126,10 @@ impl Fragment {
         step.ok_or_else(|| Error::internal(format!("there is no state {state} in the fragment")))?.operator.load(part, columns, rows)
     }
 
-    /// Its output has begun before: what comes may take back rows that are not known here.
+    /// Its output has begun before: what comes may take back rows that are not known here, and windows are as the watermark before
+    /// the next epoch left them.
     pub fn resume(&mut self) {
+        self.steps.iter_mut().for_each(|step| step.operator.resume());
         if let Some(checker) = &mut self.checker {
             checker.resume();
         }
@@ -141,7 +170,7 @@ fn deliver(steps: &mut [Step], checker: &mut Option<Checker>, target: Target, de
         }
         Target::Step { step, port } => {
             let mut out = Vec::new();
-            steps[step].operator.push(port, delta, &mut Context { epoch: cx.epoch, out: &mut out, dead: cx.dead })?;
+            steps[step].operator.push(port, delta, &mut cx.into(&mut out))?;
             let target = steps[step].target;
             for delta in out {
                 deliver(steps, checker, target, delta, cx)?;

@@ -62,12 +62,17 @@ fn operator(spec: &StepSpec) -> String {
         StepOp::Filter(predicate) => format!("filter {}", predicate.describe()),
         StepOp::RequireEventTime(column) => format!("require event time {column}"),
         StepOp::Project(exprs) => format!("project {}", list(exprs.iter().map(|expr| expr.describe()))),
-        StepOp::Hop(column, window) => format!("hop {column} size {} slide {} offset {}", window.size, window.slide, window.offset),
+        StepOp::TakeLate(late) => format!("take late {} of {:?}", late.column, late.closed),
+        StepOp::Hop(column, window, closed) => {
+            let open = closed.as_ref().map_or(String::new(), |closed| format!(" but {closed:?}"));
+            format!("hop {column} size {} slide {} offset {}{open}", window.size, window.slide, window.offset)
+        }
         StepOp::Union => "union".to_string(),
         StepOp::Distinct(stage, state) => format!("distinct {} state {state}", stage_word(*stage)),
-        StepOp::Aggregate(AggregateSpec { keys, calls, stage, append_only, state }) => {
+        StepOp::Aggregate(AggregateSpec { keys, calls, stage, append_only, state, life }) => {
             let kept = if *append_only { " append-only" } else { "" };
-            format!("aggregate {}{kept} state {state} keys {keys} calls {}", stage_word(*stage), list(calls.iter().map(call)))
+            let life = life.as_ref().map_or(String::new(), |life| format!(" windows {life:?}"));
+            format!("aggregate {}{kept} state {state} keys {keys} calls {}{life}", stage_word(*stage), list(calls.iter().map(call)))
         }
     }
 }

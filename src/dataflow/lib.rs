@@ -15,6 +15,7 @@ mod operator; // what maintains its output as its input changes
 mod rows; // rows as text and as bytes
 pub mod scatter; // a delta split by worker
 pub mod state; // the state of operators as rows
+pub mod times; // the wall clock and the watermarks of an epoch
 pub mod simulator; // a dataflow of several workers on one thread
 
 #[cfg(test)]

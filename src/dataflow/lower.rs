@@ -7,6 +7,7 @@ use weir_common::error::Result;
 use weir_common::expr::ExprRef;
 use weir_common::hash::{NULL_HASH, owner};
 use weir_common::ids::RelationId;
+use weir_common::lateness::{Closed, LateRows};
 use weir_common::plan::{Facts, Node};
 use weir_common::window::HopWindow;
 
@@ -17,6 +18,7 @@ use crate::operator::aggregate::distinct::Distinct;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::filter::Filter;
 use crate::operator::hop::Hop;
+use crate::operator::late::TakeLate;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
 use crate::operator::union::Union;
@@ -46,11 +48,24 @@ pub struct DataflowPlan {
     pub facts: Facts,
     /// What its operators keep.
     pub states: Vec<StateSpec>,
+    /// The rows that it takes out because they come too late, if it does.
+    pub late: Option<LateSpec>,
     /// The columns whose hash decides on which of several workers a row of the view is; `None` where any will do, because no row is
     /// ever taken back.
     pub placement: Option<Vec<usize>>,
     /// All of the above as text, the same for any number of workers: who loads state compares it with that of the one who kept it.
     pub identity: String,
+}
+
+/// Where late rows come from.
+#[derive(Clone, Debug)]
+pub struct LateSpec {
+    /// The fragment that takes them out.
+    pub fragment: usize,
+    /// Their columns: see [`weir_common::lateness::late_schema`].
+    pub schema: SchemaRef,
+    /// Whether the input is only ever added to, so that no late row cancels another.
+    pub append_only: bool,
 }
 
 /// A relation that is read.
@@ -134,12 +149,26 @@ pub(crate) enum StepOp {
     Filter(ExprRef),
     RequireEventTime(usize),
     Project(Vec<ExprRef>),
-    /// The start of each window in the place of the event time in this column.
-    Hop(usize, HopWindow),
+    /// Late rows are taken out.
+    TakeLate(LateRows),
+    /// The start of each window in the place of the event time in this column, but for closed ones.
+    Hop(usize, HopWindow, Option<Closed>),
     Union,
     /// With the number of its state.
     Distinct(Stage, u16),
     Aggregate(AggregateSpec),
+}
+
+impl DataflowPlan {
+    /// Whether what it shows depends on the times of epochs, besides its rows.
+    pub fn is_timed(&self) -> bool {
+        self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| match &step.op {
+            StepOp::TakeLate(_) => true,
+            StepOp::Hop(_, _, closed) => closed.is_some(),
+            StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
+            StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
+        })
+    }
 }
 
 impl FragmentSpec {
@@ -171,7 +200,8 @@ impl FragmentSpec {
             StepOp::Filter(predicate) => Box::new(Filter::new(predicate.clone(), view)),
             StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
-            StepOp::Hop(column, window) => Box::new(Hop::new(*column, *window)),
+            StepOp::TakeLate(late) => Box::new(TakeLate::new(late.clone(), spec.schema.clone())),
+            StepOp::Hop(column, window, closed) => Box::new(Hop::new(*column, *window, closed.clone())),
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
             StepOp::Distinct(stage, state) => Box::new(Distinct::new(*stage, spec.schema.clone(), *state, checkpoints)),
             StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global, checkpoints),

@@ -1,6 +1,6 @@
 //! Operators: each maintains its output while its input changes.
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 
@@ -10,6 +10,7 @@ use crate::state::StateChanges;
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
 pub(crate) mod hop; // a row for each window that holds it
+pub(crate) mod late; // rows for windows that are closed
 pub(crate) mod project; // new columns from each row
 pub(crate) mod require_event_time; // rows that are in a window at all
 pub(crate) mod union; // rows of several inputs
@@ -28,6 +29,19 @@ pub(crate) trait Operator: Send {
     /// The current epoch is complete.
     fn close(&mut self, _cx: &mut Context) -> Result<()> {
         Ok(())
+    }
+
+    /// Its state is that of an earlier run, as the watermark before its next epoch left it.
+    fn resume(&mut self) {}
+
+    /// Whether it takes out late rows.
+    fn takes_late(&self) -> bool {
+        false
+    }
+
+    /// The rows that it once took out, with the watermark by which they had been late.
+    fn admitted(&self, _late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
+        Err(Error::internal("an operator was given late rows that it had not taken out"))
     }
 
     /// The number of its state, if it has any.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, downcast_primitive_array, make_array};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, PrimitiveArray, TimestampMicrosecondArray, downcast_primitive_array,
+    make_array,
+};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use arrow::row::{Row, RowConverter, SortField};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -76,4 +79,14 @@ fn zero_under_null(column: ArrayRef) -> ArrayRef {
 
 fn zeroed<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> ArrayRef {
     Arc::new(array.iter().collect::<PrimitiveArray<T>>().with_data_type(array.data_type().clone()))
+}
+
+/// A column of moments that are never NULL.
+pub(crate) fn times(rows: &RecordBatch, column: usize) -> Result<&TimestampMicrosecondArray> {
+    let times = rows.column(column).as_primitive_opt::<TimestampMicrosecondType>();
+    let times = times.ok_or_else(|| Error::internal(format!("column {column} holds no event time")))?;
+    if times.null_count() > 0 {
+        return Err(Error::internal("a row without an event time reached its windows"));
+    }
+    Ok(times)
 }

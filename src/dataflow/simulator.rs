@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
@@ -15,6 +15,7 @@ use crate::lower::{DataflowPlan, FragmentSpec, From, Route};
 use crate::rows::printable;
 use crate::scatter::scatter;
 use crate::simulator::kept::Kept;
+use crate::times::EpochTimes;
 
 mod kept; // what checkpoints have kept
 
@@ -26,8 +27,10 @@ pub struct Simulator {
     /// By fragment, then by worker.
     fragments: Vec<Vec<Fragment>>,
     epoch: Epoch,
+    times: EpochTimes,
     out: Vec<Delta>,
     dead: Vec<DeadLetter>,
+    late: Vec<Delta>,
     kept: Kept,
     interrupt: Option<Interrupt>,
 }
@@ -50,7 +53,8 @@ impl Simulator {
     pub fn new(plan: &DataflowPlan, workers: usize) -> Self {
         assert_eq!(plan.workers, workers, "a plan is cut for a number of workers");
         let (fragments, kept) = (build(plan), Kept::default());
-        Simulator { plan: plan.clone(), fragments, epoch: 1, out: Vec::new(), dead: Vec::new(), kept, interrupt: None }
+        let (times, out, dead, late) = (EpochTimes::NONE, Vec::new(), Vec::new(), Vec::new());
+        Simulator { plan: plan.clone(), fragments, epoch: 1, times, out, dead, late, kept, interrupt: None }
     }
 
     /// Interrupts it from time to time.
@@ -69,7 +73,14 @@ impl Simulator {
         for fragment in 0..self.fragments.len() {
             for worker in 0..self.plan.workers {
                 let mut out = Vec::new();
-                let mut cx = Context { epoch: self.epoch, out: &mut out, dead: &mut self.dead };
+                let mut cx = Context {
+                    epoch: self.epoch,
+                    times: &self.times,
+                    admitted: None,
+                    out: &mut out,
+                    dead: &mut self.dead,
+                    late: &mut self.late,
+                };
                 let closed = self.fragments[fragment][worker].close(&mut cx);
                 closed.and_then(|()| self.route(From::Fragment(fragment), worker, out)).unwrap_or_else(|error| {
                     panic!("{} on worker {worker}, closing epoch {}: {error:?}", self.plan.fragments[fragment].name, self.epoch)
@@ -112,6 +123,27 @@ impl Simulator {
         self.plan = plan;
     }
 
+    /// The times of the current epoch; before its first row. They hold until others are given.
+    pub fn at(&mut self, times: EpochTimes) {
+        self.times = times;
+    }
+
+    /// Admits late rows on a worker, in the form in which they were given out, before the current epoch has other rows.
+    pub fn admit(&mut self, late: &RecordBatch, worker: usize) -> Result<()> {
+        let fragment = self.plan.late.as_ref().map_or(0, |late| late.fragment);
+        let worker = worker % self.plan.workers;
+        let mut out = Vec::new();
+        let mut cx =
+            Context { epoch: self.epoch, times: &self.times, admitted: None, out: &mut out, dead: &mut self.dead, late: &mut self.late };
+        self.fragments[fragment][worker].admit(late, &mut cx)?;
+        self.route(From::Fragment(fragment), worker, out)
+    }
+
+    /// Late rows since the last call.
+    pub fn take_late(&mut self) -> Vec<Delta> {
+        std::mem::take(&mut self.late)
+    }
+
     /// Dead letters since the last call.
     pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
         std::mem::take(&mut self.dead)
@@ -146,7 +178,14 @@ impl Simulator {
                     };
                     for (target, part) in parts {
                         let mut out = Vec::new();
-                        let mut cx = Context { epoch: self.epoch, out: &mut out, dead: &mut self.dead };
+                        let mut cx = Context {
+                            epoch: self.epoch,
+                            times: &self.times,
+                            admitted: None,
+                            out: &mut out,
+                            dead: &mut self.dead,
+                            late: &mut self.late,
+                        };
                         self.fragments[fragment][target].push(input, part, &mut cx)?;
                         self.route(From::Fragment(fragment), target, out)?;
                     }

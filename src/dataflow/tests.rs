@@ -63,7 +63,7 @@ fn aggregate(input: Node, keys: usize, calls: Vec<AggregateCall>) -> Node {
     let columns: Vec<_> = key_columns.chain(calls.iter().map(|call| (call.name.clone(), call.output.clone()))).collect();
     let columns: Vec<_> = columns.iter().map(|(name, data_type)| (name.as_str(), data_type.clone())).collect();
     let facts = Facts { key: Some((0..keys).collect()), ..Facts::default() };
-    Node { schema: schema(&columns), facts, op: Op::Aggregate { keys, calls }, inputs: vec![input] }
+    Node { schema: schema(&columns), facts, op: Op::Aggregate { keys, calls, life: None }, inputs: vec![input] }
 }
 
 trait Pair {

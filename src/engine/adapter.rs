@@ -11,7 +11,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::Capability;
@@ -29,10 +32,12 @@ use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
 use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
 use weir_dataflow::state::{StateChanges, StateSize};
+use weir_dataflow::times::EpochTimes;
 
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
 use crate::lane::{NewView, Restoring};
+use crate::late::cancelled;
 
 /// The streams that a dataflow reads and the queues that it reads them through, in the order of its imports.
 type Inputs = Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>;
@@ -49,7 +54,12 @@ pub struct Dataflow {
     pub state: Vec<Sizes>,
     /// Why it stopped computing, if it did.
     pub failure: Rc<RefCell<Option<Error>>>,
+    times: Rc<RefCell<Times>>,
+    admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
 }
+
+/// The times of epochs that are not over, for a view that depends on them.
+type Times = BTreeMap<Epoch, Arc<EpochTimes>>;
 
 /// The sizes of the operators of a fragment, as they were when it worked last.
 pub type Sizes = Rc<RefCell<Vec<StateSize>>>;
@@ -67,6 +77,22 @@ impl Dataflow {
     /// Lets the head take in what its queues hold and move on to the latest open epoch.
     pub fn wake(&self) {
         self.head.activate();
+    }
+
+    /// An epoch opens at these times; before the head is woken.
+    pub fn at(&self, epoch: Epoch, times: Arc<EpochTimes>) {
+        self.times.borrow_mut().insert(epoch, times);
+    }
+
+    /// Late rows are admitted in an epoch that opens.
+    pub fn admit(&self, epoch: Epoch, late: RecordBatch) {
+        self.admitted.borrow_mut().insert(epoch, late);
+    }
+
+    /// Epochs before this one are over here.
+    pub fn over_before(&self, epoch: Epoch) {
+        let mut times = self.times.borrow_mut();
+        *times = times.split_off(&epoch);
     }
 
     /// What changed in its state since the last call; no epoch is in flight.
@@ -144,12 +170,14 @@ pub fn build(
     view: &NewView,
     fragments: Vec<Fragment>,
     view_stream: Rc<RefCell<Stream>>,
+    late: Option<Rc<RefCell<Stream>>>,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
 ) -> Dataflow {
     let fragments: Vec<Rc<RefCell<Fragment>>> = fragments.into_iter().map(|fragment| Rc::new(RefCell::new(fragment))).collect();
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
-        let shared = Shared { dropped: Rc::new(Cell::new(false)), failure: Rc::default(), dead, at: view.at };
-        let (imports, streams, head) = head(scope, hub, view, &shared);
+        let (dropped, at) = (Rc::new(Cell::new(false)), view.at);
+        let shared = Shared { dropped, failure: Rc::default(), dead, late, times: Rc::default(), admitted: Rc::default(), at };
+        let (imports, streams, ticks, head) = head(scope, hub, view, &shared);
         let mut outputs: Vec<TimelyStream<Epoch, Chunk>> = vec![];
         let mut state = vec![];
         let last = view.plan.fragments.len() - 1;
@@ -168,11 +196,15 @@ pub fn build(
                 };
                 ports.push(port(&mut builder, stream, &input.route));
             }
+            if let Some(ticks) = &ticks {
+                ports.push(port(&mut builder, ticks.clone(), &Route::Local));
+            }
             let (output, stream) = builder.new_output::<Chunk>();
             outputs.push(stream);
             let sizes = Sizes::new(RefCell::new(fragments[number].borrow().sizes().collect()));
             state.push(sizes.clone());
             let sink = (number == last).then(|| view_stream.clone());
+            let takes_late = view.plan.late.as_ref().is_some_and(|late| late.fragment == number);
             let fragment = fragments[number].clone();
             let shared = shared.clone();
             builder.build_reschedule(move |capabilities| {
@@ -186,6 +218,7 @@ pub fn build(
                     pending: BTreeMap::new(),
                     current: Some((shared.at, first)),
                     sink,
+                    takes_late,
                     sizes,
                     shared,
                 };
@@ -197,7 +230,8 @@ pub fn build(
         }
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
-        Dataflow { dropped: shared.dropped, head, inputs, imports, fragments, state, failure: shared.failure }
+        let Shared { dropped, failure, times, admitted, .. } = shared;
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, times, admitted }
     })
 }
 
@@ -207,18 +241,32 @@ struct Shared {
     dropped: Rc<Cell<bool>>,
     failure: Rc<RefCell<Option<Error>>>,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
+    /// Where late rows go.
+    late: Option<Rc<RefCell<Stream>>>,
+    times: Rc<RefCell<Times>>,
+    /// Late rows that are admitted, by epoch, until that begins.
+    admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
     /// The epoch of the snapshot that the view starts from.
     at: Epoch,
 }
 
+/// Adds to the late rows of a view.
+fn publish_late(stream: &Rc<RefCell<Stream>>, epoch: Epoch, late: Vec<Delta>) -> Result<()> {
+    for entries in late {
+        let entries = cancelled(&stream.borrow(), entries)?;
+        stream.borrow_mut().publish(epoch, entries);
+    }
+    Ok(())
+}
+
 /// The one operator that holds capabilities of its own: it brings snapshots and deltas of all imports into the dataflow.
-#[allow(clippy::type_complexity)] // three things that are made together
+#[allow(clippy::type_complexity)] // four things that are made together
 fn head<'scope>(
     scope: Scope<'scope, Epoch>,
     hub: &Hub,
     view: &NewView,
     shared: &Shared,
-) -> (Rc<RefCell<Vec<Import>>>, Vec<TimelyStream<'scope, Epoch, Chunk>>, Rc<Activator>) {
+) -> (Rc<RefCell<Vec<Import>>>, Vec<TimelyStream<'scope, Epoch, Chunk>>, Option<TimelyStream<'scope, Epoch, Chunk>>, Rc<Activator>) {
     let mut builder = OperatorBuilder::new(format!("{}: head", view.name), scope);
     let activator = Rc::new(scope.activator_for(builder.operator_info().address));
     let mut imports = vec![];
@@ -237,6 +285,14 @@ fn head<'scope>(
         outputs.push(OutputBuilder::<Epoch, NoopBuilder<Chunk>>::from(output));
         streams.push(stream);
     }
+    // A view that depends on times is told of each epoch, with rows or without.
+    let (mut ticks, tick_stream) = match view.plan.is_timed() {
+        true => {
+            let (output, stream) = builder.new_output::<Chunk>();
+            (Some(OutputBuilder::<Epoch, NoopBuilder<Chunk>>::from(output)), Some(stream))
+        }
+        false => (None, None),
+    };
     let imports = Rc::new(RefCell::new(imports));
     let (held, again, opened, shared) = (imports.clone(), activator.clone(), hub.opened.clone(), shared.clone());
     builder.build_reschedule(move |mut capabilities| {
@@ -249,7 +305,10 @@ fn head<'scope>(
             }
             let mut held = held.borrow_mut();
             let mut budget = HYDRATION_SLICE_ROWS;
-            let mut ports: Vec<_> = held.iter_mut().zip(&mut outputs).zip(&mut capabilities).collect();
+            // That of the ticks comes after those of the imports.
+            let (capabilities, tick_capability) = capabilities.split_at_mut(held.len());
+            let tick_capability = tick_capability.first_mut();
+            let mut ports: Vec<_> = held.iter_mut().zip(&mut outputs).zip(capabilities).collect();
             for ((import, output), capability) in &mut ports {
                 if let Err(error) = feed_snapshot(import, output, capability, &mut budget) {
                     shared.failure.borrow_mut().get_or_insert(error);
@@ -268,14 +327,32 @@ fn head<'scope>(
                 if let Err(error) = feed_deltas(import, output, capability, opened.get()) {
                     shared.failure.borrow_mut().get_or_insert(error);
                 }
-                // What was sent lies in the queues of this worker's fragments by now.
+            }
+            if let Some((output, capability)) = ticks.as_mut().zip(tick_capability) {
+                feed_ticks(&shared.times.borrow(), output, capability, opened.get());
+            }
+            // What was sent lies in the queues of this worker's fragments by now.
+            for ((import, _), capability) in &ports {
                 import.complete.set(*capability.time());
             }
             false
         }
     });
     activator.activate();
-    (imports, streams, activator)
+    (imports, streams, tick_stream, activator)
+}
+
+/// Tells of the epochs that have begun.
+fn feed_ticks(times: &Times, output: &mut OutputBuilder<Epoch, NoopBuilder<Chunk>>, capability: &mut Capability<Epoch>, opened: Epoch) {
+    let mut session = output.activate();
+    for epoch in times.range(*capability.time()..).map(|(epoch, _)| *epoch) {
+        capability.downgrade(&epoch);
+        let nothing = Delta::insert(RecordBatch::new_empty(Arc::new(Schema::empty())));
+        session.session_with_builder(&capability).give_container(&mut Chunk(Some(nothing)));
+    }
+    if opened > *capability.time() {
+        capability.downgrade(&opened);
+    }
 }
 
 /// Sends the next slice of an import's snapshot.
@@ -359,6 +436,8 @@ struct Runner {
     current: Option<(Epoch, Capability<Epoch>)>,
     /// Where the output goes if this is the last fragment.
     sink: Option<Rc<RefCell<Stream>>>,
+    /// Whether late rows are taken out here.
+    takes_late: bool,
     sizes: Sizes,
     shared: Shared,
 }
@@ -398,6 +477,7 @@ impl Runner {
                     let (capability, deltas) = entry.remove();
                     self.current = Some((epoch, capability.clone()));
                     self.pending.insert(epoch, (capability, deltas));
+                    self.admit(epoch);
                 }
                 _ => break,
             }
@@ -414,8 +494,25 @@ impl Runner {
             if frontier != Epoch::MAX && frontier > complete.get() {
                 complete.set(frontier);
                 sink.wake();
+                if let Some(late) = &self.shared.late {
+                    // Whoever takes them out is done with what this fragment is done with.
+                    let late = late.borrow();
+                    late.frontier.iter().for_each(|complete| complete.set(frontier));
+                    late.wake();
+                }
             }
         }
+    }
+
+    /// Late rows that are admitted in the epoch come before all others.
+    fn admit(&mut self, epoch: Epoch) {
+        if !self.takes_late {
+            return;
+        }
+        let Some(late) = self.shared.admitted.borrow_mut().remove(&epoch) else { return };
+        let mut out = vec![];
+        self.attempt(epoch, &mut out, |fragment, context| fragment.admit(&late, context));
+        self.send(epoch, out);
     }
 
     /// Pushes what has arrived for the current epoch; says whether there was anything.
@@ -423,7 +520,10 @@ impl Runner {
         let Some((_, deltas)) = self.pending.remove(&epoch) else { return false };
         let mut out = vec![];
         for (port, delta) in deltas {
-            self.attempt(epoch, &mut out, |fragment, context| fragment.push(port, delta, context));
+            // A tick has no rows, and no input of the fragment.
+            if !delta.is_empty() {
+                self.attempt(epoch, &mut out, |fragment, context| fragment.push(port, delta, context));
+            }
         }
         self.send(epoch, out);
         true
@@ -443,7 +543,14 @@ impl Runner {
             return;
         }
         let mut dead = self.shared.dead.borrow_mut();
-        let result = step(&mut self.fragment.borrow_mut(), &mut Context { epoch, out, dead: &mut dead });
+        let mut late = vec![];
+        let times = self.shared.times.borrow().get(&epoch).cloned();
+        let none = EpochTimes::NONE;
+        let times = times.as_deref().unwrap_or(&none);
+        let mut context = Context { epoch, times, admitted: None, out, dead: &mut dead, late: &mut late };
+        let result = step(&mut self.fragment.borrow_mut(), &mut context);
+        let result =
+            result.and_then(|()| self.shared.late.iter().try_for_each(|stream| publish_late(stream, epoch, std::mem::take(&mut late))));
         if let Err(error) = result {
             tracing::error!(%error, epoch, "a view stopped computing");
             self.shared.failure.borrow_mut().get_or_insert(error);

@@ -15,7 +15,8 @@ pub struct Chunk(pub Option<Delta>);
 
 impl Accountable for Chunk {
     fn record_count(&self) -> i64 {
-        self.0.as_ref().map_or(0, |delta| delta.num_rows() as i64)
+        // One without rows says that an epoch has begun.
+        self.0.as_ref().map_or(0, |delta| delta.num_rows().max(1) as i64)
     }
 }
 

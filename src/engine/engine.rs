@@ -75,6 +75,9 @@ pub struct TableSpec {
 pub struct ViewSpec {
     /// The view; its number is greater than those of all that it reads.
     pub id: RelationId,
+    /// The relation of the rows that come too late for its windows: a number of its own, greater than `id`, where its plan takes out
+    /// late rows.
+    pub late: Option<RelationId>,
     /// Its name, for messages.
     pub name: String,
     /// What it computes.
@@ -282,6 +285,11 @@ impl Engine {
         let epoch = epoch.unwrap_or_default();
         let snapshots = relations.iter().zip(runs).map(|((_, schema), runs)| Snapshot { schema: schema.clone(), epoch, runs }).collect();
         Ok((epoch, snapshots))
+    }
+
+    /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were.
+    pub async fn admit_late(&self, view: RelationId) -> Result<u64> {
+        self.request(|reply| Message::Ddl(Ddl::AdmitLate(view, reply))).await?
     }
 
     /// Takes a checkpoint; when it returns, a restart begins there. While a view is being filled, it waits for that. Without a store

@@ -15,6 +15,7 @@ use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::snapshot::Run;
 use weir_dataflow::lower::DataflowPlan;
 use weir_dataflow::state::StateSize;
+use weir_dataflow::times::EpochTimes;
 
 use arrow::datatypes::SchemaRef;
 
@@ -99,12 +100,18 @@ pub struct OpenEpoch {
     pub inputs: Vec<(StreamId, Vec<Dealt>)>,
     /// The live views that the inputs reach, every view after those it reads.
     pub affected: Vec<RelationId>,
+    /// The times of the epoch, for the views that depend on them: those that are affected, and those that fill.
+    pub times: BTreeMap<RelationId, Arc<EpochTimes>>,
+    /// Views whose late rows are admitted.
+    pub admitted: Vec<RelationId>,
 }
 
 /// What a worker needs to build a view's dataflow.
 pub struct NewView {
     /// The view.
     pub id: RelationId,
+    /// The relation of its late rows, if it has any.
+    pub late: Option<RelationId>,
     /// Its name.
     pub name: String,
     /// Its fragments.
@@ -138,6 +145,8 @@ pub enum Report {
         /// Rows that could not be used.
         dead: Vec<DeadLetter>,
     },
+    /// So many late rows are admitted in the epoch on this worker; told before it is done.
+    Admitted(Epoch, u64),
     /// A filling view has caught up with the latest open epoch on this worker.
     CaughtUp(RelationId),
     /// Too many rows wait for filling views on this worker (or no longer): no epoch should be opened meanwhile.

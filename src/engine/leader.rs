@@ -78,6 +78,8 @@ pub enum Ddl {
     Define(Vec<Definition>, Option<oneshot::Sender<Result<()>>>),
     /// A view's own reader has caught up with the shared one.
     Join(StreamId),
+    /// The late rows of a view are to go into its windows; answered with how many there were, when that is committed.
+    AdmitLate(RelationId, oneshot::Sender<Result<u64>>),
 }
 
 /// Streams of views' own readers are numbered from here on, beyond all relation numbers.
@@ -111,6 +113,8 @@ struct Leader {
     readings: Vec<Reading>,
     /// Own readers that gave way to the shared one since the last record.
     joins: Vec<StreamId>,
+    /// The view whose late rows the next epoch admits, and who waits for it.
+    admission: Option<(RelationId, oneshot::Sender<Result<u64>>)>,
     /// Rows of new tables, for the next epoch.
     first_rows: Vec<(RelationId, Delta)>,
     /// Writes that came after a definition that still waits: they are looked at when it is done.
@@ -149,6 +153,10 @@ struct View {
     inputs: BTreeSet<StreamId>,
     /// The readers that its rows come from, also through other views, by source.
     readers: BTreeMap<RelationId, BTreeSet<StreamId>>,
+    /// The relation of its late rows, if it has any.
+    late: Option<RelationId>,
+    /// Whether it depends on the times of epochs, besides its rows.
+    timed: bool,
     /// What the plan says about its event times.
     event_times: Vec<weir_common::plan::EventTime>,
     /// Whether its rows are kept, or only counted.
@@ -211,6 +219,7 @@ pub fn run(
         defined: vec![],
         readings: vec![],
         joins: vec![],
+        admission: None,
         first_rows: vec![],
         deferred: VecDeque::new(),
         writes: vec![],
@@ -292,6 +301,7 @@ impl Leader {
     fn handle(&mut self, message: Message) -> Next {
         match message {
             Message::Report(_, Report::Done { epoch, dead }) => self.done(epoch, dead),
+            Message::Report(_, Report::Admitted(epoch, rows)) => self.admitted(epoch, rows),
             Message::Report(_, Report::CaughtUp(view)) => self.caught_up(view),
             Message::Report(worker, Report::Behind(true)) => {
                 self.behind.insert(worker);
@@ -341,7 +351,13 @@ impl Leader {
     }
 
     fn exists(&self, stream: StreamId) -> bool {
-        u32::try_from(stream.0).is_ok_and(|id| self.tables.contains_key(&RelationId(id)) || self.views.contains_key(&RelationId(id)))
+        let Ok(id) = u32::try_from(stream.0).map(RelationId) else { return false };
+        self.tables.contains_key(&id) || self.views.contains_key(&id) || self.view_of_late(id).is_some()
+    }
+
+    /// The view whose late rows this relation has.
+    fn view_of_late(&self, late: RelationId) -> Option<(RelationId, &View)> {
+        self.views.range(..late).next_back().filter(|(_, view)| view.late == Some(late)).map(|(id, view)| (*id, view))
     }
 
     /// Why a view cannot be read: it, or one that it reads, has stopped computing.
@@ -418,7 +434,10 @@ impl Leader {
                 if !self.writes.is_empty() {
                     return self.open_epoch();
                 }
-                while let Some(ddl) = self.ddl.pop_front() {
+                // Only one view's late rows are admitted in an epoch: it is said how many they were.
+                while self.admission.is_none()
+                    && let Some(ddl) = self.ddl.pop_front()
+                {
                     self.define(ddl);
                 }
                 for message in std::mem::take(&mut self.deferred) {
@@ -433,7 +452,7 @@ impl Leader {
     }
 
     fn should_open(&self) -> bool {
-        if !self.definitions.is_empty() || self.checkpoint_wants_epoch() {
+        if !self.definitions.is_empty() || self.admission.is_some() || self.checkpoint_wants_epoch() {
             return true;
         }
         if !self.behind.is_empty() && self.filled.is_empty() {

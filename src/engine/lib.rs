@@ -26,6 +26,7 @@ mod worker; // a worker thread
 mod hub; // streams of one worker: pending, served, subscribed
 mod shard; // the served rows of one relation on one worker
 mod adapter; // fragments as timely operators
+mod late; // late rows of a view
 mod chunk; // what travels on a timely edge
 
 pub use engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};

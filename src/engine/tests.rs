@@ -83,7 +83,7 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
         name: "count(*)".into(),
     };
     Node {
-        op: Op::Aggregate { keys: 1, calls: vec![call] },
+        op: Op::Aggregate { keys: 1, calls: vec![call], life: None },
         inputs: vec![keys],
         schema: ints(&["k", "n"]),
         facts: Facts { key: Some(vec![0]), ..Facts::default() },
@@ -92,7 +92,7 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
 
 fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, SourceSpec>) -> ViewSpec {
     let name = format!("v{id}");
-    ViewSpec { id: RelationId(id), plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true }
+    ViewSpec { id: RelationId(id), late: None, plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true }
 }
 
 #[tokio::test]

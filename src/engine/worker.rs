@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arrow::array::UInt32Array;
+use arrow::compute::concat_batches;
 use crossbeam_channel::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
@@ -53,6 +54,7 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         peers: worker.peers(),
         hub: Hub::new(seat.first),
         views: BTreeMap::new(),
+        late: BTreeMap::new(),
         filling: BTreeSet::new(),
         caught_up: BTreeSet::new(),
         open: VecDeque::new(),
@@ -82,6 +84,8 @@ struct WorkerState {
     peers: usize,
     hub: Hub,
     views: BTreeMap<RelationId, Dataflow>,
+    /// The relations of the late rows of those views that have any.
+    late: BTreeMap<RelationId, RelationId>,
     filling: BTreeSet<RelationId>,
     /// Filling views that have been reported as caught up; the leader makes them live.
     caught_up: BTreeSet<RelationId>,
@@ -137,6 +141,7 @@ impl WorkerState {
                     if let Ok(id) = u32::try_from(stream.0)
                         && let Some(dataflow) = self.views.remove(&RelationId(id))
                     {
+                        self.late.remove(&RelationId(id));
                         self.filling.remove(&RelationId(id));
                         self.caught_up.remove(&RelationId(id));
                         dataflow.end(&self.hub);
@@ -197,15 +202,32 @@ impl WorkerState {
             }
             None => drop(self.filling.insert(view.id)),
         }
+        let late = self.late_stream(view);
         let stream = self.hub.add(view.id.into(), stream);
-        let dataflow = adapter::build(worker, &self.hub, view, fragments, stream.clone(), self.dead.clone());
+        let dataflow = adapter::build(worker, &self.hub, view, fragments, stream.clone(), late, self.dead.clone());
         if let Some(error) = &view.stopped {
             dataflow.stop(error);
         }
         let stream = stream.borrow();
         self.publish_stats(view.id.into(), stream.shard.as_ref(), stream.counted, Some(&dataflow));
         self.views.insert(view.id, dataflow);
+        self.late.extend(view.late.map(|late| (view.id, late)));
         self.report_resized();
+    }
+
+    /// The stream of a view's late rows, if it has any.
+    fn late_stream(&mut self, view: &NewView) -> Option<Rc<RefCell<Stream>>> {
+        let (id, spec) = (view.late?, view.plan.late.as_ref()?);
+        let mut shard = Shard::new(spec.schema.clone(), false, self.checkpoints());
+        if let Some(restoring) = view.restoring.as_ref().filter(|_| view.stopped.is_none()) {
+            let loaded = self.load_runs(id.into(), &mut shard, None, &restoring.loader);
+            if loaded.is_err() {
+                // The leader ends everything. Without one the process is ending.
+                let _ = restoring.loaded.send(loaded);
+            }
+        }
+        self.publish_stats(id.into(), Some(&shard), None, None);
+        Some(self.hub.add(id.into(), Stream::view(Some(shard), view.at)))
     }
 
     /// Whether anybody will ask what changed.
@@ -264,9 +286,20 @@ impl WorkerState {
             }
         }
         self.hub.opened.set(open.epoch + 1);
+        for (view, times) in &open.times {
+            if let Some(dataflow) = self.views.get(view) {
+                dataflow.at(open.epoch, times.clone());
+            }
+        }
+        for view in &open.admitted {
+            self.admit(*view, open.epoch);
+        }
         // Filling views take part in every epoch until they have caught up.
         for view in open.affected.iter().chain(&self.filling) {
             self.hub.get((*view).into()).borrow_mut().last_affected = open.epoch;
+            if let Some(late) = self.late.get(view) {
+                self.hub.get((*late).into()).borrow_mut().last_affected = open.epoch;
+            }
         }
         for view in open.affected.iter().chain(&self.filling) {
             if let Some(dataflow) = self.views.get(view) {
@@ -277,11 +310,31 @@ impl WorkerState {
         self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected: open.affected.clone(), reported: false });
     }
 
+    /// All late rows of a view go into its windows in this epoch. No other is in flight.
+    fn admit(&mut self, view: RelationId, epoch: Epoch) {
+        let Some((late, dataflow)) = self.late.get(&view).zip(self.views.get(&view)) else { return };
+        let late = self.hub.get((*late).into());
+        let mut late = late.borrow_mut();
+        let Some(shard) = &late.shard else { return };
+        let runs = shard.runs().iter().map(|run| run.batch()).collect::<Result<Vec<_>>>();
+        match runs.and_then(|runs| Ok(concat_batches(shard.schema(), &runs)?)) {
+            Ok(entries) => {
+                self.send(Report::Admitted(epoch, entries.num_rows() as u64));
+                late.publish(epoch, Delta::retract(entries.clone()));
+                dataflow.admit(epoch, entries);
+            }
+            Err(error) => {
+                dataflow.failure.borrow_mut().get_or_insert(error);
+            }
+        }
+    }
+
     fn commit(&mut self, epoch: Epoch) {
         let on_the_way = self.open.pop_front().expect("an epoch is opened before it is committed");
         assert_eq!(on_the_way.epoch, epoch, "epochs commit in order");
         let inputs = on_the_way.inputs.iter().copied();
-        let views = on_the_way.affected.iter().chain(&self.filling).map(|view| StreamId::from(*view));
+        let views = on_the_way.affected.iter().chain(&self.filling);
+        let views = views.flat_map(|view| [Some(*view), self.late.get(view).copied()]).flatten().map(StreamId::from);
         for id in inputs.chain(views).collect::<Vec<_>>() {
             let stream = self.hub.get(id);
             let mut stream = stream.borrow_mut();
@@ -291,6 +344,9 @@ impl WorkerState {
                 if let Some(dataflow) = view {
                     dataflow.failure.borrow_mut().get_or_insert(error);
                 }
+            }
+            if let Some((dataflow, frontier)) = view.zip(stream.frontier.as_ref()) {
+                dataflow.over_before(frontier.get());
             }
             self.publish_stats(id, stream.shard.as_ref(), stream.counted, view);
         }

@@ -116,6 +116,10 @@ pub struct MaterializedViewDef {
     pub query: String,
     /// What is known about its rows; downstream views build on it.
     pub facts: Facts,
+    /// The columns of the rows that come too late for its windows, if they ever close.
+    pub late: Option<Vec<ColumnDef>>,
+    /// Whether these can be admitted: enough of closed windows is kept.
+    pub admits_late: bool,
 }
 
 /// The kinds of relation.
@@ -129,6 +133,8 @@ pub enum RelationKind {
     View(ViewDef),
     /// A maintained query.
     MaterializedView(MaterializedViewDef),
+    /// The rows that came too late for the windows of this materialized view.
+    LateRows(RelationId),
 }
 
 impl RelationKind {
@@ -139,6 +145,7 @@ impl RelationKind {
             RelationKind::Source(_) => "source",
             RelationKind::View(_) => "view",
             RelationKind::MaterializedView(_) => "materialized view",
+            RelationKind::LateRows(_) => "relation of late rows",
         }
     }
 }
@@ -161,6 +168,19 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// The relation of its late rows, if it is a materialized view that has any: the number behind its own, and `<name>$late`.
+    pub fn late(&self) -> Option<Relation> {
+        let RelationKind::MaterializedView(MaterializedViewDef { late: Some(columns), .. }) = &self.kind else { return None };
+        Some(Relation {
+            id: RelationId(self.id.0 + 1),
+            name: late_name(&self.name),
+            kind: RelationKind::LateRows(self.id),
+            columns: columns.clone(),
+            sql: String::new(),
+            depends_on: vec![self.id],
+        })
+    }
+
     /// The Arrow form of its rows: all fields nullable, Postgres types in the metadata.
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.columns.iter().map(ColumnDef::field).collect::<Vec<_>>()))
@@ -176,7 +196,7 @@ impl Relation {
         match &self.kind {
             RelationKind::Table(table) => table.key.as_deref(),
             RelationKind::MaterializedView(view) => view.facts.key.as_deref(),
-            RelationKind::Source(_) | RelationKind::View(_) => None,
+            RelationKind::Source(_) | RelationKind::View(_) | RelationKind::LateRows(_) => None,
         }
     }
 
@@ -198,10 +218,15 @@ impl Relation {
         }
     }
 
-    /// Whether it has rows of its own that a commit fixes: tables and materialized views.
+    /// Whether it has rows of its own that a commit fixes: tables, materialized views and their late rows.
     pub fn is_stored(&self) -> bool {
-        matches!(self.kind, RelationKind::Table(_) | RelationKind::MaterializedView(_))
+        matches!(self.kind, RelationKind::Table(_) | RelationKind::MaterializedView(_) | RelationKind::LateRows(_))
     }
+}
+
+/// The name of a materialized view's late rows.
+pub fn late_name(view: &str) -> String {
+    format!("{view}$late")
 }
 
 /// One version of the catalog.
@@ -232,7 +257,7 @@ impl Catalog {
         self.0.next
     }
 
-    /// With one relation more, or with another in the place of the one with its number.
+    /// With one relation more, or with another in the place of the one with its number; a materialized view comes with its late rows.
     ///
     /// The caller has checked the name with [`Catalog::check_free`].
     pub fn with(&self, relation: Relation) -> Catalog {
@@ -242,9 +267,13 @@ impl Catalog {
         if let Some(before) = relations.get(&relation.id) {
             names.remove(&before.name);
         }
-        let taken = names.insert(relation.name.clone(), relation.id);
-        debug_assert!(taken.is_none(), "two relations of one name");
-        relations.insert(relation.id, Arc::new(relation));
+        let (late, mut next) = (relation.late(), next);
+        for relation in std::iter::once(relation).chain(late) {
+            let taken = names.insert(relation.name.clone(), relation.id);
+            debug_assert!(taken.is_none(), "two relations of one name");
+            next = RelationId(next.0.max(relation.id.0 + 1));
+            relations.insert(relation.id, Arc::new(relation));
+        }
         Catalog(Arc::new(Version { relations, names, next }))
     }
 
@@ -257,11 +286,17 @@ impl Catalog {
 
     /// Without one relation; what depends on it must be gone already.
     pub fn without(&self, id: RelationId) -> Catalog {
-        debug_assert!(self.dependents(id).is_empty(), "a relation is dropped after what depends on it");
+        debug_assert!(
+            self.dependents(id).iter().all(|id| self.by_id(*id).is_some_and(|relation| matches!(relation.kind, RelationKind::LateRows(_)))),
+            "a relation is dropped after what depends on it"
+        );
         let mut relations = self.0.relations.clone();
         let mut names = self.0.names.clone();
         if let Some(relation) = relations.remove(&id) {
-            names.remove(&relation.name);
+            for relation in [relation.late().map(Arc::new), Some(relation)].into_iter().flatten() {
+                relations.remove(&relation.id);
+                names.remove(&relation.name);
+            }
         }
         Catalog(Arc::new(Version { relations, names, next: self.0.next }))
     }
@@ -335,7 +370,8 @@ impl Catalog {
         for of in dropped {
             walk(self, *of, &mut seen, &mut found);
         }
-        found.retain(|(dependent, _)| !dropped.contains(dependent));
+        let is_late = |id: &RelationId| self.by_id(*id).is_some_and(|relation| matches!(relation.kind, RelationKind::LateRows(_)));
+        found.retain(|(dependent, _)| !dropped.contains(dependent) && !is_late(dependent));
         found.reverse();
         found
     }

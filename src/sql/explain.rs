@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::displayable;
 use weir_common::error::Result;
-use weir_common::plan::{EventTime, Node, Op, TimeStep};
+use weir_common::plan::{EventTime, Node, Op, TimeStep, WindowEnd};
 
 use crate::context::{Context, SnapshotSource};
 use crate::read::QueryPlan;
@@ -41,14 +41,23 @@ fn step(node: &Node) -> String {
         Op::Import { name, .. } => format!("Import {name} ({})", names(node).join(", ")),
         Op::Filter { predicate } => format!("Filter {}", predicate.describe()),
         Op::RequireEventTime { column } => format!("RequireEventTime {}", input(*column)),
-        Op::Hop { column, window } => format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide),
+        Op::TakeLate(late) => {
+            format!("TakeLate by {}, {} µs after the end of its window", input(late.column), late.closed.lateness)
+        }
+        Op::Hop { column, window, .. } => {
+            format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide)
+        }
         Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),
         Op::Distinct => "Distinct".to_string(),
-        Op::Aggregate { keys, calls } => {
+        Op::Aggregate { keys, calls, life } => {
             let keys: Vec<&str> = (0..*keys).map(input).collect();
             let calls: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
-            format!("Aggregate by ({}): {}", keys.join(", "), calls.join(", "))
+            let life = life.as_ref().map_or(String::new(), |life| {
+                let removed = life.retention.map_or(String::new(), |retention| format!(", removed {retention} µs after its end"));
+                format!(", window shown {:?}, closed {} µs after its end{removed}", life.emit, life.lateness)
+            });
+            format!("Aggregate by ({}): {}{life}", keys.join(", "), calls.join(", "))
         }
     }
 }
@@ -68,7 +77,10 @@ fn facts(node: &Node) -> String {
         known.push(format!("{} follows the watermark of {}{}", name(time.column), time.source, steps(time)));
     }
     if let Some(closes) = &node.facts.closes {
-        known.push(format!("closes at {} + {} µs", name(closes.column), closes.end_after));
+        known.push(match closes.end {
+            WindowEnd::After(micros) => format!("closes at {} + {micros} µs", name(closes.column)),
+            WindowEnd::Months(window) => format!("closes at {} + {} months", name(closes.column), window.months),
+        });
     }
     known.join("; ")
 }
@@ -77,6 +89,8 @@ fn steps(time: &EventTime) -> String {
     let step = |step: &TimeStep| match step {
         TimeStep::Shift(by) => format!(", shift {by} µs"),
         TimeStep::Floor { size, offset: 0 } => format!(", floor to {size} µs"),
+        TimeStep::Months(window) => format!(", floor to {} months", window.months),
+        TimeStep::MonthsEnd(window) => format!(", end of {} months", window.months),
         TimeStep::Hop(window) => format!(", first of windows of {} µs, one every {} µs", window.size, window.slide),
         TimeStep::Floor { size, offset } => format!(", floor to {size} µs from {offset} µs"),
     };

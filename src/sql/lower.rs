@@ -3,6 +3,7 @@
 mod aggregate; // GROUP BY
 mod facts; // what is known about each step
 mod hop; // HOP
+mod lateness; // when windows are shown and closed
 mod keys; // grouping keys that follow from others
 mod refuse; // what cannot be maintained, and what to write instead
 mod rules; // the optimizer's rules that are right for a plan that never ends
@@ -20,16 +21,19 @@ use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::expr::{Column, ExprRef};
 use weir_common::ids::RelationId;
-use weir_common::plan::{Node, Op};
+use weir_common::plan::{Facts, Node, Op};
 
 use crate::catalog::{Catalog, ColumnDef};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external};
 use crate::expr::{compile, compile_as};
 use crate::function::window::HasEventTime;
+use crate::lower::lateness::Policy;
 use crate::names::display_name;
 use crate::parameter;
 use crate::read::{output_schema, relations};
+
+pub use crate::lower::lateness::WindowClauses;
 
 /// A materialized view that can be built.
 #[derive(Clone, Debug)]
@@ -46,6 +50,12 @@ pub struct ViewPlan {
     pub reads: Vec<RelationId>,
     /// What the user should know (SQLSTATE 00000).
     pub notices: Vec<Error>,
+    /// What is promised to views that read it: as `root.facts`, but for what happens only where no such view is.
+    pub promised: Facts,
+    /// The columns of its late rows, if it takes any out.
+    pub late: Option<Vec<ColumnDef>>,
+    /// Whether these can be admitted: enough of closed windows is kept.
+    pub admits_late: bool,
 }
 
 /// A plain view that can be planned.
@@ -59,8 +69,16 @@ pub struct PlainView {
 
 /// Plans a materialized view. `name` is for messages, `columns` are the names in `CREATE MATERIALIZED VIEW v (a, b)`: none,
 /// or at most as many as the query has.
-pub fn plan_view(catalog: &Catalog, name: &str, query: &ast::Query, sql: &str, columns: &[String]) -> Result<ViewPlan> {
+pub fn plan_view(
+    catalog: &Catalog,
+    name: &str,
+    query: &ast::Query,
+    sql: &str,
+    columns: &[String],
+    clauses: &WindowClauses,
+) -> Result<ViewPlan> {
     let context = Context::for_view(catalog.clone());
+    let policy = clauses.policy(&context, sql)?;
     refuse_parameters(query)?;
     let failed = |error| context.error(error, sql);
     let plan = context.bind(query.clone(), PlannerContext::new()).map_err(failed)?;
@@ -70,13 +88,17 @@ pub fn plan_view(catalog: &Catalog, name: &str, query: &ast::Query, sql: &str, c
     refuse::check(&plan, query).map_err(failed)?;
     let output = output_schema(&plan)?;
     let plan = rules::optimize(plan, &context.state).map_err(failed)?;
-    let lowering = Lowering { context: &context };
+    let lowering = Lowering { context: &context, policy: &policy };
     let root = lowering.node(&plan).and_then(|root| lowering.served(root, &plan, &output)).map_err(failed)?;
+    policy.check(&root)?;
+    let (promised, late) = (lateness::promised(&root), lateness::late_columns(&root));
     let columns = named_columns(&output, columns)?;
     let schema: SchemaRef = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
     let (mut reads, sources) = relations(&plan).map_err(failed)?;
     reads.extend(sources);
-    Ok(ViewPlan { root: Node { schema: schema.clone(), ..root }, columns, schema, depends_on: context.named(), reads, notices })
+    let (root, depends_on) = (Node { schema: schema.clone(), ..root }, context.named());
+    let admits_late = lateness::admits(&root);
+    Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, admits_late })
 }
 
 impl Context {
@@ -139,6 +161,7 @@ fn named_columns(output: &SchemaRef, names: &[String]) -> Result<Vec<ColumnDef>>
 
 struct Lowering<'a> {
     context: &'a Context,
+    policy: &'a Policy,
 }
 
 impl Lowering<'_> {

@@ -20,6 +20,7 @@ mod windows; // TABLE before the relation of a window function
 mod check; // what a query may hold
 mod change; // INSERT, UPDATE, DELETE
 mod create; // CREATE ..
+mod alter; // ALTER
 mod columns; // column lists, constraints and watermarks
 mod table; // CREATE TABLE
 mod source; // CREATE SOURCE
@@ -84,6 +85,7 @@ fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
         "COPY" => copy::copy(&mut cursor)?,
         "CREATE" => create::create(&mut cursor, piece)?,
         "DROP" => drop::drop(&mut cursor)?,
+        "ALTER" => alter::alter(&mut cursor, piece)?,
         "TRUNCATE" => truncate::truncate(&mut cursor)?,
         "EXPLAIN" => explain::explain(&mut cursor, piece)?,
         "SHOW" => session::show(&mut cursor)?,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, SqlState};
+pub use weir_common::lateness::Emit;
 
 /// One statement of a query string.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +93,8 @@ pub enum Statement {
     Close(Option<String>),
     /// `UNLISTEN channel`; `None` is `*`
     Unlisten(Option<String>),
+    /// `ALTER MATERIALIZED VIEW name ADMIT LATE`
+    AdmitLate(AdmitLate),
     /// `CHECKPOINT`
     Checkpoint,
     /// `BACKUP TO 'directory'`
@@ -316,15 +319,13 @@ pub struct CreateMaterializedView {
     pub emit_position: Option<usize>,
 }
 
-/// When a window's row appears in a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// `EMIT ON UPDATE`, `EMIT CHANGES`
-    Update,
-    /// `EMIT ON WINDOW CLOSE`
-    WindowClose,
-    /// `EMIT FINAL`
-    Final,
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE`
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdmitLate {
+    /// The view.
+    pub name: ast::ObjectName,
+    /// `IF EXISTS`
+    pub if_exists: bool,
 }
 
 /// What kind of object a statement names.

@@ -161,7 +161,7 @@ impl World {
     }
 
     fn plan(&self, sql: &str) -> Result<ViewPlan> {
-        plan_view(&self.catalog, "v", &parse_query(sql), sql, &[])
+        plan_view(&self.catalog, "v", &parse_query(sql), sql, &[], &crate::lower::WindowClauses::default())
     }
 
     fn prepare(&self, sql: &str) -> Result<QueryPlan> {

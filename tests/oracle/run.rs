@@ -19,7 +19,7 @@ use weir_dataflow::explain::explain;
 use weir_dataflow::lower::{DataflowPlan, lower};
 use weir_dataflow::simulator::{Integral, Simulator};
 use weir_sql::catalog::{Catalog, ColumnDef, MaterializedViewDef, Relation, RelationKind, ViewDef};
-use weir_sql::lower::plan_view;
+use weir_sql::lower::{WindowClauses, plan_view};
 use weir_sql::parser;
 use weir_sql::statement::Statement;
 
@@ -177,7 +177,7 @@ fn create(catalog: &mut Catalog, view: &View, workers: usize, fault: Fault, spoi
     let Statement::CreateMaterializedView(create) = parser::parse(&text)?.remove(0).statement else {
         panic!("not a materialized view: {text}")
     };
-    let mut plan = plan_view(catalog, &name, &create.query, &text, &[])?;
+    let mut plan = plan_view(catalog, &name, &create.query, &text, &[], &WindowClauses::default())?;
     let batch = Batch::plan(catalog, &sql)?;
     let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
     assert_eq!(types(&plan.schema), types(batch.schema()), "the types of view and query");

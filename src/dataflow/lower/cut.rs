@@ -10,11 +10,12 @@ use arrow::record_batch::RecordBatch;
 use weir_common::error::{Error, Result};
 use weir_common::expr::{Column, ExprRef};
 use weir_common::hash;
+use weir_common::lateness::{Closed, WindowLife, late_schema};
 use weir_common::plan::{AggregateCall, Facts, Node, Op};
 use weir_common::window::HopWindow;
 
 use crate::identity::identity;
-use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, Place, Route, StepOp, StepSpec};
+use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, LateSpec, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::hop::SliceStart;
 use crate::state::StateSpec;
@@ -33,7 +34,7 @@ pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPla
 
 fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     let mut lowering =
-        Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new(), states: Vec::new(), next_state: 0 };
+        Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new(), states: Vec::new(), next_state: 0, late: None };
     let mut last = lowering.node(plan)?.hopped();
     if !plan.facts.append_only && !last.settles(&plan.facts) {
         // The delete of a row must find it, also when the number of workers has changed in between.
@@ -45,9 +46,13 @@ fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
         Spread::Anywhere => None,
     };
     lowering.seal(last);
-    let Lowering { imports, fragments, states, .. } = lowering;
+    let Lowering { imports, fragments, states, mut late, .. } = lowering;
+    if let Some(late) = &mut late {
+        let takes_late = |fragment: &FragmentSpec| fragment.steps.iter().any(|step| matches!(step.op, StepOp::TakeLate(_)));
+        late.fragment = fragments.iter().position(takes_late).unwrap_or_default();
+    }
     let (view, schema, facts) = (view.to_string(), plan.schema.clone(), plan.facts.clone());
-    Ok(DataflowPlan { view, workers, imports, fragments, schema, facts, states, placement, identity: String::new() })
+    Ok(DataflowPlan { view, workers, imports, fragments, schema, facts, states, late, placement, identity: String::new() })
 }
 
 struct Lowering {
@@ -58,6 +63,7 @@ struct Lowering {
     states: Vec<StateSpec>,
     /// The number of the next operator with state: they are met in an order that the number of workers does not change.
     next_state: u16,
+    late: Option<LateSpec>,
 }
 
 /// A fragment to which steps are still added.
@@ -73,10 +79,11 @@ struct Open {
     hop: Option<PendingHop>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct PendingHop {
     column: usize,
     window: HopWindow,
+    closed: Option<Closed>,
 }
 
 /// Which worker has which row.
@@ -108,14 +115,14 @@ impl Open {
 
     /// Puts the windows in the place of event times, where that is still to be done.
     fn hopped(mut self) -> Open {
-        let Some(PendingHop { column, window }) = self.hop.take() else { return self };
+        let Some(PendingHop { column, window, closed }) = self.hop.take() else { return self };
         let (schema, facts) = (self.schema.clone(), self.facts.clone());
         // Rows that differ in the event time only may now be on several workers.
         let spread = match &self.spread {
             Spread::By(by) if !by.contains(&column) => self.spread.clone(),
             _ => Spread::Anywhere,
         };
-        self.add(StepOp::Hop(column, window), schema, facts, spread)
+        self.add(StepOp::Hop(column, window, closed), schema, facts, spread)
     }
 
     /// Whether rows that are equal in `columns` are all on one worker.
@@ -160,17 +167,33 @@ impl Lowering {
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::RequireEventTime(*column), schema, facts, spread))
             }
-            Op::Hop { column, window } => {
+            Op::TakeLate(late) => {
+                let input = self.input(node)?.hopped();
+                let moment = input.schema.fields().get(late.column).map(|field| field.data_type());
+                if !matches!(moment, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) {
+                    return Err(Error::internal(format!("column {} has no moment by which a row is late", late.column)));
+                }
+                if self.late.is_some() {
+                    return Err(Error::unsupported("a view can close the windows of one GROUP BY only")
+                        .with_hint("Create the inner query as a materialized view of its own, and read that."));
+                }
+                // Which fragment it is in turns out when all are sealed.
+                let append_only = facts.append_only;
+                self.late = Some(LateSpec { fragment: 0, schema: late_schema(&input.schema, late.column), append_only });
+                let spread = input.spread.clone();
+                Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
+            }
+            Op::Hop { column, window, closed } => {
                 let input = self.input(node)?.hopped();
                 let time = input.schema.fields().get(*column).map(|field| field.data_type());
                 if !matches!(time, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) || window.slide < 1 || window.slide > window.size {
                     return Err(Error::internal(format!("column {column} cannot be put into windows {window:?}")));
                 }
-                Ok(Open { facts, hop: Some(PendingHop { column: *column, window: *window }), ..input })
+                Ok(Open { facts, hop: Some(PendingHop { column: *column, window: *window, closed: closed.clone() }), ..input })
             }
             Op::Project { exprs } => {
                 let mut input = self.input(node)?;
-                let moved = input.hop.and_then(|hop| moved(hop, exprs));
+                let moved = input.hop.clone().and_then(|hop| moved(hop, exprs));
                 if moved.is_none() {
                     input = input.hopped();
                 }
@@ -193,9 +216,9 @@ impl Lowering {
                 let input = self.input(node)?;
                 self.distinct(input, schema, facts)
             }
-            Op::Aggregate { keys, calls } => {
+            Op::Aggregate { keys, calls, life } => {
                 let input = self.input(node)?;
-                self.aggregate(input, *keys, calls, schema, facts)
+                self.aggregate(input, *keys, calls, life.as_ref(), schema, facts)
             }
         }
     }
@@ -207,10 +230,18 @@ impl Lowering {
         }
     }
 
-    fn aggregate(&mut self, input: Open, keys: usize, calls: &[AggregateCall], schema: SchemaRef, facts: Facts) -> Result<Open> {
+    fn aggregate(
+        &mut self,
+        input: Open,
+        keys: usize,
+        calls: &[AggregateCall],
+        life: Option<&WindowLife>,
+        schema: SchemaRef,
+        facts: Facts,
+    ) -> Result<Open> {
         let append_only = input.facts.append_only;
         let state = self.state_number()?;
-        let spec = |stage| AggregateSpec { keys, calls: calls.to_vec(), stage, append_only, state };
+        let spec = |stage| AggregateSpec { keys, calls: calls.to_vec(), stage, append_only, state, life: life.cloned() };
         let whole = spec(Stage::Whole);
         whole.check(&input.schema, &schema)?;
         if let Some(field) = (0..keys).map(|key| input.schema.field(key)).find(|field| !hashable(field.data_type())) {
@@ -225,10 +256,10 @@ impl Lowering {
             Ok(input.add(StepOp::Aggregate(spec(Stage::Partial)), schema, messages, Spread::Anywhere))
         };
         let has_partial = !calls.iter().any(|call| whole.keeps_values(call));
-        if let Some(hop) = input.hop.filter(|hop| has_partial && hop.column < keys) {
+        if let Some(hop) = input.hop.clone().filter(|hop| has_partial && hop.column < keys) {
             // Each slice is summed up once, and its sums go into every window that it is part of.
             let (together, before) = (input.gathers(|column| column < keys && column != hop.column), input.spread.clone());
-            let sums = partial(sliced(input, hop))?;
+            let sums = partial(sliced(input, &hop))?;
             let sums = Open { hop: Some(hop), ..sums }.hopped();
             let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };
             let spread = gathered.spread.clone();
@@ -330,7 +361,7 @@ fn moved(hop: PendingHop, exprs: &[ExprRef]) -> Option<PendingHop> {
 }
 
 /// The starts of slices in the place of event times.
-fn sliced(input: Open, hop: PendingHop) -> Open {
+fn sliced(input: Open, hop: &PendingHop) -> Open {
     let fields = input.schema.fields().iter().enumerate();
     let exprs = fields.map(|(index, field)| -> ExprRef {
         let (name, data_type) = (field.name().clone(), field.data_type().clone());

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
+use weir_common::lateness::WindowLife;
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::Operator;
@@ -18,9 +19,11 @@ use crate::operator::aggregate::whole::Aggregate;
 pub(crate) mod distinct; // each row once
 
 mod accumulator; // the state of one aggregate over all groups
+mod archive; // groups of closed windows
 mod booleans; // bool_and and bool_or
 mod cells; // one cell for each slot
 mod checkpoint; // groups as rows, for a checkpoint
+mod closing; // windows are shown, closed and removed
 mod count; // count
 mod deviation; // variance and stddev
 mod distinct_values; // aggregates of which each value counts once
@@ -36,6 +39,7 @@ mod packed_keys; // keys of fixed width in one word
 mod partial; // the sums of an epoch, before an exchange
 mod tracked; // which groups changed
 mod whole; // the groups and their results
+mod windows; // the windows of the groups
 
 /// What an aggregate computes, and which part of it.
 #[derive(Clone, Debug)]
@@ -48,6 +52,19 @@ pub(crate) struct AggregateSpec {
     pub(crate) append_only: bool,
     /// The number of its state, unless it is a partial one, which has none between epochs.
     pub(crate) state: u16,
+    /// When the windows among its keys are shown, closed and removed.
+    pub(crate) life: Option<WindowLife>,
+}
+
+/// What stays of a group whose window is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// Nothing: its row is the view's alone.
+    Nothing,
+    /// Its key and its sums.
+    Sums,
+    /// All of it: it has values that are kept one by one.
+    Groups,
 }
 
 /// Which part of an aggregate an operator does.
@@ -79,7 +96,22 @@ impl AggregateSpec {
         if types.collect::<Result<Vec<_>>>()? != output.fields().iter().map(|field| field.data_type()).collect::<Vec<_>>() {
             return Err(Error::internal("an aggregate's columns are not what the plan says"));
         }
+        if let Some(life) = &self.life {
+            let column = life.closing.column;
+            if column >= self.keys || !matches!(output.field(column).data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)) {
+                return Err(Error::internal(format!("column {column} does not name a window")));
+            }
+        }
         Keys::new(&key_types(input, self.keys)).map(|_| ())
+    }
+
+    /// What stays of groups whose window is closed: what admits late rows, or takes the group's row back one day.
+    pub(crate) fn keeps(&self) -> Keeps {
+        match self.life.as_ref().filter(|life| life.keeps_closed || life.retention.is_some()) {
+            None => Keeps::Nothing,
+            Some(_) if self.calls.iter().any(|call| self.keeps_values(call)) => Keeps::Groups,
+            Some(_) => Keeps::Sums,
+        }
     }
 
     /// Whether a group keeps every value of this call: the one that it shows may be taken back, or come once more.

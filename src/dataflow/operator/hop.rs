@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray, UInt32Array};
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::array::{ArrayRef, TimestampMicrosecondArray, UInt32Array};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use weir_common::delta::{Delta, batch};
-use weir_common::error::{Error, Result};
+use weir_common::error::Result;
 use weir_common::expr::BatchExpr;
+use weir_common::lateness::Closed;
 use weir_common::window::{HopWindow, window_starts};
 
 use crate::fragment::Context;
 use crate::operator::Operator;
+use crate::rows::times;
 
 /// Rows of one delta that goes out.
 const DELTA_ROWS: usize = 64 * 1024;
@@ -19,24 +21,42 @@ const DELTA_ROWS: usize = 64 * 1024;
 /// Puts the start of each window in the place of the event time, one row for each.
 ///
 /// # Invariants
-/// - A row that is taken back comes out as often as it did when it came: the windows depend on its event time alone.
+/// - A row that is taken back comes out as often as it did when it came, but for windows that closed in between.
 pub(crate) struct Hop {
     column: usize,
     window: HopWindow,
+    closed: Option<Closed>,
 }
 
 impl Hop {
-    pub(crate) fn new(column: usize, window: HopWindow) -> Self {
-        Hop { column, window }
+    pub(crate) fn new(column: usize, window: HopWindow, closed: Option<Closed>) -> Self {
+        Hop { column, window, closed }
+    }
+
+    /// Whether the window that begins at `start` takes the rows that come now.
+    fn takes(&self, start: i64, watermark: i64, admitted: Option<i64>) -> bool {
+        let Some(closed) = &self.closed else { return true };
+        let mut takes = true;
+        closed.each(start, |span| {
+            takes = match admitted {
+                Some(watermark) => closed.is_closed(span.end, watermark),
+                None => !closed.is_closed(span.end, watermark),
+            };
+        });
+        takes
     }
 }
 
 impl Operator for Hop {
     fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         let times = times(&delta.rows, self.column)?;
+        let watermark = self.closed.as_ref().map_or(i64::MIN, |closed| closed.watermark(cx.times.before(closed.source)));
         let (mut rows, mut starts) = (Vec::new(), Vec::new());
         for (row, time) in times.values().iter().enumerate() {
             for start in self.window.starts(*time) {
+                if !self.takes(start, watermark, cx.admitted) {
+                    continue;
+                }
                 rows.push(row as u32);
                 starts.push(start);
                 if rows.len() == DELTA_ROWS {
@@ -58,15 +78,6 @@ fn copies(delta: &Delta, column: usize, rows: Vec<u32>, starts: Vec<i64>) -> Res
     columns[column] = of_type(starts, columns[column].data_type());
     let rows = batch(copied.rows.schema(), columns, copied.num_rows())?;
     Ok(copied.with_rows(rows))
-}
-
-fn times(rows: &RecordBatch, column: usize) -> Result<&TimestampMicrosecondArray> {
-    let times = rows.column(column).as_primitive_opt::<TimestampMicrosecondType>();
-    let times = times.ok_or_else(|| Error::internal(format!("column {column} holds no event time")))?;
-    if times.null_count() > 0 {
-        return Err(Error::internal("a row without an event time reached its windows"));
-    }
-    Ok(times)
 }
 
 fn of_type(times: Vec<i64>, data_type: &DataType) -> ArrayRef {

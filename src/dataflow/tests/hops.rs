@@ -26,7 +26,7 @@ fn bids(facts: Facts) -> Node {
 }
 
 fn hop(input: Node, window: HopWindow) -> Node {
-    Node { schema: input.schema.clone(), facts: input.facts.clone(), op: Op::Hop { column: 1, window }, inputs: vec![input] }
+    Node { schema: input.schema.clone(), facts: input.facts.clone(), op: Op::Hop { column: 1, window, closed: None }, inputs: vec![input] }
 }
 
 fn delta(input: &Node, rows: &[(Row, i64)]) -> Delta {

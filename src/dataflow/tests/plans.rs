@@ -1,7 +1,7 @@
 //! Where exchanges are, and what EXPLAIN says.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use weir_common::plan::{AggregateFunction, Closing, EventTime, Facts, Node, Op};
+use weir_common::plan::{AggregateFunction, Closing, EventTime, Facts, Node, Op, WindowEnd};
 
 use crate::explain::explain;
 use crate::lower::{DataflowPlan, From, Route, lower};
@@ -19,7 +19,7 @@ fn flights() -> Node {
 fn by_hour() -> Node {
     let input = flights();
     let times = input.facts.event_times.clone();
-    let closes = Some(Closing { source: times[0].source, column: 0, end_after: 3_600_000_000 });
+    let closes = Some(Closing { source: times[0].source, steps: vec![], column: 0, end: WindowEnd::After(3_600_000_000) });
     let delay = || Some((2, DataType::Float64));
     let calls = vec![
         call(AggregateFunction::Count, None, None),
@@ -122,10 +122,10 @@ fn explain_reads_from_the_view_down() {
     let text = explain(&lower(&by_hour(), "by_hour", 2).unwrap());
     let expected = "\
 View by_hour on 2 workers: window_start, origin, count(*), avg(#2), max(#2)
-  with retractions, key (window_start, origin), event time window_start from flights; closes when the watermark of flights passes window_start + 01:00:00
+  with retractions, key (window_start, origin), event time window_start from flights; never closes: the watermark of flights could close window_start + 01:00:00
 Fragment by_hour.1
   Final aggregate by (window_start, origin): count(*), avg(#2), max(#2)
-    State: a group for each key; closes when the watermark of flights passes window_start + 01:00:00
+    State: a group for each key; never closes: the watermark of flights could close window_start + 01:00:00
     Output: with retractions, key (window_start, origin), event time window_start from flights
     Exchange by (window_start, origin): fragment by_hour.0
 Fragment by_hour.0

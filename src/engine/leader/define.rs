@@ -61,6 +61,15 @@ impl Leader {
                 self.definitions.extend(definitions);
                 self.defined.extend(reply);
             }
+            Ddl::AdmitLate(view, reply) => {
+                if self.views.get(&view).is_none_or(|view| view.late.is_none()) {
+                    return answer(reply, Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")));
+                }
+                match self.failure(view.into()) {
+                    Some(error) => answer(reply, Err(error)),
+                    None => self.admission = Some((view, reply)),
+                }
+            }
             Ddl::Join(stream) => {
                 if self.joins(stream).is_some() {
                     self.join(stream);
@@ -156,7 +165,7 @@ impl Leader {
             } else if let Some(error) = self.not_kept(relation.into()) {
                 return Err(error);
             } else if self.exists(relation.into()) {
-                if let Some(view) = self.views.get(&relation) {
+                if let Some(view) = self.views.get(&relation).or_else(|| Some(self.view_of_late(relation)?.1)) {
                     for (source, streams) in &view.readers {
                         readers.entry(*source).or_default().extend(streams);
                     }
@@ -169,16 +178,23 @@ impl Leader {
         }
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
-        let (keep, plan) = (spec.keep, spec.plan);
+        let (keep, plan, late) = (spec.keep, spec.plan, spec.late);
+        if late.is_some() != plan.late.is_some() {
+            return Err(Error::internal("a view has a relation of late rows exactly where its plan takes them out"));
+        }
+        if let Some(late) = late {
+            self.relations_below = self.relations_below.max(late.0 + 1);
+        }
         let filling = restoring.is_none().then_some(Filling { caught_up: 0, reply: None });
         let restoring = restoring.map(|(restoring, _)| restoring);
         // One that stopped before a restart still has.
         let stopped = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&spec.id).cloned();
-        let view = NewView { id: spec.id, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, restoring, stopped };
+        let view = NewView { id: spec.id, late, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, restoring, stopped };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
         let named = explain::operators(&plan).into_iter().enumerate();
         let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();
-        self.views.insert(spec.id, View { inputs, readers, event_times, keep, plan, operators, filling });
+        let timed = plan.is_timed();
+        self.views.insert(spec.id, View { inputs, readers, late, timed, event_times, keep, plan, operators, filling });
         Ok(own)
     }
 
@@ -200,6 +216,12 @@ impl Leader {
                     answer(reply, Err(Error::new(SqlState::QUERY_CANCELED, "the view was dropped while it was filled")));
                 }
                 streams.push((*relation).into());
+                if let Some(late) = view.late {
+                    streams.push(late.into());
+                    if let Some(checkpoints) = &mut self.checkpoints {
+                        checkpoints.dropped.push(late);
+                    }
+                }
             } else if existed {
                 streams.push((*relation).into());
             }

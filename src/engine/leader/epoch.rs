@@ -10,10 +10,11 @@ use weir_common::epoch_log::{EpochRecord, Written};
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
+use weir_dataflow::times::EpochTimes;
 
 use crate::engine::TableWrite;
 use crate::lane::{Dealt, LaneMessage, OpenEpoch};
-use crate::leader::{Ddl, Leader, Message, answer};
+use crate::leader::{Ddl, Leader, Message, View, answer};
 
 /// What goes into an epoch, by stream.
 pub(super) type Inputs = BTreeMap<StreamId, Vec<Dealt>>;
@@ -27,16 +28,17 @@ pub(super) struct InFlight {
     pub(super) synced: bool,
     pub(super) writes: Vec<oneshot::Sender<Result<Epoch>>>,
     pub(super) defined: Vec<oneshot::Sender<Result<()>>>,
+    /// How many late rows are admitted so far, and who waits for it.
+    pub(super) admission: Option<(u64, oneshot::Sender<Result<u64>>)>,
     pub(super) lives: Vec<(RelationId, Option<oneshot::Sender<Result<()>>>)>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) source_rows: usize,
+    /// The watermarks of readers when it began.
+    pub(super) marks: Marks,
 }
 
-impl InFlight {
-    pub(super) fn new(epoch: Epoch, workers: usize) -> Self {
-        InFlight { epoch, waiting: workers, synced: false, writes: vec![], defined: vec![], lives: vec![], dead: vec![], source_rows: 0 }
-    }
-}
+/// The watermark of each reader that has one.
+pub(super) type Marks = BTreeMap<StreamId, Option<i64>>;
 
 impl Leader {
     /// Opens an epoch with all that is there, and hands its record to the log.
@@ -48,10 +50,12 @@ impl Leader {
             joins: std::mem::take(&mut self.joins),
             definitions: std::mem::take(&mut self.definitions),
             readings: std::mem::take(&mut self.readings),
+            admitted: self.admission.iter().map(|(view, _)| *view).collect(),
             ..EpochRecord::default()
         };
-        let mut flight = InFlight::new(self.next, self.lane.workers());
+        let mut flight = self.in_flight();
         flight.defined = std::mem::take(&mut self.defined);
+        flight.admission = self.admission.take().map(|(_, reply)| (0, reply));
         let mut inputs = Inputs::new();
         let mut written = std::mem::take(&mut self.first_rows);
         // What does not fit one record waits for the next epoch.
@@ -74,7 +78,7 @@ impl Leader {
             record.progress = self.drain_readers(&mut flight, &mut inputs, record.wall_micros);
         }
         record.lives = std::mem::take(&mut self.filled).into_iter().collect();
-        self.launch(flight, inputs, &record.lives);
+        self.launch(flight, inputs, &record.lives, &record.admitted);
         let (epoch, to_self) = (record.epoch, self.to_self.clone());
         let synced = move |result| {
             // Without a leader there is nobody to tell.
@@ -84,8 +88,35 @@ impl Leader {
         Ok(())
     }
 
+    /// The next epoch, without what goes into it.
+    pub(super) fn in_flight(&self) -> InFlight {
+        InFlight {
+            epoch: self.next,
+            waiting: self.lane.workers(),
+            synced: false,
+            writes: vec![],
+            defined: vec![],
+            admission: None,
+            lives: vec![],
+            dead: vec![],
+            source_rows: 0,
+            marks: self.marks(),
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).collect()
+    }
+
+    /// The times of an epoch as a view sees them.
+    fn times(&self, view: &View, before: &Marks, after: &Marks) -> EpochTimes {
+        let least = |streams: &BTreeSet<StreamId>, marks: &Marks| streams.iter().map(|stream| *marks.get(stream)?).min().flatten();
+        let watermarks = view.readers.iter().map(|(source, streams)| (*source, least(streams, before), least(streams, after)));
+        EpochTimes { wall_micros: self.last_wall_micros, watermarks: watermarks.collect() }
+    }
+
     /// Sends an epoch to the workers; `lives` are the filled views that it makes readable.
-    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId]) {
+    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId], admitted: &[RelationId]) {
         for view in lives {
             if let Some(filling) = self.views.get_mut(view).and_then(|view| view.filling.take()) {
                 self.lane.send(LaneMessage::ViewLive(*view));
@@ -93,22 +124,34 @@ impl Leader {
                 inputs.entry((*view).into()).or_default();
             }
         }
-        let affected = self.affected(inputs.keys().copied().collect());
+        for view in admitted {
+            inputs.entry((*view).into()).or_default();
+        }
+        let marks = self.marks();
+        let moved = marks.iter().filter(|(stream, mark)| flight.marks.get(stream) != Some(mark)).map(|(stream, _)| *stream).collect();
+        let affected = self.affected(inputs.keys().copied().collect(), &moved);
+        let filling = self.views.iter().filter(|(_, view)| view.filling.is_some()).map(|(id, _)| id);
+        let timed = affected.iter().chain(filling).filter_map(|id| Some((*id, self.views.get(id).filter(|view| view.timed)?)));
+        let times = timed.map(|(id, view)| (id, Arc::new(self.times(view, &flight.marks, &marks)))).collect();
         // A view that has just become live counts as touched, but its own stream gets no rows from outside.
         inputs.retain(|_, deltas| !deltas.is_empty());
         self.next += 1;
         let epoch = flight.epoch;
         self.open.push_back(flight);
-        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs: inputs.into_iter().collect(), affected })));
+        let (inputs, admitted) = (inputs.into_iter().collect(), admitted.to_vec());
+        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted })));
     }
 
-    /// The live views that these streams reach, each after those that it reads: numbers rise along dependencies.
-    fn affected(&self, mut touched: BTreeSet<StreamId>) -> Vec<RelationId> {
+    /// The live views that these streams reach, or the watermarks of these readers, each after those that it reads: numbers rise
+    /// along dependencies.
+    fn affected(&self, mut touched: BTreeSet<StreamId>, moved: &BTreeSet<StreamId>) -> Vec<RelationId> {
         let mut affected = vec![];
         for (id, view) in &self.views {
-            let reached = touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
+            let timed = view.timed && view.readers.values().any(|streams| !streams.is_disjoint(moved));
+            let reached = timed || touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
             if reached && view.filling.is_none() {
                 touched.insert((*id).into());
+                touched.extend(view.late.map(StreamId::from));
                 affected.push(*id);
             }
         }
@@ -121,6 +164,14 @@ impl Leader {
         flight.waiting -= 1;
         flight.dead.extend(dead);
         self.commit_finished();
+    }
+
+    /// A worker admits late rows.
+    pub(super) fn admitted(&mut self, epoch: Epoch, rows: u64) {
+        let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch);
+        if let Some((admitted, _)) = flight.and_then(|flight| flight.admission.as_mut()) {
+            *admitted += rows;
+        }
     }
 
     /// The log holds an epoch's record.
@@ -156,6 +207,9 @@ impl Leader {
         }
         for reply in flight.defined {
             answer(reply, Ok(()));
+        }
+        if let Some((rows, reply)) = flight.admission {
+            answer(reply, Ok(rows));
         }
         for (view, reply) in flight.lives {
             if let Some(reply) = reply {

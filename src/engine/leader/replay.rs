@@ -70,7 +70,7 @@ impl Leader {
 
     /// Whether an epoch can be opened again: as it could the first time.
     fn may_launch(&self, record: &EpochRecord) -> bool {
-        let apart = !record.definitions.is_empty() || !record.joins.is_empty();
+        let apart = !record.definitions.is_empty() || !record.joins.is_empty() || !record.admitted.is_empty();
         let room = if apart { self.open.is_empty() } else { self.open.len() < EPOCHS_IN_FLIGHT_MAX };
         room && record.lives.iter().all(|view| self.filled.contains(view) || !self.views.contains_key(view))
             && (self.behind.is_empty() || record.progress.is_empty())
@@ -101,7 +101,7 @@ impl Leader {
                 }
             }
         }
-        let mut flight = InFlight::new(record.epoch, self.lane.workers());
+        let mut flight = self.in_flight();
         flight.synced = true;
         let mut inputs = Inputs::new();
         for Written { table, rows } in record.writes.iter().filter(|written| !dropped.contains(&written.table)) {
@@ -116,7 +116,7 @@ impl Leader {
         }
         self.filled.retain(|view| !record.lives.contains(view));
         let source_rows = flight.source_rows as u64;
-        self.launch(flight, inputs, &record.lives);
+        self.launch(flight, inputs, &record.lives, &record.admitted);
         Ok(source_rows)
     }
 

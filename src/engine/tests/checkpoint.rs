@@ -134,7 +134,7 @@ impl World {
         };
         let sources = if plan.imports()[0].0 == SOURCE { sources } else { BTreeMap::new() };
         let name = format!("v{id}");
-        ViewSpec { id, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true }
+        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true }
     }
 }
 

@@ -57,7 +57,7 @@ fn big() -> Node {
         call(AggregateFunction::Count, true, "count(DISTINCT v)"),
     ];
     Node {
-        op: Op::Aggregate { keys: 1, calls },
+        op: Op::Aggregate { keys: 1, calls, life: None },
         inputs: vec![import(TABLE, &pairs(), Facts { key: Some(vec![1]), ..Facts::default() })],
         schema: ints(&["k", "least", "most", "values"]),
         facts: Facts { key: Some(vec![0]), ..Facts::default() },
@@ -71,7 +71,7 @@ fn spec(id: RelationId, workers: usize) -> ViewSpec {
         _ => big(),
     };
     let name = format!("v{id}");
-    ViewSpec { id, plan: Arc::new(lower(&plan, &name, workers).unwrap()), name, sources: BTreeMap::new(), keep: true }
+    ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, workers).unwrap()), name, sources: BTreeMap::new(), keep: true }
 }
 
 /// Knows what there is: a definition's words are the relation's number.

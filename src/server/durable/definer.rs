@@ -31,7 +31,7 @@ impl CatalogDefiner {
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let made = match &relation.kind {
             RelationKind::Table(_) => Made::Table(table::spec(&relation)),
-            RelationKind::Source(_) | RelationKind::View(_) => Made::Nothing,
+            RelationKind::Source(_) | RelationKind::View(_) | RelationKind::LateRows(_) => Made::Nothing,
             RelationKind::MaterializedView(_) => self.plan(&catalog, &mut relation)?,
         };
         *catalog = catalog.with(relation);
@@ -53,7 +53,7 @@ impl CatalogDefiner {
         }
         let spec = view::spec(catalog, relation.id, &relation.name, &plan, self.workers)?;
         if let RelationKind::MaterializedView(def) = &mut relation.kind {
-            def.facts = plan.root.facts;
+            (def.facts, def.late, def.admits_late) = (plan.promised, plan.late, plan.admits_late);
         }
         Ok(Made::View(spec))
     }
@@ -64,7 +64,8 @@ impl Definer for CatalogDefiner {
         let id = words::id(words)?;
         if dropped.contains(&id) {
             let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-            *catalog = catalog.with_used(id);
+            // A view's late rows have the next number.
+            *catalog = catalog.with_used(RelationId(id.0 + 1));
             return Ok(Made::Nothing);
         }
         // Planning needs a deeper stack than the engine's threads have.

@@ -85,6 +85,7 @@ pub fn of(relation: &Relation) -> Result<Vec<u8>> {
         },
         RelationKind::View(view) => Kind::View { query: view.query.clone() },
         RelationKind::MaterializedView(view) => Kind::MaterializedView { query: view.query.clone() },
+        RelationKind::LateRows(_) => return Err(Error::internal("late rows come with their view")),
     };
     let words = Words {
         id: relation.id,
@@ -126,7 +127,9 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
             RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode, format_options })
         }
         Kind::View { query } => RelationKind::View(ViewDef { query }),
-        Kind::MaterializedView { query } => RelationKind::MaterializedView(MaterializedViewDef { query, facts: Facts::default() }),
+        Kind::MaterializedView { query } => {
+            RelationKind::MaterializedView(MaterializedViewDef { query, facts: Facts::default(), late: None, admits_late: false })
+        }
     };
     Ok(Relation { id: words.id, name: words.name, kind, columns, sql: words.sql, depends_on: words.depends_on })
 }

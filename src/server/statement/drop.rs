@@ -77,6 +77,10 @@ fn check_kind(relation: &Relation, kind: ObjectKind) -> Result<()> {
         RelationKind::Source(_) => ObjectKind::Source,
         RelationKind::View(_) => ObjectKind::View,
         RelationKind::MaterializedView(_) => ObjectKind::MaterializedView,
+        RelationKind::LateRows(_) => {
+            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" cannot be dropped by itself", relation.name));
+            return Err(error.with_hint("It goes with the materialized view that its rows came too late for."));
+        }
     };
     if actual == kind {
         return Ok(());

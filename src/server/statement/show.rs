@@ -62,5 +62,6 @@ fn is(relation: &Relation, kind: ObjectKind) -> bool {
         RelationKind::Source(_) => kind == ObjectKind::Source,
         RelationKind::View(_) => kind == ObjectKind::View,
         RelationKind::MaterializedView(_) => kind == ObjectKind::MaterializedView,
+        RelationKind::LateRows(_) => false,
     }
 }

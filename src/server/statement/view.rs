@@ -8,9 +8,9 @@ use weir_common::ids::RelationId;
 use weir_dataflow::lower::lower;
 use weir_engine::ViewSpec;
 use weir_engine::reader::SourceSpec;
-use weir_sql::catalog::{Catalog, MaterializedViewDef, Relation, RelationKind, ViewDef};
-use weir_sql::lower::{ViewPlan, plan_view};
-use weir_sql::statement::{CreateMaterializedView, CreateView, Emit, Parsed};
+use weir_sql::catalog::{Catalog, MaterializedViewDef, Relation, RelationKind, ViewDef, late_name};
+use weir_sql::lower::{ViewPlan, WindowClauses, plan_view};
+use weir_sql::statement::{CreateMaterializedView, CreateView, OptionValue, Parsed};
 
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
@@ -71,13 +71,25 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
     let plan = plan(&catalog, &name, parsed, create)?;
+    if plan.late.is_some() {
+        catalog.check_free(&late_name(&name)).map_err(|error| error.with_hint("The view's late rows would have this name."))?;
+    }
     let id = definitions.next_id();
+    if plan.late.is_some() {
+        let late = definitions.next_id();
+        debug_assert_eq!(late.0, id.0 + 1, "definitions take numbers one at a time");
+    }
     let mut spec = spec(&catalog, id, &name, &plan, database.engine.workers())?;
     spec.keep = !session.count_only;
     let relation = Relation {
         id,
         name: name.clone(),
-        kind: RelationKind::MaterializedView(MaterializedViewDef { query: create.query_text.clone(), facts: plan.root.facts.clone() }),
+        kind: RelationKind::MaterializedView(MaterializedViewDef {
+            query: create.query_text.clone(),
+            facts: plan.promised,
+            late: plan.late,
+            admits_late: plan.admits_late,
+        }),
         columns: plan.columns,
         sql: parsed.text.clone(),
         depends_on: plan.depends_on,
@@ -90,31 +102,42 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
     Ok(done("CREATE MATERIALIZED VIEW"))
 }
 
-/// Plans a materialized view, or says which of its clauses has to wait.
+/// Plans a materialized view.
 pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMaterializedView) -> Result<ViewPlan> {
-    const LATER: &str = "It comes with late rows and retention; without it windows stay open and no row is late.";
     if create.or_replace {
         return Err(Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported yet").with_hint("Drop the view first."));
     }
-    if create.allow_lateness.is_some() {
-        return Err(Error::unsupported("ALLOW LATENESS is not supported yet").with_hint(LATER));
-    }
-    if let Some(Emit::WindowClose | Emit::Final) = create.emit {
-        let error = Error::unsupported("only EMIT ON UPDATE is supported yet").with_hint(LATER);
-        return Err(match create.emit_position {
-            Some(position) => error.with_position(position),
-            None => error,
-        });
-    }
-    define::refuse_options(&create.options, &[], &[("retention", LATER), ("keep_closed", LATER)])?;
+    define::refuse_options(&create.options, &["retention", "keep_closed"], &[])?;
+    let keep_closed = match create.options.get("keep_closed") {
+        Some(option) => Some((boolean("keep_closed", option)?, option.position)),
+        None => None,
+    };
+    let clauses = WindowClauses {
+        emit: create.emit.zip(create.emit_position),
+        lateness: create.allow_lateness.clone(),
+        retention: create.options.get("retention").map(|option| (option.value.clone(), option.position)),
+        keep_closed,
+    };
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
-    plan_view(catalog, name, &create.query, &parsed.text, &columns)
+    plan_view(catalog, name, &create.query, &parsed.text, &columns, &clauses)
+}
+
+fn boolean(name: &str, option: &OptionValue) -> Result<bool> {
+    match option.value.to_lowercase().as_str() {
+        "true" | "on" | "1" => Ok(true),
+        "false" | "off" | "0" => Ok(false),
+        other => {
+            let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("option \"{name}\" is true or false, not \"{other}\""));
+            Err(error.with_position(option.position))
+        }
+    }
 }
 
 /// A materialized view as the engine knows it.
 pub fn spec(catalog: &Catalog, id: RelationId, name: &str, plan: &ViewPlan, workers: usize) -> Result<ViewSpec> {
     let dataflow = Arc::new(lower(&plan.root, name, workers)?);
-    Ok(ViewSpec { id, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true })
+    let late = plan.late.as_ref().map(|_| RelationId(id.0 + 1));
+    Ok(ViewSpec { id, late, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true })
 }
 
 /// The sources among the relations that a view reads.

@@ -66,10 +66,11 @@ impl Lowering<'_> {
         let steps = facts::steps(&sources, schema);
         let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
         let facts = facts::of_aggregate(&input.facts, keys);
+        let (input, facts, life) = self.windowed(input, facts, &calls)?;
         let output = schema_of(&aggregate.schema);
         let computed = |index: &usize| following.get(*index).is_none_or(|follows| follows.is_none());
         let fields: Vec<_> = (0..output.fields().len()).filter(computed).map(|index| output.fields()[index].clone()).collect();
-        let node = Node { op: Op::Aggregate { keys, calls }, inputs: vec![input], schema: Arc::new(Schema::new(fields)), facts };
+        let node = Node { op: Op::Aggregate { keys, calls, life }, inputs: vec![input], schema: Arc::new(Schema::new(fields)), facts };
         Ok(with_following(node, &following, output))
     }
 }

@@ -4,8 +4,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use weir_common::expr::ExprRef;
-use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep};
-use weir_common::window::HopWindow;
+use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep, WindowEnd};
+use weir_common::window::{HopWindow, MonthWindow};
 
 use crate::catalog::{Relation, RelationKind};
 use crate::function::arithmetic::Arithmetic;
@@ -24,7 +24,7 @@ pub(super) fn of_relation(relation: &Relation, columns: &[usize]) -> Facts {
             Facts { append_only: true, event_times: event_time.into_iter().collect(), ..Facts::default() }
         }
         RelationKind::MaterializedView(view) => view.facts.clone(),
-        RelationKind::View(_) => Facts::default(),
+        RelationKind::View(_) | RelationKind::LateRows(_) => Facts::default(),
     };
     pick(&whole, &|column| columns.iter().position(|kept| *kept == column))
 }
@@ -105,15 +105,22 @@ pub(super) fn of_aggregate(input: &Facts, keys: usize) -> Facts {
 
 /// What closes a group that has this time among its keys: the end of its window.
 fn closing(time: &EventTime) -> Option<Closing> {
-    let floor = time.steps.iter().rposition(|step| !matches!(step, TimeStep::Shift(_)))?;
-    let size = match time.steps[floor] {
-        TimeStep::Floor { size, .. } => size,
-        TimeStep::Hop(window) => window.size,
-        TimeStep::Shift(_) => return None,
-    };
+    let floor = window_step(time)?;
     // A start is the floor alone; an end is one size later.
     let shift: i64 = time.steps[floor + 1..].iter().map(|step| if let TimeStep::Shift(by) = step { *by } else { 0 }).sum();
-    Some(Closing { source: time.source, column: time.column, end_after: size.checked_sub(shift)? })
+    let end = match time.steps[floor] {
+        TimeStep::Floor { size, .. } => WindowEnd::After(size.checked_sub(shift)?),
+        TimeStep::Hop(window) => WindowEnd::After(window.size.checked_sub(shift)?),
+        TimeStep::Months(window) if shift == 0 => WindowEnd::Months(window),
+        TimeStep::MonthsEnd(_) => WindowEnd::After(shift.checked_neg()?),
+        TimeStep::Months(_) | TimeStep::Shift(_) => return None,
+    };
+    Some(Closing { source: time.source, steps: time.steps[..floor].to_vec(), column: time.column, end })
+}
+
+/// Which of the steps to a time puts it into windows.
+pub(super) fn window_step(time: &EventTime) -> Option<usize> {
+    time.steps.iter().rposition(|step| !matches!(step, TimeStep::Shift(_)))
 }
 
 /// For each expression: the column that it is a monotone function of, and how.
@@ -133,13 +140,17 @@ fn step(expr: &Expr, schema: &DFSchema) -> Step {
                 let [time, arguments @ ..] = call.args.as_slice() else { return None };
                 let (column, mut steps) = step(time, schema)?;
                 let [micros, months, offset] = arguments else { return None };
-                let Window::Micros { size, offset } = Window::of([literal(micros)?, literal(months)?, literal(offset)?])? else {
-                    // A month has no fixed length: its windows are computed right, but no watermark passes through them.
-                    return None;
-                };
-                steps.push(TimeStep::Floor { size, offset });
-                if edge.is_end() {
-                    steps.push(TimeStep::Shift(size));
+                match Window::of([literal(micros)?, literal(months)?, literal(offset)?])? {
+                    Window::Micros { size, offset } => {
+                        steps.push(TimeStep::Floor { size, offset });
+                        if edge.is_end() {
+                            steps.push(TimeStep::Shift(size));
+                        }
+                    }
+                    Window::Months { months, offset } => {
+                        let window = MonthWindow { months, offset };
+                        steps.push(if edge.is_end() { TimeStep::MonthsEnd(window) } else { TimeStep::Months(window) });
+                    }
                 }
                 return Some((column, steps));
             }

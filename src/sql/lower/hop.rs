@@ -37,6 +37,6 @@ impl Lowering<'_> {
         }
         let input = project_with(input, compiled, output.clone(), &steps);
         let facts = facts::of_hop(&input.facts, column, window);
-        Ok(Node { op: Op::Hop { column, window }, inputs: vec![input], schema: output, facts })
+        Ok(Node { op: Op::Hop { column, window, closed: None }, inputs: vec![input], schema: output, facts })
     }
 }

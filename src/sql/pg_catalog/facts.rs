@@ -153,6 +153,7 @@ impl From<&catalog::Relation> for RelationInfo {
             From::Source(_) => (Kind::Source, None),
             From::View(view) => (Kind::View, Some(view.query.clone())),
             From::MaterializedView(view) => (Kind::MaterializedView, Some(view.query.clone())),
+            From::LateRows(_) => (Kind::Table, None),
         };
         let key = match &relation.kind {
             From::Table(table) => table.key.clone(),

@@ -1,7 +1,7 @@
 //! The shape and the facts of the plans that views become.
 
 use arrow::datatypes::DataType;
-use weir_common::plan::{AggregateFunction, Closing, EventTime, Op, TimeStep};
+use weir_common::plan::{AggregateFunction, Closing, EventTime, Op, TimeStep, WindowEnd};
 
 use super::{World, world};
 use crate::explain::describe;
@@ -62,11 +62,11 @@ fn a_window_is_a_floor_that_closes() {
         facts.event_times,
         [EventTime { column: 0, source, steps: vec![floor] }, EventTime { column: 1, source, steps: vec![floor, TimeStep::Shift(MINUTE)] }]
     );
-    assert_eq!(facts.closes, Some(Closing { source, column: 0, end_after: MINUTE }));
+    assert_eq!(facts.closes, Some(Closing { source, steps: vec![], column: 0, end: WindowEnd::After(MINUTE) }));
     let Op::Filter { .. } = &plan.root.op else { panic!("HAVING is a filter: {:?}", plan.root.op) };
     let Op::Project { .. } = &plan.root.inputs[0].op else { panic!("{:?}", plan.root.inputs[0].op) };
     let groups = &plan.root.inputs[0].inputs[0];
-    let Op::Aggregate { keys: 2, calls } = &groups.op else { panic!("{:?}", groups.op) };
+    let Op::Aggregate { keys: 2, calls, .. } = &groups.op else { panic!("{:?}", groups.op) };
     let functions: Vec<_> =
         calls.iter().map(|call| (call.function, call.argument.is_some(), call.filter.is_some(), call.output.clone())).collect();
     assert!(functions.contains(&(AggregateFunction::Count, false, false, DataType::Int64)));
@@ -112,7 +112,7 @@ fn a_view_on_a_view_builds_on_its_facts() {
         "",
     );
     let plan = world.plan("SELECT window_start, max(bids) AS most FROM by_minute GROUP BY window_start").unwrap();
-    assert_eq!(plan.root.facts.closes, Some(Closing { source: world.id("bids"), column: 0, end_after: MINUTE }));
+    assert_eq!(plan.root.facts.closes, Some(Closing { source: world.id("bids"), steps: vec![], column: 0, end: WindowEnd::After(MINUTE) }));
     assert_eq!(plan.depends_on, [world.id("by_minute")]);
     let imported = world.plan("SELECT bids, window_start, channel FROM by_minute").unwrap().root;
     assert_eq!(imported.facts.key, Some(vec![1, 2]));
@@ -127,8 +127,15 @@ fn names_types_and_dependencies_of_a_view() {
     assert_eq!(columns, ["id bigint", "sum numeric", "count bigint"]);
     assert_eq!((plan.depends_on, plan.reads), (vec![world.id("cheap")], vec![world.id("t")]));
     assert_eq!(plan.notices.len(), 1);
-    let named =
-        crate::lower::plan_view(&world.catalog, "v", &super::parse_query("SELECT id, name FROM t"), "", &["a".to_string()]).unwrap();
+    let named = crate::lower::plan_view(
+        &world.catalog,
+        "v",
+        &super::parse_query("SELECT id, name FROM t"),
+        "",
+        &["a".to_string()],
+        &crate::lower::WindowClauses::default(),
+    )
+    .unwrap();
     assert_eq!(named.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["a", "name"]);
 }
 

@@ -39,7 +39,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let mask: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
             filter_record_batch(&inputs[0], &mask).unwrap()
         }
-        Op::Hop { column, window } => {
+        Op::Hop { column, window, .. } => {
             let times = inputs[0].column(*column).as_primitive::<TimestampMicrosecondType>();
             let copies =
                 times.values().iter().enumerate().flat_map(|(row, time)| window.starts(*time).map(move |start| (row as u32, start)));
@@ -61,7 +61,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             concat_batches(&node.schema, &same).unwrap()
         }
         Op::Distinct => return aggregate(node, node.schema.fields().len(), &[], &inputs[0]),
-        Op::Aggregate { keys, calls } => return aggregate(node, *keys, calls, &inputs[0]),
+        Op::Aggregate { keys, calls, .. } => return aggregate(node, *keys, calls, &inputs[0]),
     };
     typed(node, rows.columns().to_vec(), rows.num_rows())
 }
@@ -215,8 +215,9 @@ fn a_view_computes_what_its_query_reads() {
     ] {
         // Columns need names of their own in a view.
         let names: Vec<String> = (0..world.prepare(sql).unwrap().schema.fields().len()).map(|column| format!("c{column}")).collect();
-        let plan = crate::lower::plan_view(&world.catalog, "v", &super::parse_query(sql), sql, &names)
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let plan =
+            crate::lower::plan_view(&world.catalog, "v", &super::parse_query(sql), sql, &names, &crate::lower::WindowClauses::default())
+                .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let read = world.prepare(sql).unwrap();
         let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         assert_eq!(types(&plan.schema), types(&read.schema), "{sql}");

@@ -28,7 +28,8 @@ impl Lowering {
             self.states.push(Distinct::state_spec(&schema, state, spread.columns()));
             return Ok(input.add(StepOp::Distinct(Stage::Whole, state), schema, facts, spread));
         }
-        let sums = AggregateSpec { keys: columns, calls: Vec::new(), stage: Stage::Partial, append_only: input.facts.append_only, state };
+        let append_only = input.facts.append_only;
+        let sums = AggregateSpec { keys: columns, calls: Vec::new(), stage: Stage::Partial, append_only, state, life: None };
         // Messages to the final step: they are never taken back, whatever the rows that they sum up.
         let messages = Facts { append_only: true, ..Facts::default() };
         let sums_schema = sums.partial_schema(&input.schema)?;

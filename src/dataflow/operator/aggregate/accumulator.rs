@@ -54,6 +54,11 @@ pub(super) trait Accumulator: Send {
     fn output(&self, slots: &[u32], failures: &mut Vec<Failure>) -> Result<ArrayRef>;
     /// The group is gone.
     fn clear(&mut self, slot: u32);
+    /// Groups are gone, with the values that they may still have.
+    fn clear_all(&mut self, slots: &[u32]) -> Result<()> {
+        slots.iter().for_each(|slot| self.clear(*slot));
+        Ok(())
+    }
     /// All groups are gone, and so are their slots.
     fn reset(&mut self);
     /// Bytes of state.

@@ -8,20 +8,22 @@ use weir_common::delta::batch;
 use weir_common::error::{Error, Result};
 
 use crate::operator::aggregate::accumulator::accumulator;
+use crate::operator::aggregate::archive::Archive;
 use crate::operator::aggregate::entries::Entries;
 use crate::operator::aggregate::tracked::{PIECE_ROWS, Tracked, bytes, gather};
-use crate::operator::aggregate::{AggregateSpec, CallState, Groups, counts_rows};
+use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Keeps, counts_rows};
 use crate::state::{StateChanges, StateSpec};
 
 impl AggregateSpec {
     /// The parts of its state; `key` are the key's fields, and rows are placed by the hash of the columns `placement` of it.
     pub(crate) fn state_specs(&self, key: &Schema, placement: &[usize]) -> Result<Vec<StateSpec>> {
         let schemas = self.state_schemas(key)?;
+        let archive = (self.keeps() == Keeps::Sums).then(|| schemas.len() - 1);
         let spec = |(part, schema): (usize, SchemaRef)| StateSpec {
             state: self.state,
             part: part as u16,
             // All but the number of rows and what belongs to it; all but the count.
-            keys: if part == 0 { self.keys } else { self.keys + 1 },
+            keys: if part == 0 || Some(part) == archive { self.keys } else { self.keys + 1 },
             schema,
             placement: placement.to_vec(),
         };
@@ -47,6 +49,10 @@ impl AggregateSpec {
             }
         }
         parts.insert(0, Arc::new(Schema::new(groups)));
+        if self.keeps() == Keeps::Sums {
+            // Groups of closed windows.
+            parts.push(parts[0].clone());
+        }
         Ok(parts)
     }
 }
@@ -60,12 +66,54 @@ pub(super) struct Stored {
     /// By part: entries that went since the last checkpoint, with their groups' keys.
     gone: Vec<Vec<Vec<ArrayRef>>>,
     gone_bytes: usize,
+    /// The groups of closed windows, in the last part.
+    archive: Option<Archive>,
+    /// The key column that names windows.
+    named: usize,
 }
 
 impl Stored {
     pub(super) fn new(spec: &AggregateSpec, key: &Schema) -> Result<Self> {
         let schemas = spec.state_schemas(key)?;
-        Ok(Stored { state: spec.state, keys: spec.keys, gone: vec![vec![]; schemas.len()], schemas, gone_bytes: 0 })
+        let archive = (spec.keeps() == Keeps::Sums).then(|| Archive::new(&schemas[0], spec.keys)).transpose()?;
+        let named = spec.life.as_ref().map_or(0, |life| life.closing.column);
+        Ok(Stored { state: spec.state, keys: spec.keys, gone: vec![vec![]; schemas.len()], schemas, gone_bytes: 0, archive, named })
+    }
+
+    /// Keeps the groups of a window that closes.
+    pub(super) fn archive(&mut self, named: i64, groups: &Groups, slots: &[u32]) -> Result<()> {
+        let Some(archive) = &mut self.archive else { return Err(Error::internal("closed windows are not kept")) };
+        for slots in slots.chunks(PIECE_ROWS) {
+            archive.put(named, group_rows(&self.schemas[0], groups, slots)?);
+        }
+        Ok(())
+    }
+
+    /// Takes out the groups of a closed window that have these keys.
+    pub(super) fn take_archived(&mut self, named: i64, keys: &[ArrayRef]) -> Result<Vec<RecordBatch>> {
+        self.archive.as_mut().map_or(Ok(Vec::new()), |archive| archive.take(named, keys))
+    }
+
+    /// Takes out all groups of the closed windows that are removed.
+    pub(super) fn remove_archived(&mut self, is_removed: impl Fn(i64) -> bool) -> Vec<RecordBatch> {
+        self.archive.as_mut().map_or(Vec::new(), |archive| archive.remove(is_removed))
+    }
+
+    /// Makes groups of rows as a checkpoint has them; gives their slots.
+    pub(super) fn restore(&self, groups: &mut Groups, tracked: &mut Tracked, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
+        let mut slots = vec![];
+        groups.keys.find(&columns[..self.keys], rows, &mut slots)?;
+        groups.grow();
+        tracked.grow(groups.rows.len());
+        let counts = columns[self.keys].as_primitive::<Int64Type>().values();
+        slots.iter().zip(counts).for_each(|(slot, count)| groups.rows[*slot as usize] = *count);
+        let mut cells = &columns[self.keys + 1..];
+        for accumulator in groups.accumulators() {
+            let (own, rest) = cells.split_at(accumulator.cell_types().len());
+            accumulator.load(&slots, own)?;
+            cells = rest;
+        }
+        Ok(slots)
     }
 
     /// Keeps what this epoch took away, while the slots are still those of the same groups.
@@ -84,22 +132,20 @@ impl Stored {
 
     /// What changed since the last call.
     pub(super) fn changes(&mut self, groups: &mut Groups, tracked: &mut Tracked) -> Result<Vec<StateChanges>> {
-        let Groups { keys, rows, calls, .. } = groups;
         let mut put = vec![];
         for slots in tracked.take_dirty() {
-            let mut columns = keys.columns(&slots)?;
-            columns.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| rows[*slot as usize]))));
-            for call in calls.iter() {
-                if let CallState::Own(accumulator) = call {
-                    columns.extend(accumulator.cells(&slots)?);
-                }
-            }
-            put.push(batch(self.schemas[0].clone(), columns, slots.len())?);
+            put.push(group_rows(&self.schemas[0], groups, &slots)?);
         }
         let key =
             |schema: &SchemaRef, columns: usize| -> Result<SchemaRef> { Ok(Arc::new(schema.project(&(0..columns).collect::<Vec<_>>())?)) };
         let gone = tracked.take_gone(&key(&self.schemas[0], self.keys)?)?;
         let mut changes = vec![StateChanges { state: self.state, part: 0, gone, put }];
+        if let Some(archive) = &mut self.archive {
+            let (gone, put) = archive.changes();
+            let gone = gather(gone, &key(&self.schemas[0], self.keys)?)?;
+            changes.push(StateChanges { state: self.state, part: self.schemas.len() as u16 - 1, gone, put });
+        }
+        let Groups { keys, calls, .. } = groups;
         for (part, entries) in with_entries(calls).enumerate().map(|(index, entries)| (index + 1, entries)) {
             let schema = &self.schemas[part];
             let gone = gather(std::mem::take(&mut self.gone[part]), &key(schema, self.keys + 1)?)?;
@@ -119,32 +165,58 @@ impl Stored {
         Ok(changes)
     }
 
-    /// Takes back rows of a part; that of the groups comes first.
-    pub(super) fn load(&self, groups: &mut Groups, tracked: &mut Tracked, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
-        let mut slots = vec![];
-        groups.keys.find(&columns[..self.keys], rows, &mut slots)?;
-        groups.grow();
-        tracked.grow(groups.rows.len());
-        let counts = |column: usize| columns[column].as_primitive::<Int64Type>().values();
+    /// Takes back rows of a part; that of the groups comes first. Gives the slots of groups that came.
+    pub(super) fn load(
+        &mut self,
+        groups: &mut Groups,
+        tracked: &mut Tracked,
+        part: u16,
+        columns: &[ArrayRef],
+        rows: usize,
+    ) -> Result<Option<Vec<u32>>> {
+        let is_last = usize::from(part) + 1 == self.schemas.len();
+        if let Some(archive) = self.archive.as_mut().filter(|_| is_last) {
+            let rows = batch(self.schemas[0].clone(), columns.to_vec(), rows)?;
+            archive.load(self.named, &rows)?;
+            return Ok(None);
+        }
         if part > 0 {
+            let mut slots = vec![];
+            groups.keys.find(&columns[..self.keys], rows, &mut slots)?;
             let entries = with_entries(&mut groups.calls).nth(part as usize - 1);
             let entries = entries.ok_or_else(|| Error::internal(format!("the state of an aggregate has no part {part}")))?;
-            return entries.load(&slots, &columns[self.keys], counts(self.keys + 1));
+            entries.load(&slots, &columns[self.keys], columns[self.keys + 1].as_primitive::<Int64Type>().values())?;
+            return Ok(None);
         }
+        let slots = self.restore(groups, tracked, columns, rows)?;
         tracked.load(&slots);
-        slots.iter().zip(counts(self.keys)).for_each(|(slot, count)| groups.rows[*slot as usize] = *count);
-        let mut cells = &columns[self.keys + 1..];
-        for accumulator in groups.accumulators() {
-            let (own, rest) = cells.split_at(accumulator.cell_types().len());
-            accumulator.load(&slots, own)?;
-            cells = rest;
-        }
-        Ok(())
+        Ok(Some(slots))
+    }
+
+    /// Groups of closed windows.
+    pub(super) fn archived(&self) -> usize {
+        self.archive.as_ref().map_or(0, Archive::groups)
+    }
+
+    pub(super) fn dirty_bytes(&self) -> usize {
+        self.archive.as_ref().map_or(0, Archive::dirty_bytes)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.gone_bytes
+        self.gone_bytes + self.archive.as_ref().map_or(0, Archive::memory_bytes)
     }
+}
+
+/// Rows of part 0.
+fn group_rows(schema: &SchemaRef, groups: &Groups, slots: &[u32]) -> Result<RecordBatch> {
+    let mut columns = groups.keys.columns(slots)?;
+    columns.push(groups.counts(slots));
+    for call in &groups.calls {
+        if let CallState::Own(accumulator) = call {
+            columns.extend(accumulator.cells(slots)?);
+        }
+    }
+    batch(schema.clone(), columns, slots.len())
 }
 
 /// The calls that keep values one by one.

@@ -1,5 +1,6 @@
 //! `count(DISTINCT x)` and the like: how often each group has each value; the aggregate sees those that are there, once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
@@ -43,6 +44,19 @@ impl DistinctValues {
         let values = Keys::new(&[DataType::UInt32, value_type.clone()])?;
         let (counts, changed, gone, entries) = (Cells::new(), vec![], vec![], vec![]);
         Ok(DistinctValues { inner, values, counts, checkpoints, changed, gone, value_type, entries })
+    }
+
+    /// Entries are not there any more.
+    fn forget(&mut self, entries: &[u32]) -> Result<()> {
+        let stored: Vec<u32> = entries.iter().copied().filter(|entry| self.counts[*entry as usize].is_stored()).collect();
+        if !stored.is_empty() {
+            self.gone.push(self.values.columns(&stored)?);
+        }
+        for entry in entries {
+            self.counts[*entry as usize] = Count::default();
+            self.values.release(*entry);
+        }
+        Ok(())
     }
 }
 
@@ -93,14 +107,7 @@ impl Accumulator for DistinctValues {
         gone.sort_unstable();
         gone.dedup();
         gone.retain(|entry| self.counts[*entry as usize].get() == 0);
-        let stored: Vec<u32> = gone.iter().copied().filter(|entry| self.counts[*entry as usize].is_stored()).collect();
-        if !stored.is_empty() {
-            self.gone.push(self.values.columns(&stored)?);
-        }
-        for entry in gone {
-            self.counts[entry as usize] = Count::default();
-            self.values.release(entry);
-        }
+        self.forget(&gone)?;
         self.entries = entries;
         Ok(())
     }
@@ -136,6 +143,21 @@ impl Accumulator for DistinctValues {
     /// Its rows are gone, and with them its values.
     fn clear(&mut self, slot: u32) {
         self.inner.clear(slot);
+    }
+
+    /// Windows close: all values of their groups are found in one pass over what there is.
+    fn clear_all(&mut self, slots: &[u32]) -> Result<()> {
+        slots.iter().for_each(|slot| self.inner.clear(*slot));
+        let present: Vec<u32> = (0..self.values.slots() as u32).filter(|entry| self.counts[*entry as usize].get() != 0).collect();
+        if present.is_empty() {
+            return Ok(());
+        }
+        let groups = self.values.columns(&present)?.swap_remove(0);
+        let closing: HashSet<u32> = slots.iter().copied().collect();
+        let of_closing = |group: &u32| closing.contains(group);
+        let groups = groups.as_primitive::<UInt32Type>().values();
+        let gone: Vec<u32> = present.iter().zip(groups).filter(|(_, group)| of_closing(group)).map(|(entry, _)| *entry).collect();
+        self.forget(&gone)
     }
 
     fn reset(&mut self) {

@@ -161,9 +161,14 @@ impl<T: Ord + Clone + Outside> Counted<T> {
     }
 
     pub(super) fn clear(&mut self, slot: usize) {
-        let gone = std::mem::take(&mut self.cells[slot]);
-        self.entries -= gone.len();
-        self.outside -= gone.keys().map(Outside::outside_bytes).sum::<usize>();
+        let values = std::mem::take(&mut self.cells[slot]);
+        self.entries -= values.len();
+        for (value, count) in values {
+            self.outside -= value.outside_bytes();
+            if count.is_stored() {
+                self.gone.push((slot as u32, value));
+            }
+        }
     }
 
     pub(super) fn empty(&mut self) {

@@ -52,7 +52,8 @@ impl Operator for PartialAggregate {
         groups.slots = slots;
         groups.update(&self.spec.calls, &delta)?;
         self.pending = true;
-        if self.groups.keys.slots() > GROUPS_MAX { self.send(cx) } else { Ok(()) }
+        // Admitted rows go to other windows than those that come after them.
+        if self.groups.keys.slots() > GROUPS_MAX || cx.admitted.is_some() { self.send(cx) } else { Ok(()) }
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {

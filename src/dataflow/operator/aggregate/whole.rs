@@ -17,6 +17,7 @@ use crate::operator::Operator;
 use crate::operator::aggregate::accumulator::Failure;
 use crate::operator::aggregate::checkpoint::Stored;
 use crate::operator::aggregate::tracked::Tracked;
+use crate::operator::aggregate::windows::Windows;
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Stage};
 use crate::rows::RowText;
 use crate::state::StateChanges;
@@ -30,15 +31,17 @@ const CHUNK_GROUPS: usize = 16 * 1024;
 /// - Between epochs each slot that is not free has rows, or it is the one group of an aggregate without a key.
 /// - A group that the current epoch touched is in `fresh`, or in one of `before`.
 pub(super) struct Aggregate {
-    spec: AggregateSpec,
-    groups: Groups,
+    pub(super) spec: AggregateSpec,
+    pub(super) groups: Groups,
     schema: SchemaRef,
     view: Arc<str>,
     global: Global,
-    tracked: Tracked,
-    stored: Stored,
+    pub(super) tracked: Tracked,
+    pub(super) stored: Stored,
+    /// Where groups are shown and closed as the watermark passes.
+    pub(super) windows: Option<Windows>,
     /// Groups that had no row out when the epoch began.
-    fresh: Vec<u32>,
+    pub(super) fresh: Vec<u32>,
     /// Groups that had one.
     before: Vec<Before>,
 }
@@ -61,9 +64,9 @@ struct Before {
 }
 
 /// One column for each call; the groups (by index) without a result, and why.
-struct Results {
-    columns: Vec<ArrayRef>,
-    failures: HashMap<usize, Error>,
+pub(super) struct Results {
+    pub(super) columns: Vec<ArrayRef>,
+    pub(super) failures: HashMap<usize, Error>,
 }
 
 impl Aggregate {
@@ -78,15 +81,30 @@ impl Aggregate {
         let global = if spec.keys == 0 && owns_global { Global::Due } else { Global::No };
         let stored = Stored::new(&spec, &schema).expect("checked when the plan was lowered");
         let tracked = Tracked::new(checkpoints);
-        Aggregate { spec, groups, schema, view, global, tracked, stored, fresh: Vec::new(), before: Vec::new() }
+        let windows = spec.life.clone().map(Windows::new);
+        Aggregate { spec, groups, schema, view, global, tracked, stored, windows, fresh: Vec::new(), before: Vec::new() }
     }
 
     /// Keeps the results of the groups that this epoch touches for the first time.
-    fn remember(&mut self, slots: &[u32]) -> Result<()> {
+    fn remember(&mut self, slots: &[u32], keys: &[ArrayRef]) -> Result<()> {
         let mut known = Vec::new();
-        for slot in slots {
-            if self.tracked.touch(*slot) {
-                if self.groups.rows[*slot as usize] > 0 || self.global == Global::Out { known.push(*slot) } else { self.fresh.push(*slot) }
+        if let Some(windows) = &mut self.windows {
+            let named = windows.named(keys)?;
+            for (slot, named) in slots.iter().zip(named) {
+                if self.tracked.touch(*slot) {
+                    let is_new = self.groups.rows[*slot as usize] == 0;
+                    if is_new {
+                        windows.add(*named, *slot);
+                    }
+                    if is_new || !windows.is_shown(*named) { self.fresh.push(*slot) } else { known.push(*slot) }
+                }
+            }
+        } else {
+            for slot in slots {
+                if self.tracked.touch(*slot) {
+                    let out = self.groups.rows[*slot as usize] > 0 || self.global == Global::Out;
+                    if out { known.push(*slot) } else { self.fresh.push(*slot) }
+                }
             }
         }
         if !known.is_empty() {
@@ -96,7 +114,7 @@ impl Aggregate {
         Ok(())
     }
 
-    fn results(&self, slots: &[u32]) -> Result<Results> {
+    pub(super) fn results(&self, slots: &[u32]) -> Result<Results> {
         let mut columns = Vec::with_capacity(self.groups.calls.len());
         let mut failures = HashMap::new();
         for call in &self.groups.calls {
@@ -158,15 +176,19 @@ impl Aggregate {
     }
 
     /// Emits one delta: `columns` has the results of `minus`, then those of `plus`.
-    fn emit(&self, minus: &[u32], plus: &[u32], columns: Vec<ArrayRef>, cx: &mut Context) -> Result<()> {
+    pub(super) fn emit(&self, minus: &[u32], plus: &[u32], columns: Vec<ArrayRef>, cx: &mut Context) -> Result<()> {
         let rows = minus.len() + plus.len();
         if rows == 0 {
             return Ok(());
         }
         let mut all = self.groups.keys.columns(&[minus, plus].concat())?;
         all.extend(columns);
-        let weights = std::iter::repeat_n(-1, minus.len()).chain(std::iter::repeat_n(1, plus.len())).collect();
-        cx.out.push(Delta::weighted(batch(self.schema.clone(), all, rows)?, weights));
+        let rows = batch(self.schema.clone(), all, rows)?;
+        cx.out.push(match minus.is_empty() && self.spec.life.is_some() {
+            // What is only ever added may be read as such.
+            true => Delta::insert(rows),
+            false => Delta::weighted(rows, std::iter::repeat_n(-1, minus.len()).chain(std::iter::repeat_n(1, plus.len())).collect()),
+        });
         Ok(())
     }
 
@@ -195,23 +217,36 @@ impl Aggregate {
             debug_assert!(rows >= 0, "{}: a group has {rows} rows", self.view);
             if rows == 0 && self.spec.keys > 0 { empty.push(*slot) } else { self.tracked.settle(*slot) }
         }
-        self.tracked.release(&empty, &self.groups.keys)?;
-        for slot in empty {
-            self.groups.keys.release(slot);
-            self.groups.accumulators().for_each(|accumulator| accumulator.clear(slot));
+        self.let_go(&empty)
+    }
+
+    /// These groups give their slots back, with all that they hold.
+    pub(super) fn let_go(&mut self, slots: &[u32]) -> Result<()> {
+        if slots.is_empty() {
+            return Ok(());
         }
+        slots.iter().for_each(|slot| self.groups.rows[*slot as usize] = 0);
+        self.groups.accumulators().try_for_each(|accumulator| accumulator.clear_all(slots))?;
+        // What the values of closed groups leave behind, while the slots are still theirs.
+        self.stored.collect_gone(&mut self.groups)?;
+        self.tracked.release(slots, &self.groups.keys)?;
+        slots.iter().for_each(|slot| self.groups.keys.release(*slot));
         Ok(())
     }
 }
 
 impl Operator for Aggregate {
-    fn push(&mut self, _port: usize, delta: Delta, _cx: &mut Context) -> Result<()> {
+    fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         let keys = self.spec.keys;
         let mut slots = std::mem::take(&mut self.groups.slots);
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
         self.tracked.grow(self.groups.rows.len());
-        self.remember(&slots)?;
+        if let Some(windows) = &mut self.windows {
+            windows.begin(cx.times);
+            self.bring_back(&delta.rows.columns()[..keys])?;
+        }
+        self.remember(&slots, &delta.rows.columns()[..keys])?;
         let groups = &mut self.groups;
         if self.spec.stage == Stage::Final {
             let counts = delta.rows.column(keys).as_primitive::<Int64Type>().values();
@@ -236,9 +271,10 @@ impl Operator for Aggregate {
             self.tracked.grow(1);
             self.fresh.push(0);
         }
+        let watermark = self.touch_due(cx)?;
         let fresh = std::mem::take(&mut self.fresh);
         for slots in fresh.chunks(CHUNK_GROUPS) {
-            self.emit_fresh(slots, cx)?;
+            self.emit_fresh(&self.shown(slots, watermark)?, cx)?;
         }
         if self.global == Global::Due {
             self.global = Global::Out;
@@ -249,7 +285,13 @@ impl Operator for Aggregate {
             self.emit_known(before, cx)?;
             self.settle(&slots)?;
         }
-        Ok(())
+        self.close_windows(watermark, cx)
+    }
+
+    fn resume(&mut self) {
+        if let Some(windows) = &mut self.windows {
+            windows.resume();
+        }
     }
 
     fn changes(&mut self) -> Result<Vec<StateChanges>> {
@@ -261,7 +303,12 @@ impl Operator for Aggregate {
     }
 
     fn load(&mut self, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
-        self.stored.load(&mut self.groups, &mut self.tracked, part, columns, rows)?;
+        let Some(slots) = self.stored.load(&mut self.groups, &mut self.tracked, part, columns, rows)? else { return Ok(()) };
+        if let Some(windows) = &mut self.windows {
+            for (slot, named) in slots.iter().zip(windows.named(columns)?.to_vec()) {
+                windows.add(named, *slot);
+            }
+        }
         if self.global == Global::Due && rows > 0 {
             self.global = Global::Out;
         }
@@ -269,11 +316,12 @@ impl Operator for Aggregate {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes()
+        let windows = self.windows.as_ref().map_or(0, Windows::memory_bytes);
+        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes() + windows
     }
 
     fn dirty_bytes(&self) -> usize {
-        self.tracked.dirty_bytes(self.memory_bytes())
+        self.tracked.dirty_bytes(self.memory_bytes()) + self.stored.dirty_bytes()
     }
 
     fn groups(&self) -> usize {
@@ -285,7 +333,7 @@ impl Operator for Aggregate {
 }
 
 /// The slots whose bit is set.
-fn select(slots: &[u32], mask: &BooleanArray) -> Vec<u32> {
+pub(super) fn select(slots: &[u32], mask: &BooleanArray) -> Vec<u32> {
     mask.values().set_indices().map(|index| slots[index]).collect()
 }
 

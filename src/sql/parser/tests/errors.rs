@@ -115,7 +115,7 @@ fn what_is_not_there_yet_says_so() {
         ("CREATE SINK s FROM v WITH (connector = 'kafka')", "CREATE SINK"),
         ("CREATE SCHEMA x", "CREATE SCHEMA"),
         ("ALTER SOURCE s SET (idle_timeout = '10 s')", "ALTER SOURCE"),
-        ("ALTER MATERIALIZED VIEW v ADMIT LATE", "ALTER MATERIALIZED VIEW"),
+        ("ALTER MATERIALIZED VIEW v RENAME TO w", "ALTER MATERIALIZED VIEW"),
         ("SUBSCRIBE TO v", "SUBSCRIBE"),
         ("COPY (SUBSCRIBE v) TO STDOUT", "COPY of SUBSCRIBE"),
         ("EXPLAIN WATERMARK FOR bids", "EXPLAIN WATERMARK"),

@@ -1,0 +1,32 @@
+//! The times of an epoch: facts that every operator sees alike, on whichever worker.
+
+use weir_common::ids::RelationId;
+
+/// The wall clock and the watermarks of an epoch, as the epoch log has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochTimes {
+    /// `now()`: microseconds since 1970 UTC.
+    pub wall_micros: i64,
+    /// Each source that the view reads, directly or through others, with its watermark at the end of the epoch before and at the end
+    /// of this one: microseconds since 1970 UTC, `i64::MAX` when the source has ended.
+    pub watermarks: Vec<(RelationId, Option<i64>, Option<i64>)>,
+}
+
+impl EpochTimes {
+    /// No time has passed: nothing is late and nothing closes.
+    pub const NONE: EpochTimes = EpochTimes { wall_micros: i64::MIN, watermarks: Vec::new() };
+
+    /// The watermark by which rows of this epoch are late; `i64::MIN` where there is none.
+    pub fn before(&self, source: RelationId) -> i64 {
+        self.of(source).and_then(|(_, before, _)| *before).unwrap_or(i64::MIN)
+    }
+
+    /// The watermark at the end of this epoch, by which windows close; `i64::MIN` where there is none.
+    pub fn after(&self, source: RelationId) -> i64 {
+        self.of(source).and_then(|(.., after)| *after).unwrap_or(i64::MIN)
+    }
+
+    fn of(&self, source: RelationId) -> Option<&(RelationId, Option<i64>, Option<i64>)> {
+        self.watermarks.iter().find(|(id, ..)| *id == source)
+    }
+}

@@ -1,0 +1,71 @@
+//! The late rows of a view on one worker: an entry for each row and closed window.
+
+use std::collections::HashMap;
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::datatypes::Int64Type;
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use weir_common::delta::Delta;
+use weir_common::error::{Error, Result};
+use weir_common::lateness::LATE_COLUMNS;
+
+use crate::hub::Stream;
+
+/// An entry that is there, and how often.
+struct Standing {
+    rows: RecordBatch,
+    row: usize,
+    times: i64,
+}
+
+/// Entries of rows that are taken back, in the form in which they are kept: one that is the opposite of an entry that stands takes
+/// that entry back, all others stand themselves.
+pub fn cancelled(stream: &Stream, entries: Delta) -> Result<Delta> {
+    let weights = |rows: &RecordBatch| rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>().clone();
+    let of_entries = weights(&entries.rows);
+    if of_entries.values().iter().all(|weight| *weight > 0) {
+        return Ok(entries);
+    }
+    let schema = entries.rows.schema();
+    let width = schema.fields().len();
+    // All but the watermark, which differs, and the weight, which is the opposite.
+    let watermark = width - LATE_COLUMNS.len() + 4;
+    let named: Vec<usize> = (0..width - 1).filter(|column| *column != watermark).collect();
+    let fields = |columns: &[usize]| columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
+    let by_name = RowConverter::new(fields(&named))?;
+    let whole = RowConverter::new(fields(&(0..width).collect::<Vec<_>>()))?;
+    let name = |rows: &RecordBatch| -> Result<Vec<OwnedRow>> {
+        let columns: Vec<_> = named.iter().map(|column| rows.column(*column).clone()).collect();
+        Ok(by_name.convert_columns(&columns)?.iter().map(|row| row.owned()).collect())
+    };
+    let mut standing: HashMap<OwnedRow, HashMap<OwnedRow, Standing>> = HashMap::new();
+    let mut add = |delta: &Delta| -> Result<()> {
+        let entries = whole.convert_columns(delta.rows.columns())?;
+        for (row, name) in name(&delta.rows)?.into_iter().enumerate() {
+            let known = standing.entry(name).or_default().entry(entries.row(row).owned());
+            known.or_insert_with(|| Standing { rows: delta.rows.clone(), row, times: 0 }).times += delta.weights.get(row);
+        }
+        Ok(())
+    };
+    let shard = stream.shard.as_ref().ok_or_else(|| Error::internal("late rows are not kept"))?;
+    for run in shard.runs() {
+        add(&Delta::insert(run.batch()?))?;
+    }
+    stream.pending.values().flatten().try_for_each(&mut add)?;
+    let (mut kept, mut back) = (Vec::new(), Vec::new());
+    for (row, name) in name(&entries.rows)?.into_iter().enumerate() {
+        let opposite = standing.get_mut(&name).and_then(|same| {
+            same.values_mut().find(|entry| entry.times > 0 && weights(&entry.rows).value(entry.row) == -of_entries.value(row))
+        });
+        match opposite {
+            Some(entry) => {
+                entry.times -= 1;
+                back.push(entry.rows.slice(entry.row, 1));
+            }
+            None => kept.push(row as u32),
+        }
+    }
+    let kept = entries.take(&UInt32Array::from(kept))?;
+    let back = back.into_iter().map(Delta::retract);
+    Delta::concat(&schema, &std::iter::once(kept).chain(back).collect::<Vec<_>>())
+}

@@ -1,0 +1,60 @@
+//! ALTER MATERIALIZED VIEW .. ADMIT LATE: late rows go into the windows that were closed.
+
+use weir_common::error::{Error, Result, SqlState};
+use weir_sql::catalog::RelationKind;
+use weir_sql::statement::AdmitLate;
+
+use crate::names;
+use crate::pgwire::backend::{Notice, Outcome};
+use crate::session::{Session, done};
+use crate::statement::{define, dml};
+
+/// Admits all late rows of a view; the tag says how many entries there were.
+pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
+    dml::refuse_if_read_only(session, "ALTER MATERIALIZED VIEW")?;
+    let name = names::relation(&admit.name)?;
+    let database = session.database.clone();
+    // Nothing that reads the view comes or goes meanwhile.
+    let definitions = database.definitions().await;
+    let catalog = definitions.catalog();
+    let Some(relation) = catalog.by_name(&name) else {
+        if admit.if_exists {
+            session.notify(Notice::notice(format!("relation \"{name}\" does not exist, skipping")));
+            return Ok(done("ALTER MATERIALIZED VIEW"));
+        }
+        return Err(catalog.missing(&name));
+    };
+    let RelationKind::MaterializedView(view) = &relation.kind else {
+        let message = format!("\"{name}\" is a {}", relation.kind.word());
+        return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message).with_hint("Only a materialized view has late rows."));
+    };
+    if view.late.is_none() {
+        return Err(Error::new(
+            SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            format!("no row is late for \"{name}\": its windows never close"),
+        )
+        .with_hint("ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close windows."));
+    }
+    if !view.admits_late {
+        return Err(Error::unsupported(format!("\"{name}\" does not keep what its closed windows would need to take late rows"))
+            .with_hint(
+                "DISTINCT, and min and max over rows that can be taken back, need all values: create it WITH (keep_closed = 'true').",
+            ));
+    }
+    let late = relation.late().map(|late| late.id);
+    let reader = catalog.dependents(relation.id).into_iter().filter(|id| Some(*id) != late).find_map(|id| catalog.by_id(id));
+    if let Some(reader) = reader.filter(|_| view.facts.append_only) {
+        let message =
+            format!("late rows cannot be admitted to \"{name}\", because {} \"{}\" relies on its results", reader.kind.word(), reader.name);
+        return Err(Error::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message)
+            .with_detail("The results of EMIT FINAL never change.")
+            .with_hint("Drop what reads it, or create it with EMIT ON WINDOW CLOSE, whose results may be revised."));
+    }
+    let entries = database.engine.admit_late(relation.id).await?;
+    define::note(session, format!("ALTER MATERIALIZED VIEW {name} ADMIT LATE"));
+    session.notify(Notice::notice(match entries {
+        1 => "admitted 1 late row".to_string(),
+        entries => format!("admitted {entries} late rows"),
+    }));
+    Ok(done("ALTER MATERIALIZED VIEW"))
+}
