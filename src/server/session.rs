@@ -166,11 +166,10 @@ impl Session {
         let (catalog, _) = self.database.catalog();
         let status =
             if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
-        let system = Arc::new(SessionSystem::new(
-            catalog.clone(),
-            system::tables_of(&catalog, status, self.commits.clone()),
-            self.facts(statement::query::names_own(&catalog, parsed)),
-        ));
+        let (of_tables, commits) = (catalog.clone(), self.commits.clone());
+        let tables = move || system::tables_of(&of_tables, status, commits);
+        let facts = self.facts(statement::query::names_own(&catalog, parsed));
+        let system = Arc::new(SessionSystem::new(catalog.clone(), tables, facts));
         Ok(Context::new(catalog, system, &self.settings()))
     }
 

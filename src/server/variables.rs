@@ -1,6 +1,7 @@
 //! Session variables: a table of what can be SET and SHOWn, and one session's values.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_common::datetime::{Customs, DateOrder};
@@ -105,14 +106,14 @@ const VARIABLES: &[Variable] = &[
     var("transaction_read_only", "off", Kind::Bool, "Sets the current transaction's read-only status."),
 ];
 
-/// One session's values.
+/// One session's values. A copy is cheap: what is seldom changed is shared until it is.
 #[derive(Clone)]
 pub struct Variables {
-    values: BTreeMap<&'static str, String>,
+    values: Arc<BTreeMap<&'static str, String>>,
     /// `a.b = ..`: names of extensions and applications, kept as they are.
     custom: BTreeMap<String, String>,
     /// What RESET goes back to: the defaults, and what the client asked for at startup.
-    initial: BTreeMap<&'static str, String>,
+    initial: Arc<BTreeMap<&'static str, String>>,
     /// What SET LOCAL replaced, to be put back when the transaction ends.
     local: BTreeMap<&'static str, String>,
     /// The same for names of extensions and applications.
@@ -126,6 +127,7 @@ impl Variables {
         let mut values: BTreeMap<&'static str, String> =
             VARIABLES.iter().map(|variable| (variable.name, variable.default.to_string())).collect();
         values.insert("session_authorization", user.to_string());
+        let values = Arc::new(values);
         Variables {
             initial: values.clone(),
             values,
@@ -176,7 +178,8 @@ impl Variables {
     }
 
     fn assign(&mut self, variable: &Variable, value: String, local: bool) {
-        let before = self.values.insert(variable.name, value.clone()).unwrap_or_default();
+        let before = self.value(variable.name).to_string();
+        self.keep(variable.name, value.clone());
         if local {
             self.local.entry(variable.name).or_insert(before.clone());
         } else {
@@ -216,7 +219,14 @@ impl Variables {
             ("transaction_deferrable", "default_transaction_deferrable"),
         ] {
             let value = self.value(default).to_string();
-            self.values.insert(own, value);
+            self.keep(own, value);
+        }
+    }
+
+    /// Copies what is shared only if the value is another one.
+    fn keep(&mut self, name: &'static str, value: String) {
+        if self.values.get(name) != Some(&value) {
+            Arc::make_mut(&mut self.values).insert(name, value);
         }
     }
 

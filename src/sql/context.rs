@@ -7,10 +7,13 @@ pub(crate) mod table; // relations and system tables as table providers
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use arrow::temporal_conversions::timestamp_us_to_datetime;
+use chrono::{DateTime, Utc};
 use datafusion::catalog::{TableFunction, TableProvider};
 use datafusion::common::{Diagnostic, Span};
+use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
@@ -82,7 +85,12 @@ pub struct Settings {
 pub struct Context {
     pub(crate) catalog: Catalog,
     pub(crate) system: Arc<dyn System>,
-    pub(crate) state: SessionState,
+    /// Functions, planners and rules, which are the same for all; without a moment and a session's customs.
+    pub(crate) base: &'static SessionState,
+    now: Option<DateTime<Utc>>,
+    customs: Customs,
+    /// The configuration with the customs, made when something asks.
+    config: OnceLock<Arc<ConfigOptions>>,
     /// Whether this plans a materialized view.
     pub(crate) maintained: bool,
     named: Mutex<Named>,
@@ -106,7 +114,17 @@ impl fmt::Debug for Context {
 impl Context {
     /// For a statement against one version of the catalog.
     pub fn new(catalog: Catalog, system: Arc<dyn System>, settings: &Settings) -> Context {
-        Context { catalog, system, state: base::state(settings), maintained: false, named: Mutex::default(), scope: Mutex::default() }
+        Context {
+            catalog,
+            system,
+            base: base::session(),
+            now: timestamp_us_to_datetime(settings.now_micros).map(|now| now.and_utc()),
+            customs: settings.customs.clone(),
+            config: OnceLock::new(),
+            maintained: false,
+            named: Mutex::default(),
+            scope: Mutex::default(),
+        }
     }
 
     /// For a view: no system relations, no session, no moment.
@@ -114,11 +132,34 @@ impl Context {
         Context {
             catalog,
             system: Arc::new(NoSystem),
-            state: base::view_state(),
+            base: base::view(),
+            now: None,
+            customs: Customs::default(),
+            config: OnceLock::new(),
             maintained: true,
             named: Mutex::default(),
             scope: Mutex::default(),
         }
+    }
+
+    /// What `now()` shows; `None` where it stays a call.
+    pub(crate) fn now(&self) -> Option<DateTime<Utc>> {
+        self.now
+    }
+
+    /// How the session reads dates and times.
+    pub(crate) fn customs(&self) -> &Customs {
+        &self.customs
+    }
+
+    /// The configuration of planning and of functions.
+    pub(crate) fn config(&self) -> &Arc<ConfigOptions> {
+        self.config.get_or_init(|| base::config(self.base, &self.customs))
+    }
+
+    /// A session state of its own, for what has to be given one: a copy, which takes longer than all else here.
+    pub(crate) fn state(&self) -> SessionState {
+        base::state(self.base, self.now, &self.customs)
     }
 
     /// The relations that the queries planned so far name themselves.
@@ -180,13 +221,13 @@ impl Context {
 
     /// With Postgres' types everywhere: the form that later steps start from.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-        self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})
+        self.base.analyzer().execute_and_check(plan, self.config(), |_, _| {})
     }
 
     /// DataFusion's errors in Postgres' words, with positions in `sql`.
     pub(crate) fn error(&self, error: DataFusionError, sql: &str) -> Error {
         let relations: Vec<&str> = self.catalog.relations().map(|relation| relation.name.as_str()).collect();
-        let functions = self.state.scalar_functions().keys().chain(self.state.aggregate_functions().keys()).map(String::as_str);
+        let functions = self.base.scalar_functions().keys().chain(self.base.aggregate_functions().keys()).map(String::as_str);
         let functions: Vec<&str> = functions.filter(|name| !name.starts_with("weir_")).collect();
         from_datafusion_in(error, &ErrorContext { sql, relations: &relations, functions: &functions })
     }

@@ -28,7 +28,6 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectName};
 use datafusion::sql::sqlparser::tokenizer::{Span, TokenWithSpan};
-use weir_common::datetime::Customs;
 use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::ids::RelationId;
 use weir_common::types::PgType;
@@ -40,7 +39,6 @@ pub(crate) use crate::dml::default::expression;
 use crate::dml::scope::ScopedQuery;
 pub(crate) use crate::dml::scope::{SCOPE, ScopePlanner};
 use crate::dml::values::Cell;
-use crate::function::zone;
 use crate::names::normalized;
 use crate::read::QueryPlan;
 
@@ -235,19 +233,14 @@ impl Context {
         crate::interval::spell_out(&mut expr);
         crate::function::zone::spell_out(&mut expr);
         let expr = SqlToRel::new(self).sql_to_expr(expr, schema, &mut context)?;
-        crate::rules::rewrite(expr, schema, self.state.config_options())
-    }
-
-    /// How the session reads dates and times.
-    fn customs(&self) -> &Customs {
-        zone::customs(self.state.config_options())
+        crate::rules::rewrite(expr, schema, self.config())
     }
 
     fn simplifier(&self, schema: &DFSchema) -> ExprSimplifier {
         let context = SimplifyContext::builder()
             .with_schema(Arc::new(schema.clone()))
-            .with_config_options(self.state.config_options().clone())
-            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
+            .with_config_options(self.config().clone())
+            .with_query_execution_start_time(self.now())
             .build();
         ExprSimplifier::new(context)
     }

@@ -7,8 +7,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DFSchema;
+use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, ExprSchemable};
@@ -22,13 +22,18 @@ use crate::function::same::Same;
 use crate::names::display_name;
 
 /// Compiles an analyzed expression over rows of `schema`.
-pub(crate) fn compile(expr: &Expr, schema: &DFSchema, state: &SessionState) -> Result<ExprRef, DataFusionError> {
+pub(crate) fn compile(expr: &Expr, schema: &DFSchema, config: &Arc<ConfigOptions>) -> Result<ExprRef, DataFusionError> {
     let data_type = expr.get_type(schema)?;
-    compile_as(expr, schema, state, data_type)
+    compile_as(expr, schema, config, data_type)
 }
 
 /// Compiles an analyzed expression whose values are wanted as `data_type`.
-pub(crate) fn compile_as(expr: &Expr, schema: &DFSchema, state: &SessionState, data_type: DataType) -> Result<ExprRef, DataFusionError> {
+pub(crate) fn compile_as(
+    expr: &Expr,
+    schema: &DFSchema,
+    config: &Arc<ConfigOptions>,
+    data_type: DataType,
+) -> Result<ExprRef, DataFusionError> {
     let inner = Same::seen_through(expr.clone().unalias_nested().data)?;
     if let Expr::Column(column) = &inner {
         let index = schema.index_of_column(column)?;
@@ -37,7 +42,7 @@ pub(crate) fn compile_as(expr: &Expr, schema: &DFSchema, state: &SessionState, d
         }
     }
     let mut props = ExecutionProps::new();
-    props.config_options = Some(state.config_options().clone());
+    props.config_options = Some(config.clone());
     let physical = create_physical_expr(&inner, schema, &props, &PhysicalPlanningContext::default())?;
     Ok(Arc::new(Compiled { physical, data_type, text: inner.human_display().to_string() }))
 }

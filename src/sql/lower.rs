@@ -87,7 +87,7 @@ pub fn plan_view(
     let plan = without_final_sort(plan, name, &mut notices);
     refuse::check(&plan, query).map_err(failed)?;
     let output = output_schema(&plan)?;
-    let plan = rules::optimize(plan, &context.state).map_err(failed)?;
+    let plan = rules::optimize(plan, context.config()).map_err(failed)?;
     let lowering = Lowering { context: &context, policy: &policy };
     let root = lowering.node(&plan).and_then(|root| lowering.served(root, &plan, &output)).map_err(failed)?;
     policy.check(&root)?;
@@ -207,7 +207,7 @@ impl Lowering<'_> {
         let (times, rest): (Vec<&Expr>, Vec<&Expr>) =
             split_conjunction(&filter.predicate).into_iter().partition(|expr| event_time(expr).is_some());
         if let Some(predicate) = conjunction(rest.into_iter().cloned()) {
-            let predicate = compile_as(&predicate, schema, &self.context.state, DataType::Boolean)?;
+            let predicate = compile_as(&predicate, schema, self.context.config(), DataType::Boolean)?;
             let facts = node.facts.clone();
             node = Node { op: Op::Filter { predicate }, schema: node.schema.clone(), inputs: vec![node], facts };
         }
@@ -219,7 +219,7 @@ impl Lowering<'_> {
 
     fn require_event_time(&self, node: Node, time: &Expr, schema: &DFSchema) -> Result<Node, DataFusionError> {
         let width = node.schema.fields().len();
-        let compiled = compile(time, schema, &self.context.state)?;
+        let compiled = compile(time, schema, self.context.config())?;
         let require = |node: Node, column: usize| {
             let facts = node.facts.clone();
             Node { op: Op::RequireEventTime { column }, schema: node.schema.clone(), inputs: vec![node], facts }
@@ -239,7 +239,7 @@ impl Lowering<'_> {
 
     fn projection(&self, projection: &Projection) -> Result<Node, DataFusionError> {
         let input = self.node(&projection.input)?;
-        let exprs = projection.expr.iter().map(|expr| compile(expr, projection.input.schema(), &self.context.state));
+        let exprs = projection.expr.iter().map(|expr| compile(expr, projection.input.schema(), self.context.config()));
         let exprs = exprs.collect::<Result<Vec<_>, _>>()?;
         let steps = facts::steps(&projection.expr, projection.input.schema());
         let schema = schema_of(&projection.schema);
@@ -271,7 +271,7 @@ impl Lowering<'_> {
         let exprs = columns
             .iter()
             .zip(output.fields())
-            .map(|(column, field)| compile_as(column, schema, &self.context.state, field.data_type().clone()))
+            .map(|(column, field)| compile_as(column, schema, self.context.config(), field.data_type().clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let steps = facts::steps(&columns, schema);
         Ok(project_with(root, exprs, output.clone(), &steps))

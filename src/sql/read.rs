@@ -130,7 +130,7 @@ impl Context {
                 format!("bind message supplies {} parameters, but the statement requires {}", parameters.len(), query.parameters.len());
             return Err(Error::new(SqlState::PROTOCOL_VIOLATION, message));
         }
-        let mut state = self.state.clone();
+        let mut state = self.state();
         let mut rows = 0;
         for relation in &query.relations {
             rows += snapshots.snapshot(*relation)?.num_rows();

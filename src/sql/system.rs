@@ -31,10 +31,13 @@ pub struct WeirTable {
 /// The OID of the first relation of schema `weir`; they are numbered in the order in which they are given.
 const FIRST_OID: u32 = 15_000;
 
-/// What one statement is told about the system; the session's facts are put together only when something asks.
+/// The relations of schema `weir`, put together when something asks.
+type LazyTables = LazyLock<Vec<WeirTable>, Box<dyn FnOnce() -> Vec<WeirTable> + Send>>;
+
+/// What one statement is told about the system; the relations and the session's facts are put together only when something asks.
 pub struct SessionSystem {
     catalog: Catalog,
-    weir: Vec<WeirTable>,
+    weir: LazyTables,
     base: Box<dyn Fn() -> SessionFacts + Send + Sync>,
     facts: OnceLock<Arc<SessionFacts>>,
     functions: OnceLock<Vec<Arc<ScalarUDF>>>,
@@ -51,9 +54,19 @@ static FUNCTION_NAMES: LazyLock<HashSet<String>> =
     LazyLock::new(|| pg_catalog::functions(&Arc::default()).iter().map(|function| function.name().to_string()).collect());
 
 impl SessionSystem {
-    /// For one statement: `base` gives the session's facts without the catalog.
-    pub fn new(catalog: Catalog, weir: Vec<WeirTable>, base: impl Fn() -> SessionFacts + Send + Sync + 'static) -> Self {
-        SessionSystem { catalog, weir, base: Box::new(base), facts: OnceLock::new(), functions: OnceLock::new() }
+    /// For one statement: `weir` gives the relations of that schema, `base` the session's facts without the catalog.
+    pub fn new(
+        catalog: Catalog,
+        weir: impl FnOnce() -> Vec<WeirTable> + Send + 'static,
+        base: impl Fn() -> SessionFacts + Send + Sync + 'static,
+    ) -> Self {
+        SessionSystem {
+            catalog,
+            weir: LazyLock::new(Box::new(weir)),
+            base: Box::new(base),
+            facts: OnceLock::new(),
+            functions: OnceLock::new(),
+        }
     }
 
     fn facts(&self) -> &Arc<SessionFacts> {

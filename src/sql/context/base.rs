@@ -2,17 +2,16 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::temporal_conversions::timestamp_us_to_datetime;
-use datafusion::config::Dialect;
+use chrono::{DateTime, Utc};
+use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::prelude::SessionConfig;
-use weir_common::datetime::DateOrder;
+use weir_common::datetime::{Customs, DateOrder};
 use weir_common::limits::BATCH_ROWS_MAX;
 
-use crate::context::Settings;
 use crate::dml::ScopePlanner;
 use crate::function;
 use crate::function::zone::SessionCustoms;
@@ -32,24 +31,45 @@ static VIEW: LazyLock<SessionState> = LazyLock::new(|| {
     state
 });
 
-/// The session state of one statement.
-pub(super) fn state(settings: &Settings) -> SessionState {
-    let mut state = BASE.clone();
-    state.execution_props_mut().query_execution_start_time = timestamp_us_to_datetime(settings.now_micros).map(|now| now.and_utc());
-    let customs = &settings.customs;
-    if !customs.zone.is_utc() || customs.order != DateOrder::default() {
-        let options = state.config_mut().options_mut();
-        options.execution.time_zone = Some(customs.zone.name().to_string());
-        options.extensions.insert(SessionCustoms(customs.clone()));
+/// What all statements of sessions share.
+pub(super) fn session() -> &'static SessionState {
+    &BASE
+}
+
+/// What all definitions of views share: `now()` stays a call.
+pub(super) fn view() -> &'static SessionState {
+    &VIEW
+}
+
+/// The configuration of a session with these customs.
+pub(super) fn config(base: &SessionState, customs: &Customs) -> Arc<ConfigOptions> {
+    if is_plain(customs) {
+        return base.config_options().clone();
+    }
+    let mut config = ConfigOptions::clone(base.config_options());
+    set_customs(&mut config, customs);
+    Arc::new(config)
+}
+
+/// A session state of one statement's own: a copy, which takes tens of microseconds.
+pub(super) fn state(base: &SessionState, now: Option<DateTime<Utc>>, customs: &Customs) -> SessionState {
+    let mut state = base.clone();
+    state.execution_props_mut().query_execution_start_time = now;
+    if !is_plain(customs) {
+        set_customs(state.config_mut().options_mut(), customs);
         // Functions get their configuration from here.
         state.execution_props_mut().config_options = Some(state.config_options().clone());
     }
     state
 }
 
-/// The session state in which views are planned: `now()` stays a call.
-pub(super) fn view_state() -> SessionState {
-    VIEW.clone()
+fn is_plain(customs: &Customs) -> bool {
+    customs.zone.is_utc() && customs.order == DateOrder::default()
+}
+
+fn set_customs(options: &mut ConfigOptions, customs: &Customs) {
+    options.execution.time_zone = Some(customs.zone.name().to_string());
+    options.extensions.insert(SessionCustoms(customs.clone()));
 }
 
 fn build() -> SessionState {

@@ -111,7 +111,7 @@ impl ContextProvider for Context {
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name).to_lowercase();
-        let function = self.system.table_function(&name).or_else(|| self.state.table_functions().get(&name).cloned());
+        let function = self.system.table_function(&name).or_else(|| self.base.table_functions().get(&name).cloned());
         // A series of times or dates is a list that DataFusion makes at once; one of numbers has no end that it could not have.
         let (empty, list) = (DFSchema::empty(), name == functions_in_from::SERIES);
         let of_times = list && args.iter().any(|arg| arg.get_type(&empty).is_ok_and(|ty| !ty.is_integer() && !ty.is_null()));
@@ -125,14 +125,12 @@ impl ContextProvider for Context {
             return Ok(Arc::new(ViewSource { schema: plan.schema().inner().clone(), plan }));
         };
         functions_in_from::check_arguments(&name, &args)?;
-        let simplify = SimplifyContext::builder()
-            .with_config_options(self.state.config_options().clone())
-            .with_query_execution_start_time(self.state.execution_props().query_execution_start_time)
-            .build();
+        let simplify =
+            SimplifyContext::builder().with_config_options(self.config().clone()).with_query_execution_start_time(self.now()).build();
         let simplifier = ExprSimplifier::new(simplify);
         let schema = DFSchema::empty();
         let args = args.into_iter().map(|arg| simplifier.simplify(simplifier.coerce(arg, &schema)?)).collect::<Result<Vec<_>>>()?;
-        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, &self.state))?))
+        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, &self.state()))?))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
@@ -140,11 +138,11 @@ impl ContextProvider for Context {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        self.base.expr_planners()
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
+        self.base.relation_planners()
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
@@ -153,19 +151,19 @@ impl ContextProvider for Context {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-        self.system.function(name).or_else(|| self.state.scalar_functions().get(name).cloned())
+        self.system.function(name).or_else(|| self.base.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.state.higher_order_functions().get(name).cloned()
+        self.base.higher_order_functions().get(name).cloned()
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.state.aggregate_functions().get(name.strip_prefix("pg_catalog.").unwrap_or(name)).cloned()
+        self.base.aggregate_functions().get(name.strip_prefix("pg_catalog.").unwrap_or(name)).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name.strip_prefix("pg_catalog.").unwrap_or(name)).cloned()
+        self.base.window_functions().get(name.strip_prefix("pg_catalog.").unwrap_or(name)).cloned()
     }
 
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
@@ -173,22 +171,22 @@ impl ContextProvider for Context {
     }
 
     fn options(&self) -> &ConfigOptions {
-        self.state.config_options()
+        self.config()
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.state.scalar_functions().keys().cloned().collect()
+        self.base.scalar_functions().keys().cloned().collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
-        self.state.higher_order_functions().keys().cloned().collect()
+        self.base.higher_order_functions().keys().cloned().collect()
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        self.state.aggregate_functions().keys().cloned().collect()
+        self.base.aggregate_functions().keys().cloned().collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        self.state.window_functions().keys().cloned().collect()
+        self.base.window_functions().keys().cloned().collect()
     }
 }

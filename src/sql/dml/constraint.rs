@@ -103,7 +103,7 @@ impl Context {
     fn compile_check(&self, table: &Relation, expr: &ast::Expr) -> Result<ExprRef, DataFusionError> {
         let (planned, schema) = self.check_expr(table, expr)?;
         let simple = self.simplifier(&schema).simplify(planned)?;
-        crate::expr::compile_as(&simple, &schema, &self.state, DataType::Boolean)
+        crate::expr::compile_as(&simple, &schema, self.config(), DataType::Boolean)
     }
 }
 

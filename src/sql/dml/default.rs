@@ -63,7 +63,7 @@ impl Context {
             Expr::Literal(value, _) => value.to_array_of_size(rows),
             // What the simplifier leaves alone: volatile functions.
             other => {
-                let compiled = crate::expr::compile(&other, &schema, &self.state)?;
+                let compiled = crate::expr::compile(&other, &schema, self.config())?;
                 let empty = Arc::new(arrow::datatypes::Schema::empty());
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 let nothing = RecordBatch::try_new_with_options(empty, Vec::new(), &options)?;

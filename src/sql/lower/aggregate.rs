@@ -22,7 +22,7 @@ impl Lowering<'_> {
     pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, DataFusionError> {
         let input = self.node(&aggregate.input)?;
         let schema = aggregate.input.schema();
-        let state = &self.context.state;
+        let config = self.context.config();
         let mut exprs: Vec<ExprRef> = Vec::new();
         let mut sources: Vec<Expr> = Vec::new();
         let mut add = |compiled: ExprRef, source: &Expr| {
@@ -36,7 +36,7 @@ impl Lowering<'_> {
         let following = keys::following(&group, &aggregate.input);
         for (key, follows) in group.iter().zip(&following) {
             if follows.is_none() {
-                add(compile(key, schema, state)?, key);
+                add(compile(key, schema, config)?, key);
             }
         }
         let all_keys = group.len();
@@ -49,9 +49,9 @@ impl Lowering<'_> {
             let argument = argument(call);
             let input = argument.map_or(Ok(DataType::Null), |argument| argument.get_type(schema))?;
             let argument =
-                argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, state)?, argument))).transpose()?;
+                argument.map(|argument| Ok::<_, DataFusionError>(add(compile(argument, schema, config)?, argument))).transpose()?;
             let filter = match &call.params.filter {
-                Some(filter) => Some(add(compile_as(filter, schema, state, DataType::Boolean)?, filter)),
+                Some(filter) => Some(add(compile_as(filter, schema, config, DataType::Boolean)?, filter)),
                 None => None,
             };
             if argument.is_none() && function != AggregateFunction::Count {

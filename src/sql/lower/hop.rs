@@ -29,7 +29,7 @@ impl Lowering<'_> {
         let schema = projection.input.schema();
         // The event time where its windows will be.
         let exprs: Vec<Expr> = projection.expr.iter().map(|expr| HopStarts::of(expr).map_or(expr, |(time, _)| time).clone()).collect();
-        let compiled: Vec<ExprRef> = exprs.iter().map(|expr| compile(expr, schema, &self.context.state)).collect::<Result<_, _>>()?;
+        let compiled: Vec<ExprRef> = exprs.iter().map(|expr| compile(expr, schema, self.context.config())).collect::<Result<_, _>>()?;
         let steps = facts::steps(&exprs, schema);
         let output = schema_of(&unnest.schema);
         if output.fields().len() != compiled.len() {
