@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -56,6 +57,8 @@ pub struct Dataflow {
     pub failure: Rc<RefCell<Option<Error>>>,
     times: Rc<RefCell<Times>>,
     admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
+    /// How often timely has let one of its operators work.
+    pub turns: Arc<AtomicU64>,
 }
 
 /// The times of epochs that are not over, for a view that depends on them.
@@ -176,7 +179,8 @@ pub fn build(
     let fragments: Vec<Rc<RefCell<Fragment>>> = fragments.into_iter().map(|fragment| Rc::new(RefCell::new(fragment))).collect();
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
         let (dropped, at) = (Rc::new(Cell::new(false)), view.at);
-        let shared = Shared { dropped, failure: Rc::default(), dead, late, times: Rc::default(), admitted: Rc::default(), at };
+        let (times, admitted) = (Rc::default(), Rc::default());
+        let shared = Shared { dropped, failure: Rc::default(), turns: Arc::default(), dead, late, times, admitted, at };
         let (imports, streams, ticks, head) = head(scope, hub, view, &shared);
         let mut outputs: Vec<TimelyStream<Epoch, Chunk>> = vec![];
         let mut state = vec![];
@@ -230,8 +234,8 @@ pub fn build(
         }
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
-        let Shared { dropped, failure, times, admitted, .. } = shared;
-        Dataflow { dropped, head, inputs, imports, fragments, state, failure, times, admitted }
+        let Shared { dropped, failure, turns, times, admitted, .. } = shared;
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, times, admitted }
     })
 }
 
@@ -240,6 +244,7 @@ pub fn build(
 struct Shared {
     dropped: Rc<Cell<bool>>,
     failure: Rc<RefCell<Option<Error>>>,
+    turns: Arc<AtomicU64>,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
     /// Where late rows go.
     late: Option<Rc<RefCell<Stream>>>,
@@ -298,6 +303,7 @@ fn head<'scope>(
     builder.build_reschedule(move |mut capabilities| {
         capabilities.iter_mut().for_each(|capability| capability.downgrade(&shared.at));
         move |_: &[MutableAntichain<Epoch>]| {
+            shared.turns.fetch_add(1, Ordering::Relaxed);
             if shared.dropped.get() {
                 capabilities.clear();
                 held.borrow_mut().clear();
@@ -444,6 +450,7 @@ struct Runner {
 
 impl Runner {
     fn run(&mut self, frontiers: &[MutableAntichain<Epoch>]) {
+        self.shared.turns.fetch_add(1, Ordering::Relaxed);
         let pending = &mut self.pending;
         for (number, port) in self.ports.iter_mut().enumerate() {
             port(&mut |capability, delta| {

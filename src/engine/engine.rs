@@ -19,7 +19,7 @@ use weir_common::state_store::StateStore;
 use weir_dataflow::lower::DataflowPlan;
 
 use crate::checkpoint;
-use crate::lane::{Lane, PeekReply, Report};
+use crate::lane::{Lane, PeekReply, Report, WorkerStats};
 use crate::leader::{self, Ddl, Message, News};
 use crate::reader::SourceSpec;
 use crate::recovery::{Recovered, Recovery};
@@ -123,7 +123,7 @@ impl Engine {
     pub fn start(config: EngineConfig) -> Result<(Engine, Recovered)> {
         let workers = config.workers.max(1);
         let (to_leader, from_all) = mpsc::unbounded_channel();
-        let stats = Arc::new((0..workers).map(|_| Mutex::default()).collect::<Vec<_>>());
+        let stats = Arc::new((0..workers).map(|_| WorkerStats::default()).collect::<Vec<_>>());
         let failures = Failures::default();
         let mut inboxes = vec![];
         let mut seats = vec![];

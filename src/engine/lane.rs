@@ -4,7 +4,8 @@
 //! commands, opens, commits and reads in the same order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -194,6 +195,8 @@ pub struct ShardStats {
     pub served: StateSize,
     /// The state of each operator, fragment after fragment.
     pub operators: Vec<StateSize>,
+    /// Of a view: how often timely has let its dataflow work. Counted on, whether or not the rest is told anew.
+    pub turns: Arc<AtomicU64>,
 }
 
 impl ShardStats {
@@ -221,5 +224,14 @@ impl ShardStats {
     }
 }
 
-/// The workers' published statistics: one map a worker.
-pub type StatsBoard = Arc<Vec<std::sync::Mutex<BTreeMap<StreamId, ShardStats>>>>;
+/// What one worker tells of itself.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// How often it has looked for something to do.
+    pub turns: AtomicU64,
+    /// What it holds.
+    pub shards: Mutex<BTreeMap<StreamId, ShardStats>>,
+}
+
+/// The workers' published statistics.
+pub type StatsBoard = Arc<Vec<WorkerStats>>;

@@ -50,6 +50,8 @@ pub struct ViewStatus {
     pub state_bytes: u64,
     /// Groups in operator state.
     pub groups: u64,
+    /// How often its operators were given the chance to work, over all workers: a view that no row reaches is left alone.
+    pub turns: u64,
     /// The watermark of its event time, microseconds since 1970 UTC.
     pub watermark: Option<i64>,
     /// Why it stopped computing, if it did.
@@ -80,6 +82,8 @@ pub struct Status {
     pub epochs: u64,
     /// How often the clock has waited because too much was waiting for views that were being filled.
     pub pauses: u64,
+    /// How often workers have looked for something to do: while there is nothing, they do not look.
+    pub worker_turns: u64,
     /// Every reader of every source.
     pub sources: Vec<SourceStatus>,
     /// Every view.

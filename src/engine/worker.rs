@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::UInt32Array;
 use arrow::compute::concat_batches;
@@ -73,6 +74,7 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
             }
             state.apply(worker, message);
         }
+        state.seat.stats[state.index].turns.fetch_add(1, Ordering::Relaxed);
         // Before parking: an epoch that touches no dataflow is done without a step.
         state.report();
         worker.step_or_park(None);
@@ -149,7 +151,7 @@ impl WorkerState {
                 }
                 for stream in streams.iter() {
                     self.hub.remove(*stream);
-                    if let Some(stats) = lock(&self.seat.stats[self.index]).remove(stream) {
+                    if let Some(stats) = lock(&self.seat.stats[self.index].shards).remove(stream) {
                         self.bytes.set(self.bytes.get() - stats.bytes());
                     }
                 }
@@ -262,7 +264,7 @@ impl WorkerState {
             }
             part.counted.extend(stream.counted.map(|rows| (relation, rows)));
         }
-        lock(&self.seat.stats[self.index]).values_mut().for_each(ShardStats::saved);
+        lock(&self.seat.stats[self.index].shards).values_mut().for_each(ShardStats::saved);
         Ok(part)
     }
 
@@ -365,10 +367,11 @@ impl WorkerState {
             (None, Some(counted)) => (counted as usize, StateSize::default()),
             (None, None) => return,
         };
-        let mut board = lock(&self.seat.stats[self.index]);
+        let mut board = lock(&self.seat.stats[self.index].shards);
         let stats = board.entry(id).or_default();
         let before = stats.bytes();
         (stats.rows, stats.served) = (rows, served);
+        view.iter().for_each(|dataflow| stats.turns.clone_from(&dataflow.turns));
         stats.operators.clear();
         view.iter().flat_map(|dataflow| &dataflow.state).for_each(|sizes| stats.operators.extend_from_slice(&sizes.borrow()));
         self.bytes.set(self.bytes.get() - before + stats.bytes());
@@ -377,7 +380,7 @@ impl WorkerState {
     /// Asks for a checkpoint when much has changed since the last one.
     fn report_dirty(&mut self) {
         let Some(limit) = self.seat.dirty_bytes_max.filter(|_| !self.dirty) else { return };
-        let dirty: usize = lock(&self.seat.stats[self.index]).values().map(ShardStats::dirty_bytes).sum();
+        let dirty: usize = lock(&self.seat.stats[self.index].shards).values().map(ShardStats::dirty_bytes).sum();
         if dirty > limit {
             self.dirty = true;
             self.send(Report::Dirty);

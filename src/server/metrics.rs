@@ -65,6 +65,11 @@ impl Metrics {
             "Times the epoch clock has waited for views that were being filled",
             ConstCounter::new(status.pauses),
         );
+        registry.register(
+            "weir_worker_turns",
+            "Times that workers have looked for something to do; idle, they do not",
+            ConstCounter::new(status.worker_turns),
+        );
         registry.register("weir_epochs_in_flight", "Epochs opened and not committed", ConstGauge::new(status.in_flight as u64));
         if let Some(Disk { log, checkpoint_bytes }) = disk {
             registry.register("weir_checkpoint_disk_bytes", "Bytes of the last checkpoint on disk", ConstGauge::new(checkpoint_bytes));
@@ -89,6 +94,7 @@ impl Metrics {
         }
         let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
         type Gauges = Family<RelationLabel, Gauge<i64>>;
+        let turns = Counts::<RelationLabel>::default();
         let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
         for view in &status.views {
             let Some(label) = name(view.view) else { continue };
@@ -96,6 +102,7 @@ impl Metrics {
             state.get_or_create(&label).set(view.state_bytes as i64);
             served.get_or_create(&label).set(view.served_bytes as i64);
             filling.get_or_create(&label).set(i64::from(view.filling));
+            turns.get_or_create(&label).inc_by(view.turns);
         }
         for (table, count) in &status.tables {
             let Some(label) = name(*table) else { continue };
@@ -108,6 +115,7 @@ impl Metrics {
         registry.register("weir_relation_rows", "Rows of tables and materialized views", rows);
         registry.register("weir_view_state_bytes", "Operator state of materialized views", state);
         registry.register("weir_view_served_bytes", "Served rows of materialized views and their index", served);
+        registry.register("weir_view_turns", "Times that operators of materialized views were given the chance to work", turns);
         registry.register("weir_view_filling", "1 while a materialized view takes in what was there before it", filling);
         let (read, bytes) = (Counts::<RelationLabel>::default(), Counts::<RelationLabel>::default());
         let watermark = Gauges::default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_dataflow::state::StateSize;
@@ -43,6 +44,7 @@ impl Leader {
                 served_bytes: total.served.bytes as u64,
                 state_bytes: state.bytes as u64,
                 groups: state.groups as u64,
+                turns: total.turns.load(Ordering::Relaxed),
                 watermark: self.view_watermark(view),
                 error: failures.get(id).map(|error| error.message().to_string()),
             }
@@ -52,6 +54,7 @@ impl Leader {
             in_flight: self.open.len(),
             epochs: self.epochs,
             pauses: self.pauses,
+            worker_turns: self.stats.iter().map(|worker| worker.turns.load(Ordering::Relaxed)).sum(),
             sources: sources.collect(),
             views: views.collect(),
             operators: self.operators(),
@@ -69,9 +72,10 @@ impl Leader {
     pub(super) fn held(&self, stream: StreamId) -> ShardStats {
         let mut total = ShardStats::default();
         for worker in self.stats.iter() {
-            if let Some(stats) = worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&stream) {
+            if let Some(stats) = worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&stream) {
                 total.rows += stats.rows;
                 total.served += stats.served;
+                total.turns.fetch_add(stats.turns.load(Ordering::Relaxed), Ordering::Relaxed);
                 let operators = total.operators.len().max(stats.operators.len());
                 total.operators.resize(operators, StateSize::default());
                 total.operators.iter_mut().zip(&stats.operators).for_each(|(total, operator)| *total += *operator);

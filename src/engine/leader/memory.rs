@@ -104,7 +104,7 @@ impl Leader {
         let mut held = BTreeMap::new();
         let Some(memory) = &self.memory else { return held };
         for worker in self.stats.iter() {
-            for (stream, stats) in worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
+            for (stream, stats) in worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter() {
                 if let Some(relation) = u32::try_from(stream.0).ok().map(RelationId).filter(|id| !memory.stopped.contains(id)) {
                     *held.entry(relation).or_insert(0) += ShardStats::bytes(stats) as u64;
                 }

@@ -34,7 +34,7 @@ impl WorkerState {
     pub(super) fn report_filling(&mut self) {
         let Some(step) = self.seat.resized_bytes.filter(|_| !self.filling.is_empty()) else { return };
         for (view, dataflow) in self.filling.iter().filter_map(|view| Some((*view, self.views.get(view)?))) {
-            let published = lock(&self.seat.stats[self.index]).get(&view.into()).map_or(0, |stats| stats.state().bytes);
+            let published = lock(&self.seat.stats[self.index].shards).get(&view.into()).map_or(0, |stats| stats.state().bytes);
             if dataflow.state_bytes().abs_diff(published) > step {
                 let stream = self.hub.get(view.into());
                 let stream = stream.borrow();
