@@ -1,9 +1,12 @@
 //! The command line of `weir bench`.
 
+use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::Value;
 
 use crate::bench::queries::Query;
 use crate::units::duration;
@@ -141,6 +144,18 @@ pub enum Emit {
 pub enum Format {
     Text,
     Json,
+}
+
+impl Format {
+    /// Prints a report on standard output: as one JSON value in a line, or as lines of text, each with its end.
+    pub fn print(self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let mut out = std::io::stdout().lock();
+        match self {
+            Format::Json => writeln!(out, "{}", json())?,
+            Format::Text => write!(out, "{}", text())?,
+        }
+        Ok(out.flush()?)
+    }
 }
 
 impl Bids {

@@ -1,7 +1,6 @@
 //! What was found: a JSON object for programs, a line with its heading for people.
 
 use std::error::Error;
-use std::io::Write;
 
 use serde_json::json;
 
@@ -39,12 +38,7 @@ pub struct Report {
 impl Report {
     /// Prints it on standard output.
     pub fn print(&self, format: Format) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let mut out = std::io::stdout().lock();
-        match format {
-            Format::Json => writeln!(out, "{}", self.json())?,
-            Format::Text => writeln!(out, "{}\n{}", self.heading(), self.line())?,
-        }
-        Ok(out.flush()?)
+        format.print(|| self.json(), || format!("{}\n{}\n", self.heading(), self.line()))
     }
 
     fn events_per_second(&self) -> f64 {

@@ -5,22 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{finish, printed, run, value};
+use crate::harness::{counted_source, finish, printed, run, until_counted, value};
 use crate::server::{Server, connect};
-
-/// A source over a file of JSON lines and a view that counts its rows.
-fn source(name: &str, path: &Path, options: &str) -> String {
-    format!(
-        "CREATE SOURCE {name} (k INT) WITH (connector = 'file', path = '{}'{options}) FORMAT PLAIN ENCODE JSON;
-         CREATE MATERIALIZED VIEW of_{name} AS SELECT k, count(*) AS n FROM {name} GROUP BY k",
-        path.display()
-    )
-}
-
-/// Waits until a view has so many rows of its source.
-async fn counts(client: &tokio_postgres::Client, view: &str, rows: &str) {
-    while value(client, &format!("SELECT coalesce(sum(n), 0)::text FROM {view}")).await != rows {}
-}
 
 fn weir(args: &[&str], paths: &[&Path]) -> std::process::Output {
     finish(Command::new(env!("CARGO_BIN_EXE_weir")).args(args).args(paths))
@@ -45,10 +31,10 @@ async fn after_a_checkpoint_files_that_were_read_are_not_needed() {
     fs::write(&followed, "{\"k\": 1}\n".repeat(2000)).unwrap();
     let mut weir = Server::start(2, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    run(&client, &source("a", &read, "")).await;
-    run(&client, &source("b", &followed, ", follow = 'true'")).await;
-    counts(&client, "of_a", "1000").await;
-    counts(&client, "of_b", "2000").await;
+    run(&client, &counted_source("a", &read, "")).await;
+    run(&client, &counted_source("b", &followed, ", follow = 'true'")).await;
+    until_counted(&client, "of_a", 1000).await;
+    until_counted(&client, "of_b", 2000).await;
     run(&client, "CHECKPOINT").await;
     weir.kill();
     // One is removed, the other cut and written anew, as a rotation by copying does.
@@ -56,10 +42,10 @@ async fn after_a_checkpoint_files_that_were_read_are_not_needed() {
     fs::write(&followed, "{\"k\": 2}\n".repeat(5)).unwrap();
     weir.restart(1).unwrap();
     let client = connect(weir.url()).await.unwrap();
-    counts(&client, "of_a", "1000").await;
-    counts(&client, "of_b", "2005").await;
+    until_counted(&client, "of_a", 1000).await;
+    until_counted(&client, "of_b", 2005).await;
     writeln!(fs::OpenOptions::new().append(true).open(&followed).unwrap(), "{{\"k\": 2}}").unwrap();
-    counts(&client, "of_b", "2006").await;
+    until_counted(&client, "of_b", 2006).await;
     assert_eq!(value(&client, "SELECT n FROM of_b WHERE k = 2").await, "6");
     assert!(weir.log().contains("recovered"), "{}", weir.log());
     weir.stop().unwrap();

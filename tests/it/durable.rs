@@ -3,26 +3,11 @@
 use std::fs;
 use std::io::Write;
 
-use crate::harness::{run, value};
+use crate::harness::{counted_source, run, until_counted, until_filled, value};
 use crate::server::{Server, connect};
 
-/// A source over a file of JSON lines, and a view that counts them.
-fn source(name: &str, path: &std::path::Path) -> String {
-    format!(
-        "CREATE SOURCE {name} (k INT) WITH (connector = 'file', path = '{}', follow = 'true') FORMAT PLAIN ENCODE JSON;
-         CREATE MATERIALIZED VIEW of_{name} AS SELECT k, count(*) AS n FROM {name} GROUP BY k",
-        path.display()
-    )
-}
-
-async fn settled(client: &tokio_postgres::Client) {
-    while value(client, "SELECT count(*) FROM weir.views WHERE filling").await != "0" {}
-}
-
-/// Waits until a view has this many rows of its source.
-async fn counts(client: &tokio_postgres::Client, view: &str, rows: &str) {
-    while value(client, &format!("SELECT coalesce(sum(n), 0)::text FROM {view}")).await != rows {}
-}
+/// As an option of a source.
+const FOLLOWED: &str = ", follow = 'true'";
 
 #[tokio::test]
 async fn all_kinds_of_relations_come_back() {
@@ -80,15 +65,15 @@ async fn a_file_is_read_on_where_it_was() {
     fs::write(&path, "{\"k\": 1}\n{\"k\": 2}\nbroken\n{\"k\": 1}\n{\"k\"").unwrap();
     let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    run(&client, &source("s", &path)).await;
-    counts(&client, "of_s", "3").await;
+    run(&client, &counted_source("s", &path, FOLLOWED)).await;
+    until_counted(&client, "of_s", 3).await;
     for (round, workers) in [2, 4, 1].into_iter().enumerate() {
         weir.kill();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         write!(file, ": 3}}\n{{\"k\": 4}}\n{{\"k\"").unwrap();
         weir.restart(workers).unwrap();
         let client = connect(weir.url()).await.unwrap();
-        counts(&client, "of_s", &(5 + 2 * round).to_string()).await;
+        until_counted(&client, "of_s", 5 + 2 * round).await;
         assert_eq!(value(&client, "SELECT n::text FROM of_s WHERE k = 1").await, "2");
         assert_eq!(value(&client, "SELECT count(*) FROM weir.dead_letters").await, "1");
     }
@@ -104,12 +89,12 @@ async fn what_was_dropped_need_not_be_there_any_more() {
     }
     let mut weir = Server::start(2, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    run(&client, &source("goes", &goes)).await;
-    run(&client, &source("stays", &stays)).await;
-    counts(&client, "of_stays", "1000").await;
+    run(&client, &counted_source("goes", &goes, FOLLOWED)).await;
+    run(&client, &counted_source("stays", &stays, FOLLOWED)).await;
+    until_counted(&client, "of_stays", 1000).await;
     // Through a reader of its own, which joins the shared one; then the view goes for which that was made.
     run(&client, "CREATE MATERIALIZED VIEW later AS SELECT count(*) AS n FROM stays").await;
-    settled(&client).await;
+    until_filled(&client).await;
     run(&client, "DROP MATERIALIZED VIEW of_stays; DROP SOURCE goes CASCADE").await;
     fs::remove_file(&goes).unwrap();
     for workers in [1, 3] {
@@ -118,7 +103,7 @@ async fn what_was_dropped_need_not_be_there_any_more() {
         writeln!(file, "{{\"k\": 2}}").unwrap();
         weir.restart(workers).unwrap();
         let client = connect(weir.url()).await.unwrap();
-        counts(&client, "later", if workers == 1 { "1001" } else { "1002" }).await;
+        until_counted(&client, "later", if workers == 1 { 1001 } else { 1002 }).await;
         assert_eq!(value(&client, "SELECT count(*) FROM weir.sources").await, "1");
     }
     weir.stop().unwrap();
@@ -131,8 +116,8 @@ async fn a_source_that_lost_its_rows_is_named_and_can_be_put_back() {
     fs::write(&path, "{\"k\": 1}\n".repeat(10)).unwrap();
     let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    run(&client, &source("s", &path)).await;
-    counts(&client, "of_s", "10").await;
+    run(&client, &counted_source("s", &path, FOLLOWED)).await;
+    until_counted(&client, "of_s", 10).await;
     weir.kill();
     let kept = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();
@@ -143,7 +128,7 @@ async fn a_source_that_lost_its_rows_is_named_and_can_be_put_back() {
     fs::write(&path, kept).unwrap();
     weir.restart(1).unwrap();
     let client = connect(weir.url()).await.unwrap();
-    counts(&client, "of_s", "10").await;
+    until_counted(&client, "of_s", 10).await;
     weir.stop().unwrap();
 }
 
@@ -176,10 +161,10 @@ async fn a_file_that_came_between_those_that_were_read_is_noticed() {
     }
     let mut weir = Server::start(2, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    let source = source("s", &files.path().join("*.jsonl")).replace(", follow = 'true'", "");
+    let source = counted_source("s", &files.path().join("*.jsonl"), "");
     run(&client, &source).await;
-    counts(&client, "of_s", "18000").await;
-    settled(&client).await;
+    until_counted(&client, "of_s", 18000).await;
+    until_filled(&client).await;
     for name in ["a.jsonl", "c.jsonl"] {
         weir.kill();
         fs::write(file(name), "{\"k\": 2}\n{\"k\": 3}\n").unwrap();
@@ -204,7 +189,7 @@ async fn a_source_that_no_view_reads_may_be_gone() {
     fs::write(&path, "{\"k\": 1}\n").unwrap();
     let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
     let client = connect(weir.url()).await.unwrap();
-    run(&client, &source("s", &path).replace(", follow = 'true'", "")).await;
+    run(&client, &counted_source("s", &path, "")).await;
     run(&client, "DROP MATERIALIZED VIEW of_s").await;
     weir.kill();
     fs::remove_file(&path).unwrap();

@@ -159,6 +159,21 @@ pub async fn until(client: &Client, sql: &str, expected: &str) {
     }
 }
 
+/// A source over a file of JSON lines with the column `k`, and the view `of_NAME` that counts its rows by `k`; `options` are more of
+/// the source's, each after a comma.
+pub fn counted_source(name: &str, path: &Path, options: &str) -> String {
+    format!(
+        "CREATE SOURCE {name} (k INT) WITH (connector = 'file', path = '{}'{options}) FORMAT PLAIN ENCODE JSON;
+         CREATE MATERIALIZED VIEW of_{name} AS SELECT k, count(*) AS n FROM {name} GROUP BY k",
+        path.display()
+    )
+}
+
+/// Waits until a view with a count `n` has counted this many rows.
+pub async fn until_counted(client: &Client, view: &str, rows: usize) {
+    until(client, &format!("SELECT coalesce(sum(n), 0)::text FROM {view}"), &rows.to_string()).await;
+}
+
 /// Waits until every view holds what its sources hold.
 pub async fn until_filled(client: &Client) {
     until(client, "SELECT count(*) FROM weir.views WHERE filling", "0").await;

@@ -1,7 +1,6 @@
 //! What checkpoints cost, as text or JSON.
 
 use std::error::Error;
-use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -40,12 +39,7 @@ pub struct Run {
 impl Report {
     /// Prints it on standard output.
     pub fn print(&self, format: Format) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let mut out = std::io::stdout().lock();
-        match format {
-            Format::Json => writeln!(out, "{}", self.json())?,
-            Format::Text => write!(out, "{}", self.text())?,
-        }
-        Ok(out.flush()?)
+        format.print(|| self.json(), || self.text())
     }
 
     /// Rows a second, and rows a CPU second, of all runs with checkpoints, or of all without.

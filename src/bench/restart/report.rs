@@ -1,7 +1,6 @@
 //! How long restarts took, and what the view takes, as text or JSON.
 
 use std::error::Error;
-use std::io::Write;
 
 use serde_json::{Value, json};
 
@@ -54,12 +53,7 @@ pub struct Restarted {
 impl Report {
     /// Prints it on standard output.
     pub fn print(&self, format: Format) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let mut out = std::io::stdout().lock();
-        match format {
-            Format::Json => writeln!(out, "{}", self.json())?,
-            Format::Text => write!(out, "{}", self.text())?,
-        }
-        Ok(out.flush()?)
+        format.print(|| self.json(), || self.text())
     }
 
     fn best(&self) -> f64 {

@@ -156,6 +156,29 @@ fn a_directory_of_an_older_format_is_upgraded_once() {
     assert_eq!(open(&FaultyFiles::new(1)).unwrap().upgraded_from(), None);
 }
 
+/// Opens a directory that `make` makes from a seed while one operation of so many fails, which must be told; then a crash or a
+/// kill, and it can be opened. `check` gets the files, what FORMAT said before that, if it was there, the directory, and when it was.
+fn despite_faults(operations: u64, make: impl Fn(u64) -> FaultyFiles, mut check: impl FnMut(&FaultyFiles, Option<&str>, DataDir, &str)) {
+    for nth in 1..=operations {
+        for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
+            for seed in 0..20 {
+                let when = format!("{fault:?} at {nth}, seed {seed}");
+                let files = make(seed);
+                files.fail(None, nth, fault);
+                assert!(open(&files).is_err(), "{when}");
+                if seed % 2 == 0 {
+                    files.crash()
+                } else {
+                    files.kill()
+                }
+                let left = files.read(Path::new("/var/weir/FORMAT")).ok().map(|bytes| String::from_utf8(bytes).unwrap());
+                let data = open(&files).unwrap_or_else(|error| panic!("{when}: {error}"));
+                check(&files, left.as_deref(), data, &when);
+            }
+        }
+    }
+}
+
 #[test]
 fn whatever_happens_while_it_is_upgraded_it_can_be_opened_afterwards() {
     let files = of_format_1(1);
@@ -164,30 +187,16 @@ fn whatever_happens_while_it_is_upgraded_it_can_be_opened_afterwards() {
     let operations = files.changes() - before;
     assert!(operations >= 5, "a lock, a file, its bytes, their sync, its name: {operations}");
     let mut seen = [0; 2];
-    for nth in 1..=operations {
-        for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
-            for seed in 0..20 {
-                let files = of_format_1(seed);
-                files.fail(None, nth, fault);
-                assert!(open(&files).is_err(), "{fault:?} at {nth}");
-                if seed % 2 == 0 {
-                    files.crash()
-                } else {
-                    files.kill()
-                }
-                let left = format_of(&files);
-                let data = open(&files).unwrap_or_else(|error| panic!("{fault:?} at {nth}, seed {seed}: {error}"));
-                match data.upgraded_from() {
-                    Some(1) => assert_eq!(left, "Weir data directory\nformat 1\n"),
-                    None => assert_eq!(left, "Weir data directory\nformat 2\n"),
-                    other => panic!("{other:?}"),
-                }
-                seen[usize::from(data.upgraded_from().is_none())] += 1;
-                files.crash();
-                assert_eq!(format_of(&files), "Weir data directory\nformat 2\n", "{fault:?} at {nth}, seed {seed}");
-            }
+    despite_faults(operations, of_format_1, |files, left, data, when| {
+        match data.upgraded_from() {
+            Some(1) => assert_eq!(left, Some("Weir data directory\nformat 1\n")),
+            None => assert_eq!(left, Some("Weir data directory\nformat 2\n")),
+            other => panic!("{other:?}"),
         }
-    }
+        seen[usize::from(data.upgraded_from().is_none())] += 1;
+        files.crash();
+        assert_eq!(format_of(files), "Weir data directory\nformat 2\n", "{when}");
+    });
     assert!(seen.iter().all(|times| *times > 0), "both sides of the rename: {seen:?}");
 }
 
@@ -213,26 +222,13 @@ fn whatever_happens_while_it_is_made_it_can_be_opened_afterwards() {
     let files = FaultyFiles::new(1);
     open(&files).unwrap();
     let operations = files.changes();
-    for nth in 1..=operations {
-        for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
-            for seed in 0..20 {
-                let files = FaultyFiles::new(seed);
-                files.fail(None, nth, fault);
-                assert!(open(&files).is_err(), "{fault:?} at {nth}");
-                if seed % 2 == 0 {
-                    files.crash()
-                } else {
-                    files.kill()
-                }
-                let data = open(&files).unwrap_or_else(|error| panic!("{fault:?} at {nth}, seed {seed}: {error}"));
-                let log = data.subdirectory("log").unwrap();
-                // Once it is open, it is there for good.
-                files.crash();
-                assert_eq!(files.kind(&log).unwrap(), Some(Kind::Directory), "{fault:?} at {nth}, seed {seed}");
-                open(&files).unwrap();
-            }
-        }
-    }
+    despite_faults(operations, FaultyFiles::new, |files, _, data, when| {
+        let log = data.subdirectory("log").unwrap();
+        // Once it is open, it is there for good.
+        files.crash();
+        assert_eq!(files.kind(&log).unwrap(), Some(Kind::Directory), "{when}");
+        open(files).unwrap();
+    });
 }
 
 #[test]
