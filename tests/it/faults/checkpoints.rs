@@ -6,72 +6,59 @@ use crate::server::{Server, Setup, connect};
 /// No checkpoint makes that many writes or syncs, and no start.
 const MANY: i64 = 200;
 
-/// Faults at the first, the second ... write or sync of a checkpoint, until there are no more; how many there were.
-async fn during_checkpoints(server: &mut Server, disk: &Disk, writer: &mut Writer, fault: Fault) -> i64 {
-    let mut ends = 0;
-    for at in 1..MANY {
-        let client = healthy(server, disk, 1 + at as usize % 3, writer).await;
-        writer.write_some(&client, 2).await;
-        let logged = server.log().len();
-        disk.fail(Part::State, fault, at);
-        let taken = client.batch_execute("CHECKPOINT").await;
-        let faults = disk.counts().faults;
-        match &taken {
-            // Not of all files RocksDB needs to know that they are written.
-            Ok(()) => server.kill(),
-            Err(_) => ended_because(server, logged, fault),
-        }
-        // After one that failed, the next may succeed without having saved anything.
-        assert!(fault != Fault::SyncFails || faults == 0 || taken.is_err(), "it went on after a sync that failed");
-        if fault == Fault::SyncFails {
-            disk.forget(&server.data(), None);
-        }
-        if faults == 0 {
-            assert!(taken.is_ok(), "nothing was wrong with the disk: {taken:?}");
-            eprintln!("{fault:?}: {} in a checkpoint, {ends} of them ended the server", at - 1);
-            return ends;
-        }
-        ends += i64::from(taken.is_err());
-    }
-    panic!("a checkpoint is not done after {MANY}");
+/// When something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum During {
+    /// While a checkpoint is taken.
+    Checkpoint,
+    /// While a server starts, and finds a checkpoint, and commits in the log after it.
+    Start,
 }
 
-/// The same for starts, which find a checkpoint, and commits in the log after it.
-async fn during_starts(server: &mut Server, disk: &Disk, writer: &mut Writer, fault: Fault) -> i64 {
+/// Faults at the first, the second ... write or sync of a checkpoint or a start, until there are no more; how many of them ended it.
+async fn each_fault(during: During, server: &mut Server, disk: &Disk, writer: &mut Writer, fault: Fault) -> i64 {
     let mut ends = 0;
     for at in 1..MANY {
         let client = healthy(server, disk, 1 + at as usize % 3, writer).await;
         writer.write_some(&client, 2).await;
-        client.batch_execute("CHECKPOINT").await.unwrap();
-        writer.write_some(&client, 1).await;
-        server.kill();
-        if fault == Fault::SyncFails {
-            disk.forget(&server.data(), None);
+        if during == During::Start {
+            client.batch_execute("CHECKPOINT").await.unwrap();
+            writer.write_some(&client, 1).await;
+            server.kill();
+            if fault == Fault::SyncFails {
+                disk.forget(&server.data(), None);
+            }
         }
         let logged = server.log().len();
         disk.fail(Part::State, fault, at);
-        let started = server.restart(2);
+        let done = match during {
+            During::Checkpoint => client.batch_execute("CHECKPOINT").await.map_err(|error| error.to_string()),
+            During::Start => server.restart(2),
+        };
         let faults = disk.counts().faults;
-        match &started {
+        match &done {
+            // Not of all files RocksDB needs to know that they are written.
             Ok(()) => {
-                let client = connect(server.url()).await.unwrap();
-                writer.check(&client).await;
+                if during == During::Start {
+                    writer.check(&connect(server.url()).await.unwrap()).await;
+                }
                 server.kill();
             }
             Err(_) => ended_because(server, logged, fault),
         }
-        assert!(fault != Fault::SyncFails || faults == 0 || started.is_err(), "it went on after a sync that failed");
+        // After one that failed, the next may succeed without having saved anything.
+        assert!(fault != Fault::SyncFails || faults == 0 || done.is_err(), "it went on after a sync that failed");
         if fault == Fault::SyncFails {
             disk.forget(&server.data(), None);
         }
         if faults == 0 {
-            assert!(started.is_ok(), "nothing was wrong with the disk: {started:?}");
-            eprintln!("{fault:?}: {} in a start, {ends} of them ended it", at - 1);
+            assert!(done.is_ok(), "nothing was wrong with the disk: {done:?}");
+            eprintln!("{during:?}, {fault:?}: {} of them, {ends} ended it", at - 1);
             return ends;
         }
-        ends += i64::from(started.is_err());
+        ends += i64::from(done.is_err());
     }
-    panic!("a start is not done after {MANY}");
+    panic!("{during:?}: not done after {MANY}");
 }
 
 #[tokio::test]
@@ -79,7 +66,7 @@ async fn a_disk_that_is_full_during_a_checkpoint() {
     let Some((mut server, disk, mut writer)) = start("1h").await else { return };
     for fault in [Fault::Full, Fault::HalfThenFull] {
         server.kill();
-        assert!(during_checkpoints(&mut server, &disk, &mut writer, fault).await > 0);
+        assert!(each_fault(During::Checkpoint, &mut server, &disk, &mut writer, fault).await > 0);
         healthy(&mut server, &disk, 1, &mut writer).await;
     }
     server.stop().unwrap();
@@ -89,7 +76,7 @@ async fn a_disk_that_is_full_during_a_checkpoint() {
 async fn a_disk_that_is_full_during_a_start() {
     let Some((mut server, disk, mut writer)) = start("1h").await else { return };
     server.kill();
-    assert!(during_starts(&mut server, &disk, &mut writer, Fault::Full).await > 0);
+    assert!(each_fault(During::Start, &mut server, &disk, &mut writer, Fault::Full).await > 0);
     healthy(&mut server, &disk, 1, &mut writer).await;
     server.stop().unwrap();
 }
@@ -127,8 +114,8 @@ async fn syncs_that_fail_in_checkpoints_and_starts() {
     let Some((mut server, disk, mut writer)) = start("1h").await else { return };
     disk.remember();
     server.kill();
-    assert!(during_checkpoints(&mut server, &disk, &mut writer, Fault::SyncFails).await > 0);
-    assert!(during_starts(&mut server, &disk, &mut writer, Fault::SyncFails).await > 0);
+    assert!(each_fault(During::Checkpoint, &mut server, &disk, &mut writer, Fault::SyncFails).await > 0);
+    assert!(each_fault(During::Start, &mut server, &disk, &mut writer, Fault::SyncFails).await > 0);
     healthy(&mut server, &disk, 1, &mut writer).await;
     server.stop().unwrap();
 }
