@@ -87,6 +87,8 @@ pub struct Context {
     pub(crate) system: Arc<dyn System>,
     /// Functions, planners and rules, which are the same for all; without a moment and a session's customs.
     pub(crate) base: &'static SessionState,
+    /// The same for what runs.
+    running: &'static SessionState,
     now: Option<DateTime<Utc>>,
     customs: Customs,
     /// The configuration with the customs, made when something asks.
@@ -118,6 +120,7 @@ impl Context {
             catalog,
             system,
             base: base::session(),
+            running: base::running(),
             now: timestamp_us_to_datetime(settings.now_micros).map(|now| now.and_utc()),
             customs: settings.customs.clone(),
             config: OnceLock::new(),
@@ -133,6 +136,7 @@ impl Context {
             catalog,
             system: Arc::new(NoSystem),
             base: base::view(),
+            running: base::view(),
             now: None,
             customs: Customs::default(),
             config: OnceLock::new(),
@@ -157,9 +161,9 @@ impl Context {
         self.config.get_or_init(|| base::config(self.base, &self.customs))
     }
 
-    /// A session state of its own, for what has to be given one: a copy, which takes longer than all else here.
+    /// A session state of its own, to run something with: a copy, which takes longer than all else here.
     pub(crate) fn state(&self) -> SessionState {
-        base::state(self.base, self.now, &self.customs)
+        base::state(self.running, self.now, &self.customs)
     }
 
     /// The relations that the queries planned so far name themselves.

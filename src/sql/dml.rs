@@ -161,9 +161,11 @@ impl Context {
             None => Written { rows: new.num_rows(), new: vec![new], ..Written::default() },
             Some(conflict) => self.resolve(conflict, &plan.table, new, parameters, &snapshots).await?,
         };
-        let new = concat_batches(&plan.table.schema(), &written.new)?;
-        let columns = new.columns().to_vec();
-        written.returned = self.returned(plan.returning.as_ref(), columns, new.num_rows(), parameters, &snapshots).await?;
+        if plan.returning.is_some() {
+            let new = concat_batches(&plan.table.schema(), &written.new)?;
+            let columns = new.columns().to_vec();
+            written.returned = self.returned(plan.returning.as_ref(), columns, new.num_rows(), parameters, &snapshots).await?;
+        }
         Ok(written)
     }
 

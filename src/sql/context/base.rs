@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use datafusion::config::{ConfigOptions, Dialect};
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
@@ -31,9 +31,27 @@ static VIEW: LazyLock<SessionState> = LazyLock::new(|| {
     state
 });
 
+/// Without the functions that nothing looks up by name once a query is planned: this is copied for each run of one. Of the
+/// aggregates a rule for DISTINCT ON wants one.
+static RUNNING: LazyLock<SessionState> = LazyLock::new(|| {
+    let mut state = BASE.clone();
+    for name in BASE.scalar_functions().keys() {
+        state.deregister_udf(name).expect("a session state gives any function away");
+    }
+    for name in BASE.window_functions().keys() {
+        state.deregister_udwf(name).expect("a session state gives any function away");
+    }
+    state
+});
+
 /// What all statements of sessions share.
 pub(super) fn session() -> &'static SessionState {
     &BASE
+}
+
+/// Of that, what queries are run with.
+pub(super) fn running() -> &'static SessionState {
+    &RUNNING
 }
 
 /// What all definitions of views share: `now()` stays a call.
