@@ -113,12 +113,8 @@ impl Local {
     async fn execute(&mut self, sql: &str) -> Result<Vec<Outcome>> {
         let mut outcomes = vec![];
         for parsed in self.session.parse(sql)? {
-            let result = match self.session.prepare(parsed, &[]).await {
-                Ok(prepared) => self.session.execute(&prepared, vec![]).await,
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(outcome) => outcomes.push(outcome),
+            match self.session.run_once(parsed).await {
+                Ok((_, outcome)) => outcomes.push(outcome),
                 Err(error) => {
                     self.session.fail();
                     return Err(error);

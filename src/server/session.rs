@@ -71,6 +71,7 @@ impl Backend for Sessions {
             copy: None,
             shield: Shield::default(),
             asked: Arc::default(),
+            planned: None,
             commits: system::Commits::default(),
             count_only: false,
             notices: vec![],
@@ -100,6 +101,8 @@ pub struct Session {
     pub shield: Shield,
     /// What functions have asked for in the statement that is running.
     asked: Arc<Mutex<Asked>>,
+    /// What the statement was planned with that runs at once.
+    planned: Option<Planned>,
     /// The commits that the statement reads which is running.
     commits: system::Commits,
     /// Materialized views that it creates count their rows instead of keeping them. No SQL sets it; `weir bench` does.
@@ -117,6 +120,13 @@ struct Asked {
     /// `set_config()`: name, value, whether for the transaction alone.
     settings: Vec<(String, String, bool)>,
     notices: Vec<Notice>,
+}
+
+/// The context that a statement was planned with.
+struct Planned {
+    context: Context,
+    /// The catalog's.
+    version: u64,
 }
 
 impl Drop for Session {
@@ -161,9 +171,13 @@ pub enum Plan {
 }
 
 impl Session {
-    /// A context for one statement, with the system relations as they are now where the statement names them.
-    pub async fn context(&self, parsed: &Parsed) -> Result<Context> {
-        let (catalog, _) = self.database.catalog();
+    /// A context for one statement, with the system relations as they are now where the statement names them: that which it was
+    /// planned with just now, unless the catalog has changed since.
+    pub async fn context(&mut self, parsed: &Parsed) -> Result<Context> {
+        let (catalog, version) = self.database.catalog();
+        if let Some(planned) = self.planned.take_if(|planned| planned.version == version) {
+            return Ok(planned.context);
+        }
         let status =
             if statement::query::names_weir(&catalog, parsed) { Some(Arc::new(self.database.engine.status().await?)) } else { None };
         let (of_tables, commits) = (catalog.clone(), self.commits.clone());
@@ -274,7 +288,13 @@ impl Session {
 
     /// Plans a statement against the catalog as it is now.
     pub async fn plan(&mut self, parsed: Parsed, given: &[u32]) -> Result<Prepared> {
+        self.plan_keeping_context(parsed, given).await.map(|(prepared, _)| prepared)
+    }
+
+    /// Plans a statement, and gives what it was planned with, if anything was.
+    async fn plan_keeping_context(&mut self, parsed: Parsed, given: &[u32]) -> Result<(Prepared, Option<Planned>)> {
         let (_, version) = self.database.catalog();
+        let mut planned = None;
         let types: Vec<Option<PgType>> = given.iter().map(|oid| PgType::from_oid(*oid)).collect();
         let (mut parameters, mut fields, mut plan) = (vec![], None, Plan::None);
         match &parsed.statement {
@@ -284,6 +304,7 @@ impl Session {
                 parameters = query.parameters.clone();
                 fields = Some(query.schema.clone());
                 plan = Plan::Query(query);
+                planned = Some(Planned { context, version });
             }
             Statement::Insert(insert) => {
                 let context = self.context(&parsed).await?;
@@ -291,6 +312,7 @@ impl Session {
                 parameters = insert.parameters.clone();
                 fields = insert.returns();
                 plan = Plan::Insert(insert);
+                planned = Some(Planned { context, version });
             }
             Statement::Update(update) => {
                 let context = self.context(&parsed).await?;
@@ -298,6 +320,7 @@ impl Session {
                 parameters = update.parameters.clone();
                 fields = update.returns();
                 plan = Plan::Update(update);
+                planned = Some(Planned { context, version });
             }
             Statement::Delete(delete) => {
                 let context = self.context(&parsed).await?;
@@ -305,12 +328,14 @@ impl Session {
                 parameters = delete.parameters.clone();
                 fields = delete.returns();
                 plan = Plan::Delete(delete);
+                planned = Some(Planned { context, version });
             }
             Statement::Declare(declare) => {
                 let context = self.context(&parsed).await?;
                 let query = statement::query::plan(&context, &declare.query, &parsed.text, &types)?;
                 parameters = query.parameters.clone();
                 plan = Plan::Query(query);
+                planned = Some(Planned { context, version });
             }
             Statement::Execute(execute) => fields = self.named.require(&execute.name)?.fields.clone(),
             Statement::Fetch(fetch) if !fetch.moves => fields = self.cursors.get(&fetch.name).map(|cursor| cursor.schema.clone()),
@@ -318,7 +343,7 @@ impl Session {
             Statement::Explain(_) => fields = Some(statement::explain::fields()),
             _ => {}
         }
-        Ok(Prepared { parsed, plan, version, given: given.to_vec(), parameters, fields })
+        Ok((Prepared { parsed, plan, version, given: given.to_vec(), parameters, fields }, planned))
     }
 
     /// The statement as it is to be run: planned again if the catalog has changed since, or if it shows the system itself.
@@ -417,9 +442,8 @@ impl backend::Session for Session {
     }
 
     async fn execute(&mut self, prepared: &Arc<Prepared>, parameters: Vec<Option<ScalarParam>>) -> Result<Outcome> {
+        self.show_active(&prepared.parsed);
         self.database.metrics.statements.inc();
-        let transaction_started = self.transaction.as_ref().map(|transaction| transaction.started_micros);
-        self.active.run(&prepared.parsed.text, self.database.clock.wall_micros(), transaction_started);
         self.refuse_if_failed(&prepared.parsed.statement)?;
         let mut values = vec![];
         for (parameter, ty) in parameters.iter().zip(&prepared.parameters) {
@@ -429,10 +453,28 @@ impl backend::Session for Session {
             });
         }
         let outcome = self.run_again(prepared, values).await;
-        if outcome.is_err() {
-            self.database.metrics.errors.inc();
-        }
+        self.count_error(&outcome);
         outcome
+    }
+
+    async fn run_once(&mut self, parsed: Parsed) -> Result<(Arc<Prepared>, Outcome)> {
+        // Before it is planned: a plan of system relations shows the session as it runs.
+        self.show_active(&parsed);
+        self.refuse_if_failed(&parsed.statement)?;
+        let (prepared, planned) = self.plan_keeping_context(parsed, &[]).await?;
+        self.database.metrics.statements.inc();
+        let prepared = Arc::new(prepared);
+        let (_, version) = self.database.catalog();
+        let outcome = if prepared.version == version {
+            self.planned = planned;
+            let outcome = self.run(&prepared, vec![]).await;
+            self.planned = None;
+            outcome
+        } else {
+            self.run_again(&prepared, vec![]).await
+        };
+        self.count_error(&outcome);
+        Ok((prepared, outcome?))
     }
 
     fn shield(&self) -> Shield {
@@ -451,6 +493,7 @@ impl backend::Session for Session {
         self.copy = None;
         self.cursors.fail();
         *self.asked() = Asked::default();
+        self.planned = None;
         match &mut self.transaction {
             Some(transaction) if transaction.block => transaction.failed = true,
             // What an implicit transaction has gathered goes with it.
@@ -587,6 +630,18 @@ impl backend::Session for Session {
 }
 
 impl Session {
+    /// Others see that it runs this.
+    fn show_active(&self, parsed: &Parsed) {
+        let transaction_started = self.transaction.as_ref().map(|transaction| transaction.started_micros);
+        self.active.run(&parsed.text, self.database.clock.wall_micros(), transaction_started);
+    }
+
+    fn count_error(&self, outcome: &Result<Outcome>) {
+        if outcome.is_err() {
+            self.database.metrics.errors.inc();
+        }
+    }
+
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }

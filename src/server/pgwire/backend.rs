@@ -78,6 +78,9 @@ pub trait Session: Send + 'static {
         parameters: Vec<Option<ScalarParam>>,
     ) -> impl Future<Output = Result<Outcome>> + Send;
 
+    /// Plans a statement without parameters and runs it, as one moment sees it.
+    fn run_once(&mut self, parsed: Parsed) -> impl Future<Output = Result<(Arc<Self::Prepared>, Outcome)>> + Send;
+
     /// What the session raises while what it does cannot be taken back; always the same one.
     fn shield(&self) -> Shield;
 

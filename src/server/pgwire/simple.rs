@@ -28,8 +28,7 @@ impl<S: Session> Connection<S> {
             }
             let before = self.session.transaction_status();
             let offset = parsed.offset;
-            let prepared = self.link.race(self.session.prepare(parsed, &[])).await?.map_err(|error| place(error, offset))?;
-            let outcome = self.link.race(self.session.execute(&prepared, Vec::new())).await?.map_err(|error| place(error, offset))?;
+            let (prepared, outcome) = self.link.race(self.session.run_once(parsed)).await?.map_err(|error| place(error, offset))?;
             let format = if self.session.is_binary(&prepared) { Format::Binary } else { Format::Text };
             let tag = self.deliver(outcome, format).await?;
             self.follow_transaction(before);

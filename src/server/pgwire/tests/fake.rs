@@ -130,6 +130,12 @@ impl Session for FakeSession {
         Ok(Arc::new(Plan { text, offset, parameters, fields }))
     }
 
+    async fn run_once(&mut self, parsed: Parsed) -> Result<(Arc<Plan>, Outcome)> {
+        let plan = self.prepare(parsed, &[]).await?;
+        let outcome = self.execute(&plan, Vec::new()).await?;
+        Ok((plan, outcome))
+    }
+
     fn parameters(plan: &Plan) -> &[PgType] {
         &plan.parameters
     }
