@@ -14,22 +14,21 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::*;
 use arrow::record_batch::RecordBatch;
 use arrow::util::bit_util;
-use hashbrown::HashTable;
 use weir_common::delta::{Delta, Weights};
 use weir_common::error::{Error, Result};
 use weir_common::hash;
 use weir_common::limits::RUN_ROWS_MAX;
 use weir_common::snapshot::Run;
 
+use crate::shard::index::{Index, Pages, Place};
 use crate::shard::stored::{Mark, Stored};
 
 pub mod stored; // what of it the last checkpoint has
 
+mod index; // where a row lies
+
 /// Runs of one size class before they are merged into one of the next.
 pub const CLASS_RUNS_MAX: usize = 8;
-
-/// Where a row lies: the run's slot and the row in it.
-type RowRef = (u32, u32);
 
 /// The served rows of a relation on one worker.
 pub struct Shard {
@@ -38,15 +37,15 @@ pub struct Shard {
     hashed: Vec<usize>,
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
-    index: Option<HashTable<RowRef>>,
+    index: Option<Index>,
     live_rows: usize,
     stored: Stored,
 }
 
 struct Slot {
     rows: Arc<RecordBatch>,
-    /// A hash for each row; empty in append-only shards.
-    hashes: Vec<u64>,
+    /// Of the index; none in append-only shards.
+    pages: Pages,
     live: Option<BooleanBuffer>,
     dead: usize,
     /// Bytes of its columns.
@@ -64,7 +63,7 @@ impl Shard {
             hashed,
             slots: vec![],
             free: vec![],
-            index: (!append_only).then(HashTable::new),
+            index: (!append_only).then(Index::default),
             live_rows: 0,
             stored: Stored::new(checkpoints),
         }
@@ -80,10 +79,11 @@ impl Shard {
         self.live_rows
     }
 
-    /// Bytes of runs, hashes and index.
+    /// Bytes of runs and index.
     pub fn memory_bytes(&self) -> usize {
-        let runs: usize = self.slots.iter().flatten().map(|slot| slot.bytes + slot.hashes.len() * 8 + slot.rows.num_rows() / 8).sum();
-        runs + self.index.as_ref().map_or(0, |index| index.capacity() * (size_of::<RowRef>() + 1))
+        let runs: usize =
+            self.slots.iter().flatten().map(|slot| slot.bytes + slot.live.as_ref().map_or(0, |live| bits_len(live.len()))).sum();
+        runs + self.index.as_ref().map_or(0, Index::memory_bytes)
     }
 
     /// Lets go of all rows; whoever keeps checkpoints has to forget the relation's runs.
@@ -99,10 +99,10 @@ impl Shard {
     /// Applies the deltas of one epoch. Weights may be in any order; together they leave no row with a negative count.
     pub fn apply(&mut self, deltas: Vec<Delta>) -> Result<()> {
         if self.index.is_none() {
-            for delta in deltas {
+            for delta in deltas.into_iter().filter(|delta| !delta.is_empty()) {
                 debug_assert!(delta.is_append_only(), "an append-only relation got weights");
                 self.live_rows += delta.num_rows();
-                self.add_run(delta.rows, vec![], None, Mark::New);
+                self.add_run(delta.rows, None, Mark::New)?;
             }
             return self.merge_classes();
         }
@@ -112,7 +112,6 @@ impl Shard {
             _ => Delta::concat(&self.schema, &deltas)?,
         };
         let hashes = hash::rows(&delta.rows, &self.hashed)?;
-        // Inserts first: a delete may concern a row of the same epoch.
         let mut added: Vec<u32> = vec![];
         let mut removed: Vec<(u32, i64)> = vec![];
         match &delta.weights {
@@ -127,71 +126,97 @@ impl Shard {
                 }
             }
         }
-        let inserts = if added.len() == delta.num_rows() && removed.is_empty() && delta.is_append_only() {
-            (delta.rows.clone(), hashes.clone())
-        } else {
-            (take_record_batch(&delta.rows, &UInt32Array::from(added.clone()))?, added.iter().map(|row| hashes[*row as usize]).collect())
-        };
-        // One run holds at most RUN_ROWS_MAX rows, so that masks stay cheap to copy.
-        let mut offset = 0;
-        while offset < inserts.0.num_rows() {
-            let len = (inserts.0.num_rows() - offset).min(RUN_ROWS_MAX);
-            self.add_run(inserts.0.slice(offset, len), inserts.1[offset..offset + len].to_vec(), None, Mark::New);
-            offset += len;
+        // Deletes first, so that the index need not have room for the old and the new rows. Those that are left concern rows of
+        // the same epoch.
+        let removed = self.remove(&delta.rows, &hashes, removed)?;
+        self.insert(&delta, &hashes, &added)?;
+        if let Some((row, _)) = self.remove(&delta.rows, &hashes, removed)?.first() {
+            let row = delta.rows.slice(*row as usize, 1);
+            return Err(Error::internal(format!("a row is taken back that is not there: {row:?}")));
+        }
+        self.merge_classes()?;
+        self.make_room(0)
+    }
+
+    /// Adds rows of a delta; those that come several times are named several times.
+    fn insert(&mut self, delta: &Delta, hashes: &[u64], added: &[u32]) -> Result<()> {
+        self.make_room(added.len())?;
+        // One run holds at most RUN_ROWS_MAX rows, so that masks stay cheap to copy, and is no part of something larger, so that
+        // a run that goes gives back what it took.
+        for added in added.chunks(RUN_ROWS_MAX) {
+            let all = delta.is_append_only() && added.len() == delta.num_rows();
+            let rows = if all { delta.rows.clone() } else { take_record_batch(&delta.rows, &UInt32Array::from(added.to_vec()))? };
+            let id = self.add_run(rows, None, Mark::New)?;
+            let (Some(index), Some(slot)) = (&mut self.index, &self.slots[id as usize]) else { continue };
+            let hashes: Vec<u64> = added.iter().map(|row| hashes[*row as usize]).collect();
+            index.add(&slot.pages, &hashes, None);
         }
         self.live_rows += added.len();
+        Ok(())
+    }
+
+    /// Takes back rows of a delta, each a number of times; gives those of which there were not as many.
+    fn remove(&mut self, rows: &RecordBatch, hashes: &[u64], removed: Vec<(u32, i64)>) -> Result<Vec<(u32, i64)>> {
         let mut kills: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut left = vec![];
         for (row, times) in removed {
-            for _ in 0..times {
-                let (slot, at) = self.unindex(&delta.rows, row as usize, hashes[row as usize]).ok_or_else(|| {
-                    Error::internal(format!("a row is taken back that is not there: {:?}", delta.rows.slice(row as usize, 1)))
-                })?;
+            let mut missing = times;
+            while missing > 0
+                && let Some((slot, at)) = self.unindex(rows, row as usize, hashes[row as usize])
+            {
                 kills.entry(slot).or_default().push(at);
                 self.live_rows -= 1;
+                missing -= 1;
+            }
+            if missing > 0 {
+                left.push((row, missing));
             }
         }
         for (slot, rows) in kills {
             self.kill(slot, &rows)?;
         }
-        self.merge_classes()
+        Ok(left)
     }
 
-    fn add_run(&mut self, rows: RecordBatch, hashes: Vec<u64>, live: Option<BooleanBuffer>, mark: Mark) {
-        if rows.num_rows() == 0 {
-            return;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
+    /// Adds a run, whose rows are not in the index yet; tells its slot.
+    fn add_run(&mut self, rows: RecordBatch, live: Option<BooleanBuffer>, mark: Mark) -> Result<u32> {
+        let id = self.free.last().copied().unwrap_or(self.slots.len() as u32);
+        let pages = self.index.as_mut().map(|index| index.take_pages(id, rows.num_rows())).transpose()?.unwrap_or_default();
+        if self.free.pop().is_none() {
             self.slots.push(None);
-            (self.slots.len() - 1) as u32
-        });
-        let slots = &self.slots;
-        if let Some(index) = &mut self.index {
-            for (row, hash) in hashes.iter().enumerate().filter(|(row, _)| live.as_ref().is_none_or(|live| live.value(*row))) {
-                let rehash = |(slot, at): &RowRef| {
-                    if *slot == id {
-                        hashes[*at as usize]
-                    } else {
-                        slots[*slot as usize].as_ref().expect("indexed runs exist").hashes[*at as usize]
-                    }
-                };
-                index.insert_unique(*hash, (id, row as u32), rehash);
-            }
         }
         let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
         self.stored.comes(mark, bytes);
         let dead = live.as_ref().map_or(0, |live| live.len() - live.count_set_bits());
-        self.slots[id as usize] = Some(Slot { rows: Arc::new(rows), hashes, live, dead, bytes, mark });
+        self.slots[id as usize] = Some(Slot { rows: Arc::new(rows), pages, live, dead, bytes, mark });
+        Ok(id)
+    }
+
+    /// Makes room in the index for more rows, or gives back room that rows have left.
+    fn make_room(&mut self, more: usize) -> Result<()> {
+        match self.index.as_ref().and_then(|index| index.misfit(more)) {
+            Some(rows) => self.index_anew(rows),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the index anew from all runs, with room for so many rows.
+    fn index_anew(&mut self, rows: usize) -> Result<()> {
+        let Some(index) = &mut self.index else { return Ok(()) };
+        index.empty(rows);
+        for slot in self.slots.iter().flatten() {
+            index.add(&slot.pages, &hash::rows(&slot.rows, &self.hashed)?, slot.live.as_ref());
+        }
+        Ok(())
     }
 
     /// Removes one index entry of a row equal to `rows[row]`.
-    fn unindex(&mut self, rows: &RecordBatch, row: usize, hash: u64) -> Option<RowRef> {
+    fn unindex(&mut self, rows: &RecordBatch, row: usize, hash: u64) -> Option<Place> {
         let slots = &self.slots;
-        let index = self.index.as_mut()?;
-        let entry = index.find_entry(hash, |(slot, at)| {
-            let slot = slots[*slot as usize].as_ref().expect("indexed runs exist");
-            slot.hashes[*at as usize] == hash && rows_equal(&slot.rows, *at as usize, rows, row)
-        });
-        entry.ok().map(|entry| entry.remove().0)
+        self.index.as_mut()?.remove(hash, |(slot, at)| {
+            let slot = slots[slot as usize].as_ref().expect("indexed runs exist");
+            rows_equal(&slot.rows, at as usize, rows, row)
+        })
     }
 
     /// Clears the live bits of rows that are no longer indexed, and drops or rewrites the run when little is left.
@@ -215,6 +240,9 @@ impl Shard {
         self.stored.thins(&mut slot.mark, bits_len(total));
         if slot.dead == total {
             self.stored.goes(slot.mark, slot.bytes);
+            if let Some(index) = &mut self.index {
+                index.give_back(&slot.pages);
+            }
             self.slots[id as usize] = None;
             self.free.push(id);
         } else if slot.dead * 2 > total && total >= 64 {
@@ -241,36 +269,32 @@ impl Shard {
 
     /// Replaces runs by one run of their live rows.
     fn rewrite(&mut self, ids: &[u32]) -> Result<()> {
-        let mut batches = vec![];
-        let mut hashes = vec![];
+        let (mut batches, mut gone) = (vec![], vec![]);
         for id in ids {
             let slot = self.slots[*id as usize].take().expect("only existing runs are rewritten");
             self.free.push(*id);
             self.stored.goes(slot.mark, slot.bytes);
-            match &slot.live {
-                None => {
-                    hashes.extend_from_slice(&slot.hashes);
-                    batches.push(slot.rows.as_ref().clone());
-                }
-                Some(live) => {
-                    batches.push(filter_record_batch(&slot.rows, &BooleanArray::new(live.clone(), None))?);
-                    if self.index.is_some() {
-                        hashes.extend(live.set_indices().map(|row| slot.hashes[row]));
-                    }
-                }
-            }
-            if let Some(index) = &mut self.index {
-                for (row, hash) in slot.hashes.iter().enumerate() {
-                    if slot.live.as_ref().is_none_or(|live| live.value(row))
-                        && let Ok(entry) = index.find_entry(*hash, |at| *at == (*id, row as u32))
-                    {
-                        entry.remove();
-                    }
-                }
-            }
+            batches.push(match &slot.live {
+                None => slot.rows.as_ref().clone(),
+                Some(live) => filter_record_batch(&slot.rows, &BooleanArray::new(live.clone(), None))?,
+            });
+            gone.push(slot);
         }
-        let rows = concat_batches(&self.schema, &batches)?;
-        self.add_run(rows, hashes, None, Mark::New);
+        let id = self.add_run(concat_batches(&self.schema, &batches)?, None, Mark::New)?;
+        let (Some(index), Some(slot)) = (&mut self.index, &self.slots[id as usize]) else { return Ok(()) };
+        let hashes = hash::rows(&slot.rows, &self.hashed)?;
+        let mut row = 0;
+        for gone in gone {
+            let mut renumber = |before: usize| {
+                index.renumber(hashes[row], gone.pages.number(before), slot.pages.number(row));
+                row += 1;
+            };
+            match &gone.live {
+                None => (0..gone.rows.num_rows()).for_each(&mut renumber),
+                Some(live) => live.set_indices().for_each(&mut renumber),
+            }
+            index.give_back(&gone.pages);
+        }
         Ok(())
     }
 }
@@ -352,6 +376,7 @@ mod tests {
         fn shard(&self) -> Shard {
             let mut shard = Shard::new(rows(&[]).schema(), false, true);
             self.0.iter().for_each(|(number, run)| shard.load(Some(*number), run.clone()).unwrap());
+            shard.loaded().unwrap();
             shard
         }
     }
@@ -394,6 +419,50 @@ mod tests {
         for (runs, expected) in held {
             assert_eq!(contents(&runs), expected, "a snapshot moved");
         }
+    }
+
+    /// Bytes of the index of a shard.
+    fn index_bytes(shard: &Shard) -> usize {
+        shard.index.as_ref().unwrap().memory_bytes()
+    }
+
+    #[test]
+    fn an_index_is_as_large_as_its_rows_need() {
+        let mut shard = Shard::new(rows(&[]).schema(), false, true);
+        let all: Vec<i64> = (0..200_000).collect();
+        // A few at a time, and more than a run has.
+        for values in all[..20_000].chunks(1_000).chain([&all[20_000..]]) {
+            shard.apply(vec![Delta::insert(rows(values))]).unwrap();
+        }
+        let full = index_bytes(&shard);
+        // 2^18 buckets of a number and a byte, and a place for each page.
+        assert!(full < 5 * 262_144 + 100_000, "{full} bytes");
+
+        let mut kept = Kept::default();
+        kept.apply(shard.take_changes());
+        let mut shard = kept.shard();
+        assert!(index_bytes(&shard) <= full, "{} bytes after a restart, {full} before", index_bytes(&shard));
+
+        // Every row goes and comes again: there is never room for both.
+        for values in all.chunks(50_000) {
+            let both = Delta::concat(shard.schema(), &[Delta::insert(rows(values)), Delta::retract(rows(values))]).unwrap();
+            shard.apply(vec![both]).unwrap();
+        }
+        assert!(index_bytes(&shard) <= full + 10_000, "{} bytes when all rows were replaced, {full} before", index_bytes(&shard));
+        assert_eq!(contents(&shard.runs()), all.iter().map(|value| (*value, 1)).collect());
+
+        shard.apply(vec![Delta::retract(rows(&all[5_000..]))]).unwrap();
+        assert!(index_bytes(&shard) < full / 8, "{} bytes for few rows, {full} for all", index_bytes(&shard));
+        shard.apply(vec![Delta::retract(rows(&all[..5_000]))]).unwrap();
+        assert_eq!((shard.live_rows(), shard.runs().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_cannot_be_taken_back() {
+        let mut shard = Shard::new(rows(&[]).schema(), false, true);
+        shard.apply(vec![Delta::weighted(rows(&[1, 2, 3, 3]), vec![1, 2, 2, -2])]).unwrap();
+        assert_eq!(contents(&shard.runs()), BTreeMap::from([(1, 1), (2, 2)]));
+        assert!(shard.apply(vec![Delta::weighted(rows(&[2]), vec![-3])]).is_err());
     }
 
     #[test]

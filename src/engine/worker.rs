@@ -240,7 +240,8 @@ impl WorkerState {
     /// Takes back a relation's rows.
     fn load_runs(&self, stream: StreamId, shard: &mut Shard, placement: Option<&[usize]>, loader: &Loader) -> Result<()> {
         let (schema, relation) = (shard.schema().clone(), RelationId(stream.0 as u32));
-        loader.runs(relation, &schema, placement, (self.index, self.peers), |number, run| shard.load(number, run))
+        loader.runs(relation, &schema, placement, (self.index, self.peers), |number, run| shard.load(number, run))?;
+        shard.loaded()
     }
 
     /// What changed since the last checkpoint.

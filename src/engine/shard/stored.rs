@@ -2,7 +2,6 @@
 
 use arrow::buffer::BooleanBuffer;
 use weir_common::error::Result;
-use weir_common::hash;
 use weir_common::snapshot::Run;
 
 use crate::shard::Shard;
@@ -106,17 +105,22 @@ impl Shard {
         changes
     }
 
-    /// Takes back a run of a checkpoint, under its number if that checkpoint has it as it is.
+    /// Takes back a run of a checkpoint, under its number if that checkpoint has it as it is. Before anything else is done,
+    /// [`Shard::loaded`] has to know that there are no more.
     pub fn load(&mut self, number: Option<u64>, run: Run) -> Result<()> {
         let live_rows = run.live_rows();
         if live_rows == 0 {
             // A checkpoint has no such run of a shard; it is what is left of one when its rows go to several workers.
             return Ok(());
         }
-        let hashes = if self.index.is_some() { hash::rows(&run.rows, &self.hashed)? } else { vec![] };
         let rows = std::sync::Arc::unwrap_or_clone(run.rows);
         self.live_rows += live_rows;
-        self.add_run(rows, hashes, run.live, number.map_or(Mark::New, Mark::Stored));
+        self.add_run(rows, run.live, number.map_or(Mark::New, Mark::Stored))?;
         Ok(())
+    }
+
+    /// All runs of a checkpoint are there: now their rows can be found.
+    pub fn loaded(&mut self) -> Result<()> {
+        self.index_anew(self.live_rows)
     }
 }
