@@ -35,6 +35,12 @@ impl<T: Clone> Cells<T> {
         self.len += 1;
     }
 
+    /// Gives a slot that is there, or the next one, its value.
+    #[inline(always)]
+    pub(super) fn set(&mut self, slot: u32, value: T) {
+        if slot as usize == self.len { self.push(value) } else { self[slot as usize] = value }
+    }
+
     /// Adds cells until there are `len`.
     pub(super) fn grow(&mut self, len: usize, value: T) {
         while self.len < len {

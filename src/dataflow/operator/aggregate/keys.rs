@@ -13,8 +13,10 @@ use crate::operator::aggregate::packed_keys::PackedKeys;
 pub(super) enum Keys {
     /// No key columns: one group, always there, in slot 0.
     Single,
+    /// Columns of fixed width that fit 8 bytes.
+    Narrow(Box<PackedKeys<u64>>),
     /// Columns of fixed width that fit 16 bytes.
-    Packed(Box<PackedKeys>),
+    Wide(Box<PackedKeys<u128>>),
     /// All others.
     Encoded(Box<EncodedKeys>),
 }
@@ -24,10 +26,13 @@ impl Keys {
         if types.is_empty() {
             return Ok(Keys::Single);
         }
-        match PackedKeys::new(types) {
-            Some(packed) => Ok(Keys::Packed(Box::new(packed))),
-            None => Ok(Keys::Encoded(Box::new(EncodedKeys::new(types)?))),
+        if let Some(keys) = PackedKeys::new(types) {
+            return Ok(Keys::Narrow(Box::new(keys)));
         }
+        if let Some(keys) = PackedKeys::new(types) {
+            return Ok(Keys::Wide(Box::new(keys)));
+        }
+        Ok(Keys::Encoded(Box::new(EncodedKeys::new(types)?)))
     }
 
     /// Replaces `slots` by the slot of each of the `rows` rows; new keys get new slots.
@@ -35,7 +40,8 @@ impl Keys {
         slots.clear();
         match self {
             Keys::Single => slots.resize(rows, 0),
-            Keys::Packed(keys) => keys.find(columns, rows, slots)?,
+            Keys::Narrow(keys) => keys.find(columns, rows, slots)?,
+            Keys::Wide(keys) => keys.find(columns, rows, slots)?,
             Keys::Encoded(keys) => keys.find(columns, rows, slots)?,
         }
         Ok(())
@@ -45,7 +51,8 @@ impl Keys {
     pub(super) fn slots(&self) -> usize {
         match self {
             Keys::Single => 1,
-            Keys::Packed(keys) => keys.slots(),
+            Keys::Narrow(keys) => keys.slots(),
+            Keys::Wide(keys) => keys.slots(),
             Keys::Encoded(keys) => keys.slots(),
         }
     }
@@ -54,7 +61,8 @@ impl Keys {
     pub(super) fn groups(&self) -> usize {
         match self {
             Keys::Single => 1,
-            Keys::Packed(keys) => keys.groups(),
+            Keys::Narrow(keys) => keys.groups(),
+            Keys::Wide(keys) => keys.groups(),
             Keys::Encoded(keys) => keys.groups(),
         }
     }
@@ -63,7 +71,8 @@ impl Keys {
     pub(super) fn columns(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
         match self {
             Keys::Single => Ok(Vec::new()),
-            Keys::Packed(keys) => keys.columns(slots),
+            Keys::Narrow(keys) => keys.columns(slots),
+            Keys::Wide(keys) => keys.columns(slots),
             Keys::Encoded(keys) => keys.columns(slots),
         }
     }
@@ -72,7 +81,8 @@ impl Keys {
     pub(super) fn release(&mut self, slot: u32) {
         match self {
             Keys::Single => {}
-            Keys::Packed(keys) => keys.release(slot),
+            Keys::Narrow(keys) => keys.release(slot),
+            Keys::Wide(keys) => keys.release(slot),
             Keys::Encoded(keys) => keys.release(slot),
         }
     }
@@ -81,7 +91,8 @@ impl Keys {
     pub(super) fn reset(&mut self) {
         match self {
             Keys::Single => {}
-            Keys::Packed(keys) => keys.reset(),
+            Keys::Narrow(keys) => keys.reset(),
+            Keys::Wide(keys) => keys.reset(),
             Keys::Encoded(keys) => keys.reset(),
         }
     }
@@ -89,7 +100,8 @@ impl Keys {
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
             Keys::Single => 0,
-            Keys::Packed(keys) => keys.memory_bytes(),
+            Keys::Narrow(keys) => keys.memory_bytes(),
+            Keys::Wide(keys) => keys.memory_bytes(),
             Keys::Encoded(keys) => keys.memory_bytes(),
         }
     }
