@@ -11,7 +11,7 @@ use weir_common::error::{Error, Result, SqlState};
 use crate::error::{DATA_CORRUPTED, INSUFFICIENT_PRIVILEGE, OBJECT_IN_USE, file_error};
 use crate::files::{Files, Kind, Lock};
 
-/// The format that this version writes. Older ones that it knows become this one when they are opened.
+/// The format that this version writes. Older ones that it knows become this one when they have been opened.
 ///
 /// - 1: the epoch log in `log/`.
 /// - 2: beside it the store of checkpoints in `state/`, which may be missing.
@@ -31,14 +31,13 @@ const FORMAT_TITLE: &str = "Weir data directory";
 pub struct DataDir {
     files: Arc<dyn Files>,
     path: PathBuf,
-    upgraded_from: Option<u32>,
+    format: u32,
     _lock: Box<dyn Send + Sync>,
 }
 
 impl DataDir {
-    /// Opens the directory, made if it is missing or empty. One of an older format is given this version's, and older
-    /// versions refuse it from then on. Refused are a directory that another process has open, one that holds anything else, and
-    /// one of a format that is not known.
+    /// Opens the directory, made if it is missing or empty. One of an older format keeps it until [`DataDir::upgrade`]. Refused are a
+    /// directory that another process has open, one that holds anything else, and one of a format that is not known.
     pub fn open(files: Arc<dyn Files>, path: &Path) -> Result<Self> {
         make(&*files, path)?;
         // Before the lock is made: nothing is put into a directory of somebody else.
@@ -56,12 +55,23 @@ impl DataDir {
                 None
             }
         };
-        if found != Some(FORMAT_VERSION) {
+        if found.is_none() {
             write_format(&*files, path, &names)?;
         }
         // The one who wrote it may have ended before this.
         sync_dir(&*files, path)?;
-        Ok(DataDir { files, path: path.to_path_buf(), upgraded_from: found.filter(|found| *found < FORMAT_VERSION), _lock: lock })
+        Ok(DataDir { files, path: path.to_path_buf(), format: found.unwrap_or(FORMAT_VERSION), _lock: lock })
+    }
+
+    /// Gives a directory of an older format this version's, and older versions refuse it from then on. Whoever calls it has
+    /// found everything in it to be as that format has it, and puts nothing of this version's into it before.
+    pub fn upgrade(&mut self) -> Result<()> {
+        if self.format < FORMAT_VERSION {
+            write_format(&*self.files, &self.path, &list(&*self.files, &self.path)?)?;
+            sync_dir(&*self.files, &self.path)?;
+            self.format = FORMAT_VERSION;
+        }
+        Ok(())
     }
 
     /// The directory.
@@ -69,9 +79,9 @@ impl DataDir {
         &self.path
     }
 
-    /// The older format that it had until it was opened, if it had one.
-    pub fn upgraded_from(&self) -> Option<u32> {
-        self.upgraded_from
+    /// The format that it has, if it is an older one.
+    pub fn older_format(&self) -> Option<u32> {
+        Some(self.format).filter(|format| *format < FORMAT_VERSION)
     }
 
     /// What its files are reached through.

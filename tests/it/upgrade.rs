@@ -126,4 +126,6 @@ fn a_damaged_directory_of_format_1_is_refused() {
     assert!(said.contains(&format!("log file \"{}\" is damaged at offset", log.display())), "{said}");
     assert!(!weir.ended().unwrap().success() && !said.contains("panicked"), "{said}");
     assert_eq!(fs::read(&log).unwrap(), bytes, "it was left alone");
+    assert_eq!(format_of(&weir.data()), "Weir data directory\nformat 1\n", "the version that made it can open it");
+    assert!(!weir.data().join("state").exists());
 }

@@ -41,13 +41,18 @@ pub struct Kept {
 impl Kept {
     /// Opens the directory, made if it is missing; damage is an error.
     pub fn open(path: &Path) -> Result<Kept> {
-        let dir = DataDir::open(Arc::new(RealFiles), path)?;
+        let mut dir = DataDir::open(Arc::new(RealFiles), path)?;
         let (log, recovered) = Log::open(dir.files().clone(), &dir.subdirectory(LOG)?, Options::default())?;
         if let Some(cut) = recovered.cut {
             let (file, offset, bytes) = (cut.path.display(), cut.offset, cut.bytes);
             tracing::warn!(%file, offset, bytes, "cut off the end of the epoch log, which a crash had torn; nobody was told that it was done");
         }
-        if let Some(version) = dir.upgraded_from() {
+        if let Some(version) = dir.older_format() {
+            // The version that made it can still open it if anything is wrong.
+            for record in log.records(log.first().unwrap_or(Engine::FIRST_EPOCH))? {
+                decode(&record?.bytes)?;
+            }
+            dir.upgrade()?;
             tracing::info!(version, "upgraded the data directory, which an earlier version of Weir has made");
         }
         let store = RocksStore::open(&dir.subdirectory(STATE)?)?;

@@ -141,24 +141,40 @@ fn format_of(files: &FaultyFiles) -> String {
     String::from_utf8(files.read(Path::new("/var/weir/FORMAT")).unwrap()).unwrap()
 }
 
+/// Opens a directory and gives it this version's format; the format that it had.
+fn upgrade(files: &FaultyFiles) -> Result<Option<u32>> {
+    let mut data = open(files)?;
+    let before = data.older_format();
+    data.upgrade()?;
+    assert_eq!(data.older_format(), None);
+    Ok(before)
+}
+
 #[test]
 fn a_directory_of_an_older_format_is_upgraded_once() {
     let files = of_format_1(1);
-    let data = open(&files).unwrap();
-    assert_eq!(data.upgraded_from(), Some(1));
-    drop(data);
-    // It is durable as soon as it is open.
+    // Whoever opens it looks at it first; until then it is what it was.
+    assert_eq!(open(&files).unwrap().older_format(), Some(1));
+    files.crash();
+    assert_eq!(format_of(&files), "Weir data directory\nformat 1\n");
+    assert_eq!(upgrade(&files).unwrap(), Some(1));
+    // It is durable at once.
     files.crash();
     assert_eq!(format_of(&files), "Weir data directory\nformat 2\n");
-    assert_eq!(open(&files).unwrap().upgraded_from(), None);
+    assert_eq!(upgrade(&files).unwrap(), None);
     assert_eq!(files.list(Path::new(DIR)).unwrap(), ["FORMAT", "LOCK", "log"]);
     // A new one is not upgraded from anything.
-    assert_eq!(open(&FaultyFiles::new(1)).unwrap().upgraded_from(), None);
+    assert_eq!(upgrade(&FaultyFiles::new(1)).unwrap(), None);
 }
 
 /// Opens a directory that `make` makes from a seed while one operation of so many fails, which must be told; then a crash or a
 /// kill, and it can be opened. `check` gets the files, what FORMAT said before that, if it was there, the directory, and when it was.
-fn despite_faults(operations: u64, make: impl Fn(u64) -> FaultyFiles, mut check: impl FnMut(&FaultyFiles, Option<&str>, DataDir, &str)) {
+fn despite_faults<T>(
+    operations: u64,
+    make: impl Fn(u64) -> FaultyFiles,
+    open: impl Fn(&FaultyFiles) -> Result<T>,
+    mut check: impl FnMut(&FaultyFiles, Option<&str>, T, &str),
+) {
     for nth in 1..=operations {
         for fault in [Fault::NoSpace, Fault::Io, Fault::ShortWrite] {
             for seed in 0..20 {
@@ -183,17 +199,17 @@ fn despite_faults(operations: u64, make: impl Fn(u64) -> FaultyFiles, mut check:
 fn whatever_happens_while_it_is_upgraded_it_can_be_opened_afterwards() {
     let files = of_format_1(1);
     let before = files.changes();
-    open(&files).unwrap();
+    upgrade(&files).unwrap();
     let operations = files.changes() - before;
     assert!(operations >= 5, "a lock, a file, its bytes, their sync, its name: {operations}");
     let mut seen = [0; 2];
-    despite_faults(operations, of_format_1, |files, left, data, when| {
-        match data.upgraded_from() {
+    despite_faults(operations, of_format_1, upgrade, |files, left, before, when| {
+        match before {
             Some(1) => assert_eq!(left, Some("Weir data directory\nformat 1\n")),
             None => assert_eq!(left, Some("Weir data directory\nformat 2\n")),
             other => panic!("{other:?}"),
         }
-        seen[usize::from(data.upgraded_from().is_none())] += 1;
+        seen[usize::from(before.is_none())] += 1;
         files.crash();
         assert_eq!(format_of(files), "Weir data directory\nformat 2\n", "{when}");
     });
@@ -222,7 +238,7 @@ fn whatever_happens_while_it_is_made_it_can_be_opened_afterwards() {
     let files = FaultyFiles::new(1);
     open(&files).unwrap();
     let operations = files.changes();
-    despite_faults(operations, FaultyFiles::new, |files, _, data, when| {
+    despite_faults(operations, FaultyFiles::new, open, |files, _, data, when| {
         let log = data.subdirectory("log").unwrap();
         // Once it is open, it is there for good.
         files.crash();
