@@ -80,7 +80,8 @@ async fn count(local: &mut Local, wanted: &Checkpoint, with: bool, rows: &mut Op
         rows: rows_of(&after)? - rows_of(&before)?,
         seconds: seconds.as_secs_f64(),
         cpu_seconds: used.cpu_seconds,
-        epochs: after.epochs - before.epochs,
+        times: after.epoch_times.since(&before.epoch_times),
+        waits: after.epoch_waits.since(&before.epoch_waits),
         view_rows: after.views.first().map_or(0, |view| view.rows),
         checkpoints,
     })

@@ -66,6 +66,8 @@ pub const LOG_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const LOG_BUFFER_KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Checkpoints of this run that `weir.checkpoints` tells of, the oldest dropped first.
 pub const CHECKPOINTS_TOLD_MAX: usize = 1000;
+/// Rows of state that a worker copies for a checkpoint in one go, before epochs get their turn: some milliseconds.
+pub const CHECKPOINT_SLICE_ROWS: usize = 16 * 1024;
 /// Seconds between two checkpoints, unless the server is told otherwise.
 pub const CHECKPOINT_INTERVAL_SECONDS: u64 = 10;
 /// Bytes of changes after which a checkpoint does not wait for its time, unless the server is told otherwise.

@@ -39,6 +39,8 @@ pub struct Fragment {
     inputs: Vec<Vec<Target>>,
     steps: Vec<Step>,
     checker: Option<Checker>,
+    /// The epoch whose state is to be copied, until it is frozen.
+    cut: Option<Epoch>,
 }
 
 /// Where a delta goes next.
@@ -59,7 +61,7 @@ pub(crate) struct Step {
 impl Fragment {
     /// `steps` are in topological order; `inputs` has the targets of each input.
     pub(crate) fn new(inputs: Vec<Vec<Target>>, steps: Vec<Step>, checker: Option<Checker>) -> Self {
-        Fragment { inputs, steps, checker }
+        Fragment { inputs, steps, checker, cut: None }
     }
 
     /// Rows of the current epoch on one input; any number of calls.
@@ -67,7 +69,8 @@ impl Fragment {
         if delta.is_empty() {
             return Ok(());
         }
-        let Fragment { inputs, steps, checker } = self;
+        self.freeze_before(cx.epoch);
+        let Fragment { inputs, steps, checker, .. } = self;
         let (last, others) = inputs[input].split_last().expect("lowering wires every input");
         for target in others {
             deliver(steps, checker, *target, delta.clone(), cx)?;
@@ -77,6 +80,7 @@ impl Fragment {
 
     /// Late rows, in the form in which they were given out, that are now to be used. The current epoch has no other rows yet.
     pub fn admit(&mut self, late: &RecordBatch, cx: &mut Context) -> Result<()> {
+        self.freeze_before(cx.epoch);
         let gate = self.steps.iter().position(|step| step.operator.takes_late());
         let gate = gate.ok_or_else(|| Error::internal("no rows of the fragment are late"))?;
         let target = self.steps[gate].target;
@@ -91,6 +95,7 @@ impl Fragment {
     /// The current epoch is complete on all inputs: emits what depends on completeness.
     /// The state is then the state as of the epoch.
     pub fn close(&mut self, cx: &mut Context) -> Result<()> {
+        self.freeze_before(cx.epoch);
         for step in 0..self.steps.len() {
             let mut out = Vec::new();
             let Step { operator, target } = &mut self.steps[step];
@@ -106,13 +111,44 @@ impl Fragment {
         Ok(())
     }
 
-    /// What changed in the state of its operators since the last call, between two epochs.
-    pub fn changes(&mut self) -> Result<Vec<StateChanges>> {
-        let mut changes = Vec::new();
-        for step in &mut self.steps {
-            changes.extend(step.operator.changes()?);
+    /// What has changed in its state is to be copied as of the end of an epoch, which is not closed yet or just was: it freezes by
+    /// itself before it takes anything of a later one. All that was frozen before has been copied.
+    pub fn freeze_after(&mut self, epoch: Epoch) {
+        self.cut = Some(epoch);
+    }
+
+    /// Nothing of the epoch, or before it, will come any more: freezes now, if it has not.
+    pub fn freeze(&mut self) {
+        if self.cut.take().is_some() {
+            self.steps.iter_mut().for_each(|step| step.operator.freeze());
         }
-        Ok(changes)
+    }
+
+    #[inline(always)]
+    fn freeze_before(&mut self, epoch: Epoch) {
+        if self.cut.is_some_and(|cut| epoch > cut) {
+            self.freeze();
+        }
+    }
+
+    /// Copies more of what is frozen, about as many rows as the budget has, which it takes them from. What has changed since the
+    /// freeze was copied before it did. All is copied when it leaves some of the budget.
+    pub fn copy(&mut self, budget: &mut usize) -> Result<()> {
+        debug_assert!(self.cut.is_none(), "what is not frozen is not copied");
+        self.steps.iter_mut().filter(|step| step.operator.state().is_some()).try_for_each(|step| match *budget {
+            0 => Ok(()),
+            _ => step.operator.copy(budget),
+        })
+    }
+
+    /// Frozen rows that were copied since the freeze because they were about to change.
+    pub fn kept_rows(&self) -> usize {
+        self.steps.iter().map(|step| step.operator.kept_rows()).sum()
+    }
+
+    /// All that was copied since the freeze: what had changed in the state since the freeze before.
+    pub fn take_copied(&mut self) -> Vec<StateChanges> {
+        self.steps.iter_mut().flat_map(|step| step.operator.take_copied()).collect()
     }
 
     /// Whether the state of this number is in it.
@@ -137,7 +173,7 @@ impl Fragment {
 
     /// Lets go of its operators and all that they hold; nothing may be pushed or closed any more.
     pub fn clear(&mut self) {
-        (self.inputs, self.steps, self.checker) = (Vec::new(), Vec::new(), None);
+        (self.inputs, self.steps, self.checker, self.cut) = (Vec::new(), Vec::new(), None, None);
     }
 
     /// Bytes of state.

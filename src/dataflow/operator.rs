@@ -49,9 +49,24 @@ pub(crate) trait Operator: Send {
         None
     }
 
-    /// What changed in its state since the last call, between two epochs; from then on a checkpoint has it.
-    fn changes(&mut self) -> Result<Vec<StateChanges>> {
-        Ok(Vec::new())
+    /// What changed in its state since the last call is to be copied as it is now, between two epochs; all that was frozen before
+    /// has been. It costs little, however much has changed.
+    fn freeze(&mut self) {}
+
+    /// Copies more of what is frozen, about as many rows as the budget has, which it takes them from: at any time between two calls,
+    /// also within an epoch. All is copied when it leaves some of the budget.
+    fn copy(&mut self, _budget: &mut usize) -> Result<()> {
+        Ok(())
+    }
+
+    /// Frozen rows that were copied since the freeze because they were about to change.
+    fn kept_rows(&self) -> usize {
+        0
+    }
+
+    /// All that was copied since the freeze; from then on a checkpoint has it.
+    fn take_copied(&mut self) -> Vec<StateChanges> {
+        Vec::new()
     }
 
     /// Takes back rows of a part of its state before its first epoch; part 0 comes first.

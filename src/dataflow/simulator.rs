@@ -31,17 +31,42 @@ pub struct Simulator {
     out: Vec<Delta>,
     dead: Vec<DeadLetter>,
     late: Vec<Delta>,
+    /// What the last checkpoint that was finished has.
     kept: Kept,
+    checkpoint: Option<Checkpoint>,
+    /// What came since the epoch of the last checkpoint that was finished.
+    since: Vec<(Epoch, Input)>,
+    /// Checkpoints and slices so far: the next slice's size follows from them.
+    slices: u64,
     interrupt: Option<Interrupt>,
 }
+
+/// What comes in an epoch.
+enum Input {
+    At(EpochTimes),
+    Admitted { late: RecordBatch, worker: usize },
+    Rows { import: usize, delta: Delta, worker: usize },
+    End,
+}
+
+/// A checkpoint that is being copied.
+struct Checkpoint {
+    epoch: Epoch,
+    /// Whether all fragments have been told to freeze, at the latest.
+    frozen: bool,
+}
+
+/// Rows of a slice of a checkpoint at most, most of the time: a few slices for what tests change in an epoch.
+const SLICE_ROWS: u64 = 5;
 
 /// What happens after an epoch besides the next one.
 pub enum Interruption {
     /// Nothing.
     None,
-    /// The state is kept.
+    /// A checkpoint of the next epoch is begun, unless one is under way: it is copied in slices while epochs go on.
     Checkpoint,
-    /// The state is kept, and everything begins anew from it with this plan, which may be for another number of workers.
+    /// Everything breaks off, and begins anew from the last checkpoint that was finished with this plan, which may be for another
+    /// number of workers: all epochs since then are done again.
     Restart(Box<DataflowPlan>),
 }
 
@@ -54,7 +79,8 @@ impl Simulator {
         assert_eq!(plan.workers, workers, "a plan is cut for a number of workers");
         let (fragments, kept) = (build(plan), Kept::default());
         let (times, out, dead, late) = (EpochTimes::NONE, Vec::new(), Vec::new(), Vec::new());
-        Simulator { plan: plan.clone(), fragments, epoch: 1, times, out, dead, late, kept, interrupt: None }
+        let (plan, since) = (plan.clone(), Vec::new());
+        Simulator { plan, fragments, epoch: 1, times, out, dead, late, kept, checkpoint: None, since, slices: 0, interrupt: None }
     }
 
     /// Interrupts it from time to time.
@@ -64,12 +90,45 @@ impl Simulator {
 
     /// Rows of the current epoch that reach an import on this worker.
     pub fn push(&mut self, import: usize, delta: Delta, worker: usize) {
+        if self.interrupt.is_some() {
+            self.since.push((self.epoch, Input::Rows { import, delta: delta.clone(), worker }));
+        }
+        self.take_in(import, delta, worker);
+        self.copy_slice();
+    }
+
+    fn take_in(&mut self, import: usize, delta: Delta, worker: usize) {
         let worker = worker % self.plan.workers;
         self.route(From::Import(import), worker, vec![delta]).unwrap_or_else(|error| panic!("{}: {error:?}", self.plan.view));
     }
 
     /// Ends the epoch and begins the next one: what all workers put out for the view in it.
     pub fn close_epoch(&mut self) -> Vec<Delta> {
+        self.end_epoch();
+        if self.interrupt.is_some() {
+            self.since.push((self.epoch - 1, Input::End));
+        }
+        if let Some(checkpoint) = self.checkpoint.as_mut().filter(|checkpoint| checkpoint.epoch < self.epoch && !checkpoint.frozen) {
+            // As where all workers are told that the epoch is over; fragments that are further have frozen by themselves.
+            checkpoint.frozen = self.slices.is_multiple_of(2) || checkpoint.epoch + 1 < self.epoch;
+            if checkpoint.frozen {
+                self.fragments.iter_mut().flatten().for_each(Fragment::freeze);
+            }
+        }
+        self.copy_slice();
+        match self.interrupt.as_mut().map_or(Interruption::None, |interrupt| interrupt()) {
+            Interruption::Checkpoint if self.checkpoint.is_none() => {
+                self.slices += 1;
+                self.checkpoint = Some(Checkpoint { epoch: self.epoch, frozen: false });
+                self.fragments.iter_mut().flatten().for_each(|fragment| fragment.freeze_after(self.epoch));
+            }
+            Interruption::None | Interruption::Checkpoint => {}
+            Interruption::Restart(plan) => self.restart(*plan),
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn end_epoch(&mut self) {
         for fragment in 0..self.fragments.len() {
             for worker in 0..self.plan.workers {
                 let mut out = Vec::new();
@@ -88,22 +147,25 @@ impl Simulator {
             }
         }
         self.epoch += 1;
-        match self.interrupt.as_mut().map_or(Interruption::None, |interrupt| interrupt()) {
-            Interruption::None => {}
-            Interruption::Checkpoint => self.checkpoint(),
-            Interruption::Restart(plan) => {
-                self.checkpoint();
-                self.restart(*plan);
-            }
-        }
-        std::mem::take(&mut self.out)
     }
 
-    fn checkpoint(&mut self) {
+    /// Copies some more rows of the checkpoint that is under way; when all are copied, it is finished.
+    fn copy_slice(&mut self) {
+        let Some(Checkpoint { epoch, frozen: true }) = self.checkpoint else { return };
+        self.slices += 1;
+        let size = hash::mix(self.slices);
+        let mut budget = if size.is_multiple_of(64) { usize::MAX } else { (size % SLICE_ROWS) as usize };
         for fragment in self.fragments.iter_mut().flatten() {
-            let changes = fragment.changes().unwrap_or_else(|error| panic!("{}, checkpoint: {error:?}", self.plan.view));
-            changes.into_iter().for_each(|changes| self.kept.apply(&self.plan.states, changes));
+            fragment.copy(&mut budget).unwrap_or_else(|error| panic!("{}, checkpoint: {error:?}", self.plan.view));
+            if budget == 0 {
+                return;
+            }
         }
+        for fragment in self.fragments.iter_mut().flatten() {
+            fragment.take_copied().into_iter().for_each(|changes| self.kept.apply(&self.plan.states, changes));
+        }
+        self.since.retain(|(of, _)| *of > epoch);
+        self.checkpoint = None;
     }
 
     fn restart(&mut self, plan: DataflowPlan) {
@@ -121,22 +183,50 @@ impl Simulator {
         }
         self.fragments.iter_mut().flatten().for_each(Fragment::resume);
         self.plan = plan;
+        // What these epochs put out was seen the first time.
+        self.checkpoint = None;
+        let (out, dead, late) = (std::mem::take(&mut self.out), std::mem::take(&mut self.dead), std::mem::take(&mut self.late));
+        let (times, now) = (std::mem::replace(&mut self.times, EpochTimes::NONE), self.epoch);
+        let since = std::mem::take(&mut self.since);
+        self.epoch = since.first().map_or(now, |(epoch, _)| *epoch);
+        for (_, input) in &since {
+            match input {
+                Input::At(times) => self.times = times.clone(),
+                Input::Admitted { late, worker } => self.take_back(late, *worker),
+                Input::Rows { import, delta, worker } => self.take_in(*import, delta.clone(), *worker),
+                Input::End => self.end_epoch(),
+            }
+        }
+        assert_eq!(self.epoch, now, "every epoch is done again");
+        (self.out, self.dead, self.late, self.times, self.since) = (out, dead, late, times, since);
     }
 
     /// The times of the current epoch; before its first row. They hold until others are given.
     pub fn at(&mut self, times: EpochTimes) {
+        if self.interrupt.is_some() {
+            self.since.push((self.epoch, Input::At(times.clone())));
+        }
         self.times = times;
     }
 
     /// Admits late rows on a worker, in the form in which they were given out, before the current epoch has other rows.
-    pub fn admit(&mut self, late: &RecordBatch, worker: usize) -> Result<()> {
+    pub fn admit(&mut self, late: &RecordBatch, worker: usize) {
+        if self.interrupt.is_some() {
+            self.since.push((self.epoch, Input::Admitted { late: late.clone(), worker }));
+        }
+        self.take_back(late, worker);
+        self.copy_slice();
+    }
+
+    fn take_back(&mut self, late: &RecordBatch, worker: usize) {
         let fragment = self.plan.late.as_ref().map_or(0, |late| late.fragment);
         let worker = worker % self.plan.workers;
         let mut out = Vec::new();
         let mut cx =
             Context { epoch: self.epoch, times: &self.times, admitted: None, out: &mut out, dead: &mut self.dead, late: &mut self.late };
-        self.fragments[fragment][worker].admit(late, &mut cx)?;
-        self.route(From::Fragment(fragment), worker, out)
+        let admitted = self.fragments[fragment][worker].admit(late, &mut cx);
+        let routed = admitted.and_then(|()| self.route(From::Fragment(fragment), worker, out));
+        routed.unwrap_or_else(|error| panic!("{}, admitting late rows: {error:?}", self.plan.view));
     }
 
     /// Late rows since the last call.

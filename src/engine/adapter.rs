@@ -32,7 +32,7 @@ use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
 use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
-use weir_dataflow::state::{StateChanges, StateSize};
+use weir_dataflow::state::StateSize;
 use weir_dataflow::times::EpochTimes;
 
 use crate::chunk::{Chunk, HashScatter};
@@ -63,6 +63,13 @@ pub struct Dataflow {
 
 /// The times of epochs that are not over, for a view that depends on them.
 type Times = BTreeMap<Epoch, Arc<EpochTimes>>;
+/// The state of a dataflow that a checkpoint has to copy.
+pub struct Frozen {
+    /// Those of the dataflow.
+    pub fragments: Vec<Rc<RefCell<Fragment>>>,
+    /// Why it stopped computing, if it did.
+    pub failure: Rc<RefCell<Option<Error>>>,
+}
 
 /// The sizes of the operators of a fragment, as they were when it worked last.
 pub type Sizes = Rc<RefCell<Vec<StateSize>>>;
@@ -98,14 +105,19 @@ impl Dataflow {
         *times = times.split_off(&epoch);
     }
 
-    /// What changed in its state since the last call; no epoch is in flight.
-    pub fn changes(&self) -> Result<Vec<StateChanges>> {
-        let mut changes = vec![];
+    /// What has changed in its state is to be copied as of the end of an epoch that is not open yet.
+    pub fn freeze_after(&self, epoch: Epoch) {
+        self.fragments.iter().for_each(|fragment| fragment.borrow_mut().freeze_after(epoch));
+    }
+
+    /// The epoch of `freeze_after` is over everywhere: what is to be copied, also if the dataflow ends meanwhile.
+    pub fn frozen(&self) -> Frozen {
         for (fragment, sizes) in self.fragments.iter().zip(&self.state) {
-            changes.extend(fragment.borrow_mut().changes()?);
-            sizes.borrow_mut().iter_mut().for_each(|size| size.dirty_bytes = 0);
+            let mut fragment = fragment.borrow_mut();
+            fragment.freeze();
+            sizes.borrow_mut().iter_mut().zip(fragment.sizes()).for_each(|(size, now)| *size = now);
         }
-        Ok(changes)
+        Frozen { fragments: self.fragments.clone(), failure: self.failure.clone() }
     }
 
     /// Rows that wait in its queues.

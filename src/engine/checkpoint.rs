@@ -1,8 +1,8 @@
 //! Checkpoints: what is in the store, and who puts it there and takes it back.
 //!
-//! At an epoch's end, with no epoch in flight, every worker hands out what changed since the last checkpoint: columns of groups
-//! that changed, and runs, which are immutable. The thread of [`writer`] turns that into entries and commits them together with where
-//! the leader stands ([`standing`]), while epochs go on. A restart begins with the last commit.
+//! Every worker freezes what has changed since the last checkpoint as of the end of one epoch, copies it a slice at a time while
+//! later epochs go on, and hands it out: columns of groups that changed, and runs, which are immutable. The thread of [`writer`] turns
+//! that into entries and commits them together with where the leader stands ([`standing`]). A restart begins with the last commit.
 //!
 //! # Entries
 //! All numbers in keys are big endian, so that what belongs together lies together.

@@ -53,6 +53,8 @@ pub struct CheckpointConfig {
     pub interval: Duration,
     /// Bytes of changes, over all workers, after which one does not wait for its time.
     pub bytes: u64,
+    /// Rows of state that a worker copies in one go, before epochs get their turn; at least 1.
+    pub slice_rows: usize,
 }
 
 /// A table to create.
@@ -129,6 +131,7 @@ impl Engine {
         let mut seats = vec![];
         let position = config.checkpoints.as_ref().map(|checkpoints| checkpoint::position(&*checkpoints.store)).transpose()?.flatten();
         let first = position.map_or(Self::FIRST_EPOCH, |epoch| epoch + 1);
+        let slice_rows = config.checkpoints.as_ref().map_or(1, |checkpoints| checkpoints.slice_rows);
         let dirty_bytes_max = config.checkpoints.as_ref().map(|checkpoints| checkpoints.bytes as usize / workers);
         let resized_bytes = config.memory_limit.map(|limit| limit as usize / MEMORY_STEPS / workers);
         for _ in 0..workers {
@@ -143,6 +146,7 @@ impl Engine {
                 first,
                 filling_rows_max: config.filling_rows_max,
                 dirty_bytes_max,
+                slice_rows,
                 resized_bytes,
             })));
         }

@@ -49,8 +49,10 @@ pub struct Subscription {
 pub struct Stream {
     /// The served rows; `None` for a stream that keeps nothing: a source reader's, or a view's that is only counted.
     pub shard: Option<Shard>,
-    /// The rows of a view that is only counted, weights added up, as far as they are computed.
+    /// The rows of a view that is only counted, weights added up, as far as they are committed.
     pub counted: Option<i64>,
+    /// What later epochs add to `counted`.
+    counts: BTreeMap<Epoch, i64>,
     /// Columns that decide where a row lives; `None` where rows come already placed.
     pub placement: Option<Vec<usize>>,
     /// Deltas by epoch, until the epoch commits.
@@ -108,13 +110,15 @@ impl Hub {
 impl Stream {
     /// A stream of inputs (a table or a source reader).
     pub fn input(shard: Option<Shard>, placement: Option<Vec<usize>>) -> Self {
-        Stream { shard, counted: None, placement, pending: BTreeMap::new(), subscribers: vec![], frontier: None, last_affected: 0 }
+        let (counts, pending) = (BTreeMap::new(), BTreeMap::new());
+        Stream { shard, counted: None, counts, placement, pending, subscribers: vec![], frontier: None, last_affected: 0 }
     }
 
     /// The stream of a view that starts at epoch `at`; without a shard its rows are counted.
     pub fn view(shard: Option<Shard>, at: Epoch) -> Self {
         Stream {
             counted: shard.is_none().then_some(0),
+            counts: BTreeMap::new(),
             shard,
             placement: None,
             pending: BTreeMap::new(),
@@ -132,8 +136,8 @@ impl Stream {
         for subscriber in &self.subscribers {
             subscriber.queue.push(epoch, delta.clone());
         }
-        if let Some(counted) = &mut self.counted {
-            *counted += delta.weight();
+        if self.counted.is_some() {
+            *self.counts.entry(epoch).or_insert(0) += delta.weight();
         }
         if self.shard.is_some() {
             self.pending.entry(epoch).or_default().push(delta);
@@ -154,6 +158,10 @@ impl Stream {
     pub fn commit(&mut self, epoch: Epoch) -> Result<()> {
         let later = self.pending.split_off(&(epoch + 1));
         let due = std::mem::replace(&mut self.pending, later);
+        if let Some(counted) = &mut self.counted {
+            let later = self.counts.split_off(&(epoch + 1));
+            *counted += std::mem::replace(&mut self.counts, later).into_values().sum::<i64>();
+        }
         if let Some(shard) = &mut self.shard {
             for (_, deltas) in due {
                 shard.apply(deltas)?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread::Thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
@@ -72,8 +73,14 @@ pub enum LaneMessage {
         /// Where the answer goes.
         reply: UnboundedSender<Result<PeekReply>>,
     },
-    /// Hand out what changed since the last checkpoint; no epoch is in flight.
-    Checkpoint(Parts),
+    /// The next epoch is the last one of a checkpoint: hand out what has changed by its end. No view is being filled, and the part of
+    /// the checkpoint before has been handed out.
+    Checkpoint {
+        /// The next epoch.
+        cut: Epoch,
+        /// Where the part goes.
+        parts: Parts,
+    },
     /// End the worker.
     Shutdown,
 }
@@ -145,6 +152,8 @@ pub enum Report {
         epoch: Epoch,
         /// Rows that could not be used.
         dead: Vec<DeadLetter>,
+        /// How long the worker copied state for a checkpoint meanwhile.
+        copying: Duration,
     },
     /// So many late rows are admitted in the epoch on this worker; told before it is done.
     Admitted(Epoch, u64),

@@ -29,6 +29,7 @@ use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
 use crate::recovery::Recovered;
 use crate::status::{CheckpointWhy, Failures, Status};
+use crate::times::Times;
 use weir_dataflow::lower::DataflowPlan;
 
 mod answer; // how things stand
@@ -125,6 +126,10 @@ struct Leader {
     open: VecDeque<InFlight>,
     next: Epoch,
     epochs: u64,
+    /// How long epochs took from their opening to their commit.
+    epoch_times: Times,
+    /// How long workers copied state for a checkpoint in each epoch's time.
+    epoch_waits: Times,
     /// Workers on which too many rows wait for filling views; no epoch opens meanwhile.
     behind: BTreeSet<usize>,
     pauses: u64,
@@ -227,6 +232,8 @@ pub fn run(
         open: VecDeque::new(),
         next: Engine::FIRST_EPOCH,
         epochs: 0,
+        epoch_times: Times::default(),
+        epoch_waits: Times::default(),
         behind: BTreeSet::new(),
         pauses: 0,
         last_wall_micros: 0,
@@ -300,8 +307,8 @@ impl Leader {
 
     fn handle(&mut self, message: Message) -> Next {
         match message {
-            Message::Report(_, Report::Done { epoch, dead }) => self.done(epoch, dead),
             Message::Report(_, Report::Admitted(epoch, rows)) => self.admitted(epoch, rows),
+            Message::Report(_, Report::Done { epoch, dead, copying }) => self.done(epoch, dead, copying),
             Message::Report(_, Report::CaughtUp(view)) => self.caught_up(view),
             Message::Report(worker, Report::Behind(true)) => {
                 self.behind.insert(worker);
@@ -420,12 +427,7 @@ impl Leader {
     /// Does whatever can be done now: definitions while nothing is in flight, then the next epoch.
     fn advance(&mut self) -> Result<()> {
         loop {
-            if self.checkpoint_waits() {
-                if !self.open.is_empty() {
-                    return Ok(());
-                }
-                self.begin_checkpoint();
-            }
+            self.skip_checkpoint();
             if !self.ddl.is_empty() {
                 if !self.open.is_empty() {
                     return Ok(());
@@ -452,7 +454,8 @@ impl Leader {
     }
 
     fn should_open(&self) -> bool {
-        if !self.definitions.is_empty() || self.admission.is_some() || self.checkpoint_wants_epoch() {
+        // A checkpoint is of the next epoch, which comes for its sake if nothing else is on the way.
+        if !self.definitions.is_empty() || self.admission.is_some() || (self.open.is_empty() && self.cuts()) {
             return true;
         }
         if !self.behind.is_empty() && self.filled.is_empty() {

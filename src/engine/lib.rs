@@ -18,6 +18,7 @@ pub mod engine; // the handle that everybody else holds
 pub mod recovery; // what happened before a restart
 pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
+pub mod times; // how long things took
 mod leader; // the epoch clock
 pub mod checkpoint; // state and positions outside of memory
 pub mod keys; // primary keys of tables

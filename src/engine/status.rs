@@ -9,6 +9,8 @@ use weir_common::error::Error;
 use weir_common::ids::{Epoch, RelationId};
 use weir_dataflow::state::StateSize;
 
+use crate::times::Times;
+
 /// Why views stopped computing, by view.
 pub type Failures = Arc<Mutex<BTreeMap<RelationId, Error>>>;
 
@@ -80,6 +82,10 @@ pub struct Status {
     pub in_flight: usize,
     /// Epochs committed since the start.
     pub epochs: u64,
+    /// How long each of them took from its opening to its commit.
+    pub epoch_times: Times,
+    /// How long in each one's time workers copied state for a checkpoint.
+    pub epoch_waits: Times,
     /// How often the clock has waited because too much was waiting for views that were being filled.
     pub pauses: u64,
     /// How often workers have looked for something to do: while there is nothing, they do not look.
@@ -117,10 +123,10 @@ pub struct CheckpointStatus {
     pub why: CheckpointWhy,
     /// From its begin until it was durable.
     pub duration: Duration,
-    /// How long no epoch was opened or computed for its sake, at most.
+    /// How long a worker did nothing but copy state for it at a time, at most.
     pub pause: Duration,
-    /// The part of `pause` in which the epochs in flight landed: the workers were computing them, as they would have been without it.
-    pub landing: Duration,
+    /// How long a worker copied state for it in all, at most.
+    pub copying: Duration,
     /// Entries that it changed in the store.
     pub keys: u64,
     /// Their bytes, before compression.

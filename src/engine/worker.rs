@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use arrow::array::UInt32Array;
 use arrow::compute::concat_batches;
@@ -19,13 +20,14 @@ use weir_dataflow::state::StateSize;
 
 use crate::adapter::{self, Dataflow};
 use crate::checkpoint::load::Loader;
-use crate::checkpoint::part::Part;
 use crate::hub::{Hub, Stream};
 use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, Restoring, ShardStats, StatsBoard};
 use crate::leader::Message;
 use crate::shard::Shard;
 use crate::status::Failures;
+use crate::worker::copying::Copying;
 
+mod copying; // what is handed out for a checkpoint, a slice at a time
 mod memory; // what is held against the memory limit
 
 /// What a worker is given at its start.
@@ -44,6 +46,8 @@ pub struct WorkerSeat {
     pub filling_rows_max: usize,
     /// Bytes of changes after which a checkpoint is asked for; `None` without checkpoints.
     pub dirty_bytes_max: Option<usize>,
+    /// Rows of state that are copied in one go for a checkpoint.
+    pub slice_rows: usize,
     /// Bytes by which its tables and views have to grow or shrink until it says so; `None` without a memory limit.
     pub resized_bytes: Option<usize>,
 }
@@ -63,6 +67,8 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         dead: Rc::default(),
         behind: false,
         dirty: false,
+        copying: None,
+        copied_for: Duration::ZERO,
         bytes: Cell::new(0),
         bytes_told: 0,
         seat,
@@ -77,7 +83,11 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         state.seat.stats[state.index].turns.fetch_add(1, Ordering::Relaxed);
         // Before parking: an epoch that touches no dataflow is done without a step.
         state.report();
-        worker.step_or_park(None);
+        // More of it after the next step, which then must not wait.
+        match state.copy_slice() {
+            true => worker.step_or_park(Some(Duration::ZERO)),
+            false => worker.step_or_park(None),
+        };
     }
 }
 
@@ -99,6 +109,10 @@ struct WorkerState {
     behind: bool,
     /// Whether the leader was told that much has changed since the last checkpoint.
     dirty: bool,
+    /// The checkpoint that it takes part in.
+    copying: Option<Copying>,
+    /// How long it has copied state for checkpoints so far.
+    copied_for: Duration,
     /// What its tables and views take, as published.
     bytes: Cell<usize>,
     /// The same when the leader heard of it last.
@@ -114,6 +128,8 @@ struct OnTheWay {
     /// As in [`OpenEpoch::affected`].
     affected: Vec<RelationId>,
     reported: bool,
+    /// What `copied_for` was when it opened.
+    copied_for: Duration,
 }
 
 impl WorkerState {
@@ -171,11 +187,7 @@ impl WorkerState {
                 // A reader that has gone away does not want its answer.
                 let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs }));
             }
-            LaneMessage::Checkpoint(parts) => {
-                // Nobody waits for it any more only when the process ends.
-                let _ = parts.send(self.part());
-                self.dirty = false;
-            }
+            LaneMessage::Checkpoint { cut, parts } => self.begin_checkpoint(cut, parts),
             LaneMessage::Shutdown => unreachable!("handled by the loop"),
         }
     }
@@ -244,31 +256,6 @@ impl WorkerState {
         shard.loaded()
     }
 
-    /// What changed since the last checkpoint.
-    fn part(&mut self) -> Result<Part> {
-        debug_assert!(self.open.is_empty() && self.filling.is_empty(), "a checkpoint is taken between epochs");
-        let mut part = Part { worker: self.index, ..Part::default() };
-        for (view, dataflow) in &self.views {
-            let changes = dataflow.changes()?;
-            if !changes.is_empty() {
-                part.states.push((*view, changes));
-            }
-        }
-        for (id, stream) in self.hub.streams() {
-            let mut stream = stream.borrow_mut();
-            let Ok(relation) = u32::try_from(id.0).map(RelationId) else { continue };
-            if let Some(shard) = &mut stream.shard {
-                let changes = shard.take_changes();
-                if !changes.is_empty() {
-                    part.runs.push((relation, changes));
-                }
-            }
-            part.counted.extend(stream.counted.map(|rows| (relation, rows)));
-        }
-        lock(&self.seat.stats[self.index].shards).values_mut().for_each(ShardStats::saved);
-        Ok(part)
-    }
-
     fn open(&mut self, open: Arc<OpenEpoch>) {
         assert_eq!(open.epoch, self.hub.opened.get(), "epochs open in order");
         for (id, deltas) in &open.inputs {
@@ -310,7 +297,8 @@ impl WorkerState {
             }
         }
         let inputs = open.inputs.iter().map(|(id, _)| *id).collect();
-        self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected: open.affected.clone(), reported: false });
+        let (affected, copied_for) = (open.affected.clone(), self.copied_for);
+        self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected, reported: false, copied_for });
     }
 
     /// All late rows of a view go into its windows in this epoch. No other is in flight.
@@ -354,6 +342,7 @@ impl WorkerState {
             self.publish_stats(id, stream.shard.as_ref(), stream.counted, view);
         }
         self.committed = epoch;
+        self.freeze_committed();
         self.report_dirty();
         self.report_resized();
     }
@@ -410,6 +399,7 @@ impl WorkerState {
                 return;
             }
             front.reported = true;
+            let copying = self.copied_for - front.copied_for;
             let dead = std::mem::take(&mut *self.dead.borrow_mut());
             for (view, dataflow) in &self.views {
                 if let Some(error) = dataflow.failure.borrow().as_ref() {
@@ -421,7 +411,7 @@ impl WorkerState {
                         .or_insert_with(|| error.clone());
                 }
             }
-            self.send(Report::Done { epoch, dead });
+            self.send(Report::Done { epoch, dead, copying });
         }
     }
 

@@ -13,7 +13,7 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, Forgetful};
 use weir_common::error::{Error, Result};
 use weir_common::ids::{Epoch, RelationId};
-use weir_common::limits::{CHECKPOINT_BYTES, CHECKPOINT_INTERVAL_SECONDS, FILLING_ROWS_MAX};
+use weir_common::limits::{CHECKPOINT_BYTES, CHECKPOINT_INTERVAL_SECONDS, CHECKPOINT_SLICE_ROWS, FILLING_ROWS_MAX};
 use weir_common::state_store::StateStore;
 use weir_engine::recovery::{Recovered, Recovery};
 use weir_engine::{CheckpointConfig, Engine, EngineConfig, ViewSpec};
@@ -117,7 +117,7 @@ impl Database {
         let recovery = Some(Recovery { records: kept.records, dropped: kept.dropped, definer: Box::new(definer) });
         let store: Arc<dyn StateStore> = Arc::new(kept.store);
         let CheckpointOptions { interval, bytes } = checkpoints;
-        let checkpoints = Some(CheckpointConfig { store: store.clone(), interval, bytes });
+        let checkpoints = Some(CheckpointConfig { store: store.clone(), interval, bytes, slice_rows: CHECKPOINT_SLICE_ROWS });
         let (engine, recovered) = Engine::start(EngineConfig {
             workers,
             clock: clock.clone(),

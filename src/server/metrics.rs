@@ -158,7 +158,11 @@ fn checkpoints(registry: &mut Registry, status: &Status, now_micros: i64) {
     let seconds = last.duration.as_secs_f64();
     registry.register("weir_checkpoint_last_seconds", "Time that the last checkpoint took until it was durable", ConstGauge::new(seconds));
     let pause = last.pause.as_secs_f64();
-    registry.register("weir_checkpoint_last_pause_seconds", "Time that epochs waited for the last checkpoint", ConstGauge::new(pause));
+    registry.register(
+        "weir_checkpoint_last_pause_seconds",
+        "Longest time that a worker did nothing but copy state for the last checkpoint",
+        ConstGauge::new(pause),
+    );
     registry.register("weir_checkpoint_last_bytes", "Bytes that the last checkpoint wrote", ConstGauge::new(last.bytes));
     registry.register("weir_checkpoint_last_keys", "Entries that the last checkpoint changed", ConstGauge::new(last.keys));
 }

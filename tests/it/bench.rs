@@ -98,7 +98,7 @@ fn a_restart_is_measured_with_all_keys_and_rows() {
 
 #[test]
 fn checkpoints_are_measured_against_none() {
-    let found = figures(&["checkpoint", "--keys", "5000", "--seconds", "500ms", "--interval", "50ms", "--pairs", "1"]);
+    let found = figures(&["checkpoint", "--keys", "5000", "--seconds", "2s", "--interval", "50ms", "--pairs", "1"]);
     let runs = found["runs"].as_array().unwrap();
     assert_eq!(runs.iter().map(|run| run["with_checkpoints"].as_bool().unwrap()).collect::<Vec<_>>(), [true, false]);
     for run in runs {
@@ -107,9 +107,15 @@ fn checkpoints_are_measured_against_none() {
     }
     assert_eq!(runs[1]["checkpoints"].as_array().unwrap().len(), 0, "{found}");
     for checkpoint in runs[0]["checkpoints"].as_array().unwrap() {
-        let pause = checkpoint["pause_seconds"].as_f64().unwrap();
-        assert!(checkpoint["keys"].as_u64().unwrap() > 0 && pause <= found["pause_max_seconds"].as_f64().unwrap(), "{found}");
+        let seconds = |name: &str| checkpoint[name].as_f64().unwrap();
+        assert!(checkpoint["keys"].as_u64().unwrap() > 0 && seconds("copying_seconds") >= seconds("slice_seconds"), "{found}");
+        assert!(seconds("slice_seconds") > 0.0 && seconds("slice_seconds") <= found["slice_max_seconds"].as_f64().unwrap(), "{found}");
     }
+    for times in [&found["epoch_wait_seconds"], &found["epoch_seconds"]["with"], &found["epoch_seconds"]["without"]] {
+        let [half, most, all] = ["p50", "p99", "max"].map(|part| times[part].as_f64().unwrap());
+        assert!(half <= most && most <= all, "{found}");
+    }
+    assert!(found["epoch_wait_seconds"]["max"].as_f64() > Some(0.0), "{found}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What one worker hands out for a checkpoint.
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 use weir_common::ids::RelationId;
 use weir_dataflow::state::StateChanges;
 
@@ -17,6 +19,12 @@ pub(crate) struct Part {
     pub(crate) runs: Vec<(RelationId, RunChanges)>,
     /// The rows of views that are only counted: all of them, changed or not.
     pub(crate) counted: Vec<(RelationId, i64)>,
+    /// Views that have stopped computing by now, and why: what is here of their state may not be all.
+    pub(crate) stopped: Vec<(RelationId, Error)>,
+    /// How long all of it was copied for, on the worker's thread.
+    pub(crate) copying: Duration,
+    /// How long the worker did nothing else at a time, at most.
+    pub(crate) longest: Duration,
 }
 
 /// Where the parts go.

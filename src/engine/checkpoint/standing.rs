@@ -66,6 +66,11 @@ impl Standing {
     }
 }
 
+/// Why a view has stopped computing, as in [`Standing::failures`].
+pub(crate) fn failure(error: &Error) -> (String, String) {
+    (error.sqlstate().0.to_string(), error.message().to_string())
+}
+
 /// Where the leader stood at the last checkpoint of a store.
 pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
     let damaged = |why: String| Error::new(SqlState::DATA_CORRUPTED, format!("the last checkpoint cannot be read: {why}"));

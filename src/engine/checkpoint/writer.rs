@@ -22,13 +22,13 @@ use weir_dataflow::state::{StateChanges, StateSpec};
 
 use crate::checkpoint::layout;
 use crate::checkpoint::part::Part;
-use crate::checkpoint::standing::{Standing, encode_letter};
+use crate::checkpoint::standing::{self, Standing, encode_letter};
 use crate::leader::Message;
 use crate::shard::stored::RunChanges;
 
 /// A checkpoint to be committed.
 pub(crate) struct Job {
-    /// Where the leader stands; without the rows of counted views, which the parts tell.
+    /// Where the leader stands; without the rows of counted views and the views that stopped since, which the parts tell.
     pub(crate) standing: Standing,
     /// From each worker its part.
     pub(crate) parts: Receiver<Result<Part>>,
@@ -51,8 +51,10 @@ pub(crate) struct Written {
     pub(crate) keys: u64,
     /// Their bytes.
     pub(crate) bytes: u64,
-    /// How long the workers took to hand out their parts, all of them.
-    pub(crate) gathering: Duration,
+    /// How long a worker copied state for it, at most.
+    pub(crate) copying: Duration,
+    /// How long a worker did nothing else at a time, at most.
+    pub(crate) longest: Duration,
 }
 
 /// Starts the thread; it ends when nobody can send it jobs any more.
@@ -89,13 +91,15 @@ fn run(store: &dyn StateStore, interval: Duration, jobs: &Receiver<Job>, leader:
 }
 
 fn commit(store: &dyn StateStore, job: Job) -> Result<Written> {
-    let started = Instant::now();
     let mut standing = job.standing;
     let mut parts = vec![];
+    let mut written = Written::default();
     for _ in 0..standing.workers {
-        parts.push(job.parts.recv().map_err(|_| Error::internal("a worker ended during a checkpoint"))??);
+        let part = job.parts.recv().map_err(|_| Error::internal("a worker ended during a checkpoint"))??;
+        written.copying = written.copying.max(part.copying);
+        written.longest = written.longest.max(part.longest);
+        parts.push(part);
     }
-    let gathering = started.elapsed();
     let mut entries =
         Entries { batch: store.begin(), keys: 0, key: vec![], keys_of_rows: EncodedRows::default(), values: EncodedRows::default() };
     if job.all_runs {
@@ -122,6 +126,9 @@ fn commit(store: &dyn StateStore, job: Job) -> Result<Written> {
         for (view, rows) in part.counted {
             *standing.counted.entry(view).or_insert(0) += rows;
         }
+        for (view, error) in part.stopped {
+            standing.failures.entry(view).or_insert_with(|| standing::failure(&error));
+        }
     }
     if job.letters_before < standing.letters.0 {
         let (from, to) = (layout::letter(job.letters_before), layout::letter(standing.letters.0));
@@ -133,7 +140,7 @@ fn commit(store: &dyn StateStore, job: Job) -> Result<Written> {
     entries.put(Space::Meta, layout::STANDING, &standing.encode()?);
     let (keys, bytes) = (entries.keys, entries.batch.bytes() as u64);
     entries.batch.commit()?;
-    Ok(Written { keys, bytes, gathering })
+    Ok(Written { keys, bytes, ..written })
 }
 
 /// The entries of a checkpoint, as they come.

@@ -53,6 +53,8 @@ impl Leader {
             committed: self.committed(),
             in_flight: self.open.len(),
             epochs: self.epochs,
+            epoch_times: self.epoch_times.clone(),
+            epoch_waits: self.epoch_waits.clone(),
             pauses: self.pauses,
             worker_turns: self.stats.iter().map(|worker| worker.turns.load(Ordering::Relaxed)).sum(),
             sources: sources.collect(),

@@ -1,17 +1,18 @@
-//! When the leader takes checkpoints: between two epochs, with none in flight and no view being filled.
+//! When the leader takes checkpoints: of an epoch that it opens while no view is being filled. Nothing waits for them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 use weir_common::epoch_log::Reading;
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::CHECKPOINTS_TOLD_MAX;
 
-use crate::checkpoint::standing::{ReaderStanding, Standing};
+use crate::checkpoint::part::Part;
+use crate::checkpoint::standing::{self, ReaderStanding, Standing};
 use crate::checkpoint::writer::{Job, Written};
 use crate::lane::LaneMessage;
 use crate::leader::{Leader, answer};
@@ -21,12 +22,12 @@ use crate::status::{CheckpointStatus, CheckpointWhy};
 pub(super) struct Checkpoints {
     pub(super) jobs: Sender<Job>,
     pub(super) thread: JoinHandle<()>,
-    /// The epoch of the last one that was begun.
+    /// The last epoch of the last one that was begun.
     pub(super) at: Epoch,
-    /// The epoch of the last one that is in the store.
+    /// The last epoch of the last one that is in the store.
     pub(super) saved: Option<Epoch>,
-    /// Why the next one is to be taken, and since when it is.
-    due: Option<(CheckpointWhy, Instant)>,
+    /// Why the next one is to be taken.
+    due: Option<CheckpointWhy>,
     running: Option<Running>,
     /// Who waits for the next one.
     asked: Vec<oneshot::Sender<Result<()>>>,
@@ -43,13 +44,13 @@ pub(super) struct Checkpoints {
     pub(super) counts: BTreeMap<CheckpointWhy, u64>,
 }
 
-/// A checkpoint that is being written.
+/// A checkpoint that is being copied or written.
 struct Running {
     status: CheckpointStatus,
     started: Instant,
-    /// How long no epoch could be opened before the workers got to it.
-    drained: std::time::Duration,
     asked: Vec<oneshot::Sender<Result<()>>>,
+    /// What the thread is to write, until its last epoch is committed.
+    job: Option<Job>,
 }
 
 impl Checkpoints {
@@ -80,7 +81,7 @@ impl Leader {
             && (committed > checkpoints.at || checkpoints.stopped || why == CheckpointWhy::Asked)
             && checkpoints.due.is_none()
         {
-            checkpoints.due = Some((why, Instant::now()));
+            checkpoints.due = Some(why);
         }
     }
 
@@ -96,49 +97,73 @@ impl Leader {
         }
     }
 
-    /// Whether the next epoch has to wait: a checkpoint can be taken as soon as the epochs in flight have landed.
-    pub(super) fn checkpoint_waits(&self) -> bool {
+    /// Whether the next epoch is to be the last one of a checkpoint.
+    pub(super) fn cuts(&self) -> bool {
         let Some(checkpoints) = &self.checkpoints else { return false };
+        let filling = self.views.values().any(|view| view.filling.is_some());
+        checkpoints.due.is_some() && checkpoints.running.is_none() && !filling
+    }
+
+    /// Nothing has happened since the last checkpoint: it is the one that is due.
+    pub(super) fn skip_checkpoint(&mut self) {
         // What was carried out and not logged yet is in no epoch.
         let pending = !self.definitions.is_empty() || !self.joins.is_empty() || !self.first_rows.is_empty();
-        let filling = self.views.values().any(|view| view.filling.is_some());
-        checkpoints.due.is_some() && checkpoints.running.is_none() && !pending && !filling
+        let committed = self.next - 1;
+        if let Some(checkpoints) = self.checkpoints.as_mut().filter(|checkpoints| checkpoints.running.is_none())
+            && checkpoints.at == committed
+            && !checkpoints.stopped
+            && !pending
+        {
+            checkpoints.due = None;
+            std::mem::take(&mut checkpoints.asked).into_iter().for_each(|reply| answer(reply, Ok(())));
+        }
     }
 
-    /// Whether somebody waits for a checkpoint that has to wait for an epoch.
-    pub(super) fn checkpoint_wants_epoch(&self) -> bool {
-        self.open.is_empty() && !self.joins.is_empty() && self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.due.is_some())
+    /// Tells the workers that the next epoch is the last one of a checkpoint: before they hear of that epoch, so that none of them
+    /// can have taken anything of a later one. Their parts will come here.
+    pub(super) fn announce_cut(&self) -> Receiver<Result<Part>> {
+        let (parts, of_workers) = crossbeam_channel::bounded(self.lane.workers());
+        self.lane.send(LaneMessage::Checkpoint { cut: self.next, parts });
+        of_workers
     }
 
-    /// Begins a checkpoint of the last epoch; nothing is in flight.
-    pub(super) fn begin_checkpoint(&mut self) {
+    /// Notes where everything stands as the last epoch of a checkpoint has just been opened.
+    pub(super) fn begin_checkpoint(&mut self, parts: Receiver<Result<Part>>) {
         let standing = self.standing();
-        let letters = self.letters_to_keep();
         let plans = self.views.iter().map(|(id, view)| (*id, view.plan.clone())).collect();
         let wall_micros = self.clock.wall_micros();
         let checkpoints = self.checkpoints.as_mut().expect("only then one is due");
-        let (why, since) = checkpoints.due.take().expect("only then one is begun");
-        let asked = std::mem::take(&mut checkpoints.asked);
-        if !std::mem::take(&mut checkpoints.stopped) && standing.epoch == checkpoints.at {
-            // Nothing has happened since the last one.
-            asked.into_iter().for_each(|reply| answer(reply, Ok(())));
-            return;
-        }
-        let (parts, of_workers) = crossbeam_channel::bounded(self.lane.workers());
-        self.lane.send(LaneMessage::Checkpoint(parts));
+        let why = checkpoints.due.take().expect("only then one is begun");
         let status = CheckpointStatus { epoch: standing.epoch, wall_micros, why, ..CheckpointStatus::default() };
-        checkpoints.at = standing.epoch;
+        (checkpoints.at, checkpoints.stopped) = (standing.epoch, false);
         let job = Job {
-            parts: of_workers,
+            parts,
             plans,
             dropped: std::mem::take(&mut checkpoints.dropped),
-            letters,
+            letters: vec![],
             letters_before: checkpoints.letters.0,
             all_runs: std::mem::take(&mut checkpoints.all_runs),
             standing,
         };
+        let asked = std::mem::take(&mut checkpoints.asked);
+        checkpoints.running = Some(Running { status, started: Instant::now(), asked, job: Some(job) });
+    }
+
+    /// If the epoch that was just committed is the last one of a checkpoint: what came of it is known now, and the rest is up to the
+    /// workers and the thread that writes.
+    pub(super) fn cut_committed(&mut self, epoch: Epoch) {
+        let Some(Checkpoints { running: Some(running), .. }) = &mut self.checkpoints else { return };
+        let Some(mut job) = running.job.take_if(|job| job.standing.epoch == epoch) else { return };
+        job.letters = self.letters_to_keep();
+        job.standing.letters = (self.letters_from, self.letters_from + self.dead_letters.len() as u64);
+        let counts = self.dead_letter_counts.iter();
+        job.standing.letter_counts = counts.map(|((relation, reason), count)| (relation.clone(), *reason, *count)).collect();
+        {
+            let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            job.standing.failures = failures.iter().map(|(view, error)| (*view, standing::failure(error))).collect();
+        }
+        let checkpoints = self.checkpoints.as_mut().expect("just seen");
         checkpoints.letters = job.standing.letters;
-        checkpoints.running = Some(Running { status, started: Instant::now(), drained: since.elapsed(), asked });
         // One that cannot take it has told why.
         let _ = checkpoints.jobs.send(job);
     }
@@ -146,11 +171,11 @@ impl Leader {
     /// A checkpoint is in the store: the log is not needed before it.
     pub(super) fn checkpointed(&mut self, written: Written) {
         let Some(checkpoints) = &mut self.checkpoints else { return };
-        let Some(Running { status, started, drained, asked }) = checkpoints.running.take() else { return };
+        let Some(Running { status, started, asked, .. }) = checkpoints.running.take() else { return };
         let status = CheckpointStatus {
             duration: started.elapsed(),
-            pause: drained + written.gathering,
-            landing: drained,
+            pause: written.longest,
+            copying: written.copying,
             keys: written.keys,
             bytes: written.bytes,
             ..status
@@ -181,6 +206,7 @@ impl Leader {
         numbered.filter(|(number, _)| *number >= kept).collect()
     }
 
+    /// Where everything stands as the last epoch has just been opened.
     fn standing(&self) -> Standing {
         let reading = |(id, view): (&RelationId, &crate::leader::View)| {
             let of = *id;
@@ -193,7 +219,6 @@ impl Leader {
             progress: reader.progress(*stream),
             caught_up: reader.caught_up_in.is_some(),
         };
-        let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         Standing {
             epoch: self.next - 1,
             wall_micros: self.last_wall_micros,
@@ -205,9 +230,10 @@ impl Leader {
             readings: self.views.iter().flat_map(reading).collect(),
             readers: self.readers.iter().map(reader).collect(),
             letters_told: self.letters_told.clone(),
-            letters: (self.letters_from, self.letters_from + self.dead_letters.len() as u64),
-            letter_counts: self.dead_letter_counts.iter().map(|((relation, reason), count)| (relation.clone(), *reason, *count)).collect(),
-            failures: failures.iter().map(|(view, error)| (*view, (error.sqlstate().0.to_string(), error.message().to_string()))).collect(),
+            // Of these more is known when the epoch is committed.
+            letters: Default::default(),
+            letter_counts: vec![],
+            failures: Default::default(),
             counted: Default::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use weir_common::codec;
@@ -35,6 +36,9 @@ pub(super) struct InFlight {
     pub(super) source_rows: usize,
     /// The watermarks of readers when it began.
     pub(super) marks: Marks,
+    opened: Instant,
+    /// How long a worker copied state for a checkpoint meanwhile, at most.
+    copying: Duration,
 }
 
 /// The watermark of each reader that has one.
@@ -78,7 +82,11 @@ impl Leader {
             record.progress = self.drain_readers(&mut flight, &mut inputs, record.wall_micros);
         }
         record.lives = std::mem::take(&mut self.filled).into_iter().collect();
+        let parts = self.cuts().then(|| self.announce_cut());
         self.launch(flight, inputs, &record.lives, &record.admitted);
+        if let Some(parts) = parts {
+            self.begin_checkpoint(parts);
+        }
         let (epoch, to_self) = (record.epoch, self.to_self.clone());
         let synced = move |result| {
             // Without a leader there is nobody to tell.
@@ -101,6 +109,8 @@ impl Leader {
             dead: vec![],
             source_rows: 0,
             marks: self.marks(),
+            opened: Instant::now(),
+            copying: Duration::ZERO,
         }
     }
 
@@ -159,9 +169,10 @@ impl Leader {
     }
 
     /// A worker is done with an epoch.
-    pub(super) fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>) {
+    pub(super) fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>, copying: Duration) {
         let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch).expect("workers report open epochs");
         flight.waiting -= 1;
+        flight.copying = flight.copying.max(copying);
         flight.dead.extend(dead);
         self.commit_finished();
     }
@@ -192,6 +203,8 @@ impl Leader {
     fn commit(&mut self, flight: InFlight) {
         self.lane.send(LaneMessage::Committed(flight.epoch));
         self.epochs += 1;
+        self.epoch_times.add(flight.opened.elapsed());
+        self.epoch_waits.add(flight.copying);
         for letter in flight.dead {
             let time_micros = if letter.time_micros == 0 { self.last_wall_micros } else { letter.time_micros };
             *self.dead_letter_counts.entry((letter.relation.clone(), letter.reason)).or_insert(0) += 1;
@@ -201,6 +214,7 @@ impl Leader {
             }
             self.dead_letters.push_back(DeadLetter { time_micros, ..letter });
         }
+        self.cut_committed(flight.epoch);
         // From here on a read is behind the commit in the lane, so it sees the writes.
         for reply in flight.writes {
             answer(reply, Ok(flight.epoch));

@@ -37,7 +37,7 @@ const COPY: RelationId = RelationId(20005);
 /// As `OF_SOURCE`, made later, so that it has a reader of its own for a while.
 const LATER: RelationId = RelationId(20006);
 
-const SOURCE_ROWS: i64 = 60_000;
+const SOURCE_ROWS: i64 = 300_000;
 
 /// A log in memory that outlives its engine.
 #[derive(Clone, Default)]
@@ -169,7 +169,7 @@ struct Disk {
 type Answers = BTreeMap<RelationId, BTreeSet<Vec<i64>>>;
 
 impl Disk {
-    fn start(&self, workers: usize, limit: &Arc<AtomicI64>) -> (Engine, Recovered) {
+    fn start(&self, workers: usize, limit: &Arc<AtomicI64>, slice_rows: usize) -> (Engine, Recovered) {
         let position = checkpoint::position(&self.store).unwrap();
         let records: Vec<EpochRecord> = self.log.0.lock().unwrap().clone();
         let records: Vec<_> = records.into_iter().filter(|record| record.epoch > position.unwrap_or(0)).collect();
@@ -183,7 +183,7 @@ impl Disk {
         let recovery = Some(Recovery { records: Box::new(records.into_iter().map(Ok)), dropped, definer });
         let store = Arc::new(self.store.clone());
         let (clock, log) = (Arc::new(SystemClock), Box::new(self.log.clone()));
-        let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_millis(20), bytes: 1 << 20 });
+        let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_millis(20), bytes: 1 << 20, slice_rows });
         let config = EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery, checkpoints, memory_limit: None };
         Engine::start(config).unwrap()
     }
@@ -226,12 +226,14 @@ async fn lives_go_on_where_the_ones_before_ended() {
     let mut table: BTreeMap<i64, i64> = BTreeMap::new();
     let mut told: BTreeMap<Epoch, Answers> = BTreeMap::new();
     let (mut from_checkpoints, mut replayed, mut dropped, mut compared) = (0, 0, 0, 0);
+    // Somebody else's checkpoints, which may be under way at any moment, also when a life ends.
+    let mut others = vec![];
     for life in 0..14 {
         let workers = random.usize(1..=4);
         if random.u8(0..3) == 0 && !before.is_empty() {
             disk.store = before.swap_remove(random.usize(..before.len()));
         }
-        let (engine, recovered) = disk.start(workers, &limit);
+        let (engine, recovered) = disk.start(workers, &limit, random.usize(1..4));
         let world = World { workers, limit: limit.clone(), next: Arc::default() };
         from_checkpoints += recovered.checkpoint.is_some() as u32;
         replayed += recovered.epochs;
@@ -266,6 +268,10 @@ async fn lives_go_on_where_the_ones_before_ended() {
                     }
                 }
                 4..6 => engine.checkpoint().await.unwrap(),
+                9..13 => {
+                    let engine = engine.clone();
+                    others.push(tokio::spawn(async move { engine.checkpoint().await }));
+                }
                 6..9 => tokio::time::sleep(Duration::from_millis(random.u64(1..30))).await,
                 _ if there.contains(&TABLE) => {
                     let (mut changed, mut weights) = (vec![], vec![]);
@@ -296,7 +302,16 @@ async fn lives_go_on_where_the_ones_before_ended() {
                 before.push(disk.store.copy());
             }
         }
+        if random.bool() {
+            let engine = engine.clone();
+            others.push(tokio::spawn(async move { engine.checkpoint().await }));
+            tokio::task::yield_now().await;
+        }
         engine.stop();
+        for other in others.drain(..) {
+            // One that the end of the engine broke off was not done.
+            drop(other.await.unwrap());
+        }
         // What was read and not committed is read again; nothing else comes before the answers are compared.
         let committed = disk.log.0.lock().unwrap().iter().flat_map(|record| &record.progress).map(|progress| progress.rows).max();
         let standing = checkpoint::standing::read(&disk.store).unwrap();
@@ -307,7 +322,7 @@ async fn lives_go_on_where_the_ones_before_ended() {
     assert!(from_checkpoints > 5 && compared > 5, "{from_checkpoints} from checkpoints, {compared} compared");
     // To the end: every row of the source is counted once.
     limit.store(i64::MAX, Ordering::Relaxed);
-    let (engine, _) = disk.start(2, &limit);
+    let (engine, _) = disk.start(2, &limit, 100);
     if !engine.status().await.unwrap().views.iter().any(|view| view.view == OF_SOURCE) {
         let world = World { workers: 2, limit: limit.clone(), next: Arc::default() };
         engine.create_view(world.view(OF_SOURCE), words(OF_SOURCE)).await.unwrap();
@@ -341,4 +356,102 @@ async fn lives_go_on_where_the_ones_before_ended() {
     }
     assert_eq!(orphans, 0, "nothing is left of a view that was dropped");
     assert!(disk.next.load(Ordering::Relaxed) > OF_VIEW.0, "numbers are not given again");
+}
+
+/// Many groups change in every epoch, and a slice is one row of state: epochs come between slices, and life ends between them too.
+#[tokio::test]
+async fn a_checkpoint_has_the_state_of_one_epoch_while_others_change_it() {
+    const ROWS: i64 = 400;
+    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("WEIR_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let (disk, limit) = (Disk::default(), Arc::new(AtomicI64::new(0)));
+    let mut table: BTreeMap<i64, i64> = BTreeMap::new();
+    let there = BTreeSet::from([TABLE, OF_TABLE, OF_VIEW]);
+    let (mut number, mut between) = (0, 0);
+    for life in 0..4 {
+        let workers = random.usize(1..=3);
+        let (engine, _) = disk.start(workers, &limit, 1);
+        let world = World { workers, limit: limit.clone(), next: Arc::default() };
+        if life == 0 {
+            engine.create_table(world.table(), None, words(TABLE)).await.unwrap();
+            engine.create_view(world.view(OF_TABLE), words(OF_TABLE)).await.unwrap();
+            engine.create_view(world.view(OF_VIEW), words(OF_VIEW)).await.unwrap();
+        }
+        let (_, now) = answers(&engine, &there).await;
+        assert_eq!(now, expected(&there, &table), "life {life}, {workers} workers");
+        for _ in 0..20 {
+            let checkpoint = tokio::spawn({
+                let engine = engine.clone();
+                async move { engine.checkpoint().await }
+            });
+            // Until it is done, and a little longer; the life may end before.
+            for _ in 0..random.usize(1..8) {
+                let mut writes = vec![];
+                for _ in 0..8 {
+                    let (mut changed, mut weights) = (vec![], vec![]);
+                    for _ in 0..20 {
+                        let (k, n) = (random.i64(0..ROWS), number);
+                        number += 1;
+                        changed.push(vec![k, n]);
+                        weights.push(1);
+                        table.insert(n, k);
+                    }
+                    while table.len() > ROWS as usize {
+                        let (n, k) = table.pop_first().unwrap();
+                        changed.push(vec![k, n]);
+                        weights.push(-1);
+                    }
+                    let (engine, delta) = (engine.clone(), Delta::weighted(rows(&pairs(), &changed), weights));
+                    writes.push(async move { engine.write(vec![TableWrite { table: TABLE, delta }]).await.unwrap() });
+                }
+                // In this order: a task for each would send them in any.
+                for write in writes {
+                    write.await;
+                    between += u64::from(!checkpoint.is_finished());
+                }
+            }
+        }
+        let (_, now) = answers(&engine, &there).await;
+        assert_eq!(now, expected(&there, &table), "life {life}, {workers} workers");
+        // It ends in the middle of one.
+        drop(tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.checkpoint().await }
+        }));
+        tokio::task::yield_now().await;
+        engine.stop();
+    }
+    assert!(between > 0, "no epoch was committed while a checkpoint was copied");
+}
+
+/// A source fast enough for several epochs in flight, while one checkpoint follows the other.
+#[tokio::test]
+async fn an_epoch_in_flight_is_in_a_checkpoint_or_is_done_again() {
+    let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("WEIR_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let (disk, limit) = (Disk::default(), Arc::new(AtomicI64::new(0)));
+    let there = BTreeSet::from([OF_SOURCE]);
+    // Rows come in the order of their numbers, and each one's key is its number modulo 7.
+    let of_first = |rows: i64| -> BTreeSet<Vec<i64>> { (0..rows.min(7)).map(|key| vec![key, (rows - key + 6) / 7]).collect() };
+    let (mut life, mut rows) = (0, 0);
+    while rows < SOURCE_ROWS {
+        let workers = random.usize(1..=3);
+        let (engine, _) = disk.start(workers, &limit, 1);
+        if life == 0 {
+            let world = World { workers, limit: limit.clone(), next: Arc::default() };
+            engine.create_view(world.view(OF_SOURCE), words(OF_SOURCE)).await.unwrap();
+        }
+        let more = limit.fetch_add(random.i64(20..60) * 1000, Ordering::Relaxed);
+        for _ in 0..random.usize(1..10) {
+            engine.checkpoint().await.unwrap();
+            let (_, now) = answers(&engine, &there).await;
+            rows = now[&OF_SOURCE].iter().map(|row| row[1]).sum();
+            assert_eq!(now[&OF_SOURCE], of_first(rows), "life {life}, {workers} workers, after {rows} rows of {more} and some");
+        }
+        engine.stop();
+        life += 1;
+    }
+    assert_eq!(rows, SOURCE_ROWS, "each row is counted once");
 }

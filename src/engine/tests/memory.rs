@@ -88,7 +88,7 @@ impl Definer for World {
 
 fn start(store: &MemoryStore, workers: usize, memory_limit: Option<u64>) -> Engine {
     let interval = Duration::from_secs(3600);
-    let checkpoints = Some(CheckpointConfig { store: Arc::new(store.clone()), interval, bytes: u64::MAX });
+    let checkpoints = Some(CheckpointConfig { store: Arc::new(store.clone()), interval, bytes: u64::MAX, slice_rows: 1000 });
     let recovery = Some(Recovery { records: Box::new(std::iter::empty()), dropped: BTreeSet::new(), definer: Box::new(World(workers)) });
     let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
     let config = EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery, checkpoints, memory_limit };

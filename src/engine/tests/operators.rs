@@ -20,7 +20,7 @@ use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrit
 async fn the_sizes_of_operators_add_up_to_those_of_their_view() {
     for workers in [1, 3] {
         let store = Arc::new(MemoryStore::default());
-        let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_secs(3600), bytes: u64::MAX });
+        let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_secs(3600), bytes: u64::MAX, slice_rows: 100 });
         let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
         let config =
             EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery: None, checkpoints, memory_limit: None };

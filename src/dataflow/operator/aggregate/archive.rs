@@ -8,7 +8,6 @@ use arrow::datatypes::SchemaRef;
 use arrow::row::RowConverter;
 use weir_common::error::Result;
 
-use crate::operator::aggregate::tracked::bytes;
 use crate::rows::{converter, encode, times};
 
 /// Groups as rows, by what names their window.
@@ -110,11 +109,6 @@ impl Archive {
         (std::mem::take(&mut self.gone), put)
     }
 
-    /// Groups that are kept.
-    pub(super) fn groups(&self) -> usize {
-        self.windows.values().flat_map(|window| window.stored.iter().chain(&window.fresh)).map(RecordBatch::num_rows).sum()
-    }
-
     pub(super) fn memory_bytes(&self) -> usize {
         let batches = self.windows.values().flat_map(|window| window.stored.iter().chain(&window.fresh));
         batches.map(|batch| bytes(batch.columns())).sum::<usize>() + self.gone.iter().map(|columns| bytes(columns)).sum::<usize>()
@@ -124,4 +118,9 @@ impl Archive {
     pub(super) fn dirty_bytes(&self) -> usize {
         self.windows.values().flat_map(|window| &window.fresh).map(|batch| bytes(batch.columns())).sum()
     }
+}
+
+/// Bytes that columns take.
+fn bytes(columns: &[ArrayRef]) -> usize {
+    columns.iter().map(|column| column.get_array_memory_size()).sum()
 }

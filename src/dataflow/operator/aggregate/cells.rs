@@ -4,6 +4,8 @@ use std::ops::{Index, IndexMut};
 
 /// Cells of a chunk; a power of two.
 const CHUNK: usize = 4096;
+/// Cells that are looked at one by one before the rest of their chunk is looked at as a whole.
+const NEAR: usize = 16;
 /// Chunks whose memory is kept when all cells go.
 const SPARE_CHUNKS: usize = 2;
 
@@ -83,6 +85,29 @@ impl<T: Clone> Cells<T> {
     }
 }
 
+impl Cells<u8> {
+    /// The first cell from `from` on that has one of these bits: a chunk without any is passed by in one sweep.
+    pub(super) fn next_with(&self, mut from: usize, bits: u8) -> Option<usize> {
+        while from < self.len {
+            let chunk = &self.chunks[from / CHUNK][from % CHUNK..];
+            if let Some(at) = chunk.iter().take(NEAR).position(|cell| cell & bits != 0) {
+                return Some(from + at);
+            }
+            let rest = &chunk[NEAR.min(chunk.len())..];
+            if rest.iter().fold(0, |any, cell| any | cell) & bits != 0 {
+                return rest.iter().position(|cell| cell & bits != 0).map(|at| from + NEAR + at);
+            }
+            from = (from / CHUNK + 1) * CHUNK;
+        }
+        None
+    }
+
+    /// A cell, if it is there.
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut u8> {
+        self.chunks.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)
+    }
+}
+
 impl<T> Index<usize> for Cells<T> {
     type Output = T;
 
@@ -133,5 +158,27 @@ mod tests {
         }
         assert!(cells.iter().eq(&vector));
         assert!(cells.memory_bytes() <= (vector.len() + 4 * CHUNK) * size_of::<i32>());
+    }
+
+    #[test]
+    fn cells_with_a_bit_are_found_in_order() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..20 {
+            let mut cells = Cells::new();
+            cells.grow(random.usize(0..4 * CHUNK), 1u8);
+            let mut marked: Vec<usize> =
+                (0..if cells.len() == 0 { 0 } else { random.usize(0..50) }).map(|_| random.usize(..cells.len())).collect();
+            if let Some(first) = marked.first().copied() {
+                marked.extend(first..cells.len().min(first + 40));
+            }
+            marked.sort_unstable();
+            marked.dedup();
+            marked.iter().for_each(|slot| cells[*slot] |= 2);
+            let found = |from: &usize| cells.next_with(*from, 2);
+            let all: Vec<usize> = std::iter::successors(found(&0), |at| found(&(at + 1))).collect();
+            assert_eq!(all, marked);
+        }
     }
 }

@@ -9,8 +9,11 @@ use weir_common::error::{Error, Result};
 
 use crate::operator::aggregate::accumulator::accumulator;
 use crate::operator::aggregate::archive::Archive;
-use crate::operator::aggregate::entries::Entries;
-use crate::operator::aggregate::tracked::{PIECE_ROWS, Tracked, bytes, gather};
+use crate::operator::aggregate::copied::Copied;
+use crate::operator::aggregate::entries::{Counts, Entries};
+use crate::operator::aggregate::gone::Gone;
+use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::tracked::{PIECE_ROWS, Tracked};
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Keeps, counts_rows};
 use crate::state::{StateChanges, StateSpec};
 
@@ -63,13 +66,16 @@ pub(super) struct Stored {
     keys: usize,
     /// Of each part.
     schemas: Vec<SchemaRef>,
-    /// By part: entries that went since the last checkpoint, with their groups' keys.
-    gone: Vec<Vec<Vec<ArrayRef>>>,
-    gone_bytes: usize,
     /// The groups of closed windows, in the last part.
     archive: Option<Archive>,
     /// The key column that names windows.
     named: usize,
+    /// Of the keys of each part.
+    key_schemas: Vec<SchemaRef>,
+    /// By part: entries that went since the last checkpoint, with their groups' keys; nothing of groups themselves.
+    gone: Vec<Gone>,
+    /// By part.
+    copied: Vec<Copied>,
 }
 
 impl Stored {
@@ -77,7 +83,15 @@ impl Stored {
         let schemas = spec.state_schemas(key)?;
         let archive = (spec.keeps() == Keeps::Sums).then(|| Archive::new(&schemas[0], spec.keys)).transpose()?;
         let named = spec.life.as_ref().map_or(0, |life| life.closing.column);
-        Ok(Stored { state: spec.state, keys: spec.keys, gone: vec![vec![]; schemas.len()], schemas, gone_bytes: 0, archive, named })
+        let archived = archive.as_ref().map(|_| schemas.len() - 1);
+        let key = |(part, schema): (usize, &SchemaRef)| -> Result<SchemaRef> {
+            let columns = if part == 0 || Some(part) == archived { spec.keys } else { spec.keys + 1 };
+            Ok(Arc::new(schema.project(&(0..columns).collect::<Vec<_>>())?))
+        };
+        let key_schemas = schemas.iter().enumerate().map(key).collect::<Result<_>>()?;
+        let gone = schemas.iter().map(|_| Gone::default()).collect();
+        let copied = schemas.iter().map(|_| Copied::default()).collect();
+        Ok(Stored { state: spec.state, keys: spec.keys, schemas, key_schemas, gone, copied, archive, named })
     }
 
     /// Keeps the groups of a window that closes.
@@ -116,53 +130,89 @@ impl Stored {
         Ok(slots)
     }
 
-    /// Keeps what this epoch took away, while the slots are still those of the same groups.
-    pub(super) fn collect_gone(&mut self, groups: &mut Groups) -> Result<()> {
+    /// Keeps what this epoch took away and what it changed of entries that are to be copied, while the slots are still those of the
+    /// same groups.
+    pub(super) fn collect(&mut self, groups: &mut Groups) -> Result<()> {
         let Groups { keys, calls, .. } = groups;
-        for (entries, gone) in with_entries(calls).zip(&mut self.gone[1..]) {
+        for (part, entries) in with_entries(calls).enumerate().map(|(index, entries)| (index + 1, entries)) {
+            if let Some(counts) = entries.take_kept()? {
+                self.copied[part].keep(entry_rows(&self.schemas[part], keys, counts)?);
+            }
             if let Some((slots, values)) = entries.take_gone()? {
                 let mut columns = keys.columns(&slots)?;
                 columns.push(values);
-                self.gone_bytes += bytes(&columns);
-                gone.push(columns);
+                self.gone[part].push(columns);
             }
         }
         Ok(())
     }
 
-    /// What changed since the last call.
-    pub(super) fn changes(&mut self, groups: &mut Groups, tracked: &mut Tracked) -> Result<Vec<StateChanges>> {
-        let mut put = vec![];
-        for slots in tracked.take_dirty() {
-            put.push(group_rows(&self.schemas[0], groups, &slots)?);
-        }
-        let key =
-            |schema: &SchemaRef, columns: usize| -> Result<SchemaRef> { Ok(Arc::new(schema.project(&(0..columns).collect::<Vec<_>>())?)) };
-        let gone = tracked.take_gone(&key(&self.schemas[0], self.keys)?)?;
-        let mut changes = vec![StateChanges { state: self.state, part: 0, gone, put }];
+    /// What has changed so far is to be copied, as it is now, between two epochs.
+    pub(super) fn freeze(&mut self, groups: &mut Groups, tracked: &mut Tracked) {
+        tracked.freeze();
         if let Some(archive) = &mut self.archive {
+            // Closed groups do not change: what came is only shared.
             let (gone, put) = archive.changes();
-            let gone = gather(gone, &key(&self.schemas[0], self.keys)?)?;
-            changes.push(StateChanges { state: self.state, part: self.schemas.len() as u16 - 1, gone, put });
+            let last = self.schemas.len() - 1;
+            gone.into_iter().for_each(|keys| self.gone[last].push(keys));
+            self.copied[last].put.extend(put);
         }
+        with_entries(&mut groups.calls).for_each(Entries::freeze);
+        self.gone.iter_mut().for_each(Gone::freeze);
+        self.copied.iter_mut().for_each(|copied| copied.kept = 0);
+    }
+
+    /// Frozen rows that could not wait for their slice.
+    pub(super) fn kept_rows(&self) -> usize {
+        self.copied.iter().map(|copied| copied.kept).sum()
+    }
+
+    /// Copies frozen groups that are about to change.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, groups: &Groups, tracked: &mut Tracked) -> Result<()> {
+        if tracked.kept().is_empty() { Ok(()) } else { self.keep_now(groups, tracked) }
+    }
+
+    #[cold]
+    fn keep_now(&mut self, groups: &Groups, tracked: &mut Tracked) -> Result<()> {
+        self.copied[0].keep(group_rows(&self.schemas[0], groups, tracked.kept())?);
+        tracked.copied_kept();
+        Ok(())
+    }
+
+    /// Copies more of what is frozen, about as many rows as the budget has, which it takes them from. All is copied when some of it
+    /// is left.
+    pub(super) fn copy(&mut self, groups: &mut Groups, tracked: &mut Tracked, budget: &mut usize) -> Result<()> {
+        while *budget > 0 {
+            let slots = tracked.next_frozen(budget);
+            if slots.is_empty() {
+                break;
+            }
+            self.copied[0].put.push(group_rows(&self.schemas[0], groups, &slots)?);
+        }
+        tracked.copy_gone(&self.key_schemas[0], budget, &mut self.copied[0].gone)?;
+        if self.archive.is_some() {
+            let last = self.schemas.len() - 1;
+            self.gone[last].copy(&self.key_schemas[last], budget, &mut self.copied[last].gone)?;
+        }
+        // What changed since the freeze has left the lists below, or is passed by there.
+        self.collect(groups)?;
         let Groups { keys, calls, .. } = groups;
         for (part, entries) in with_entries(calls).enumerate().map(|(index, entries)| (index + 1, entries)) {
-            let schema = &self.schemas[part];
-            let gone = gather(std::mem::take(&mut self.gone[part]), &key(schema, self.keys + 1)?)?;
-            let (slots, values, counts) = entries.take_changed()?;
-            let mut put: Vec<RecordBatch> = vec![];
-            for (piece, slots) in slots.chunks(PIECE_ROWS).enumerate() {
-                let mut columns = keys.columns(slots)?;
-                columns.push(values.slice(piece * PIECE_ROWS, slots.len()));
-                let counts = &counts[piece * PIECE_ROWS..][..slots.len()];
-                columns.push(Arc::new(Int64Array::from(counts.to_vec())));
-                put.push(batch(schema.clone(), columns, slots.len())?);
+            self.gone[part].copy(&self.key_schemas[part], budget, &mut self.copied[part].gone)?;
+            while *budget > 0
+                && let Some(counts) = entries.copy(budget)?
+            {
+                self.copied[part].put.push(entry_rows(&self.schemas[part], keys, counts)?);
             }
-            changes.push(StateChanges { state: self.state, part: part as u16, gone, put });
         }
-        self.gone_bytes = 0;
-        changes.retain(|changes| !changes.gone.is_empty() || !changes.put.is_empty());
-        Ok(changes)
+        Ok(())
+    }
+
+    /// All that was copied.
+    pub(super) fn take_copied(&mut self) -> Vec<StateChanges> {
+        let state = self.state;
+        self.copied.iter_mut().enumerate().filter_map(|(part, copied)| copied.take(state, part as u16)).collect()
     }
 
     /// Takes back rows of a part; that of the groups comes first. Gives the slots of groups that came.
@@ -193,17 +243,12 @@ impl Stored {
         Ok(Some(slots))
     }
 
-    /// Groups of closed windows.
-    pub(super) fn archived(&self) -> usize {
-        self.archive.as_ref().map_or(0, Archive::groups)
-    }
-
     pub(super) fn dirty_bytes(&self) -> usize {
         self.archive.as_ref().map_or(0, Archive::dirty_bytes)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.gone_bytes + self.archive.as_ref().map_or(0, Archive::memory_bytes)
+        self.gone.iter().map(Gone::bytes).sum::<usize>() + self.archive.as_ref().map_or(0, Archive::memory_bytes)
     }
 }
 
@@ -225,4 +270,12 @@ fn with_entries(calls: &mut [CallState]) -> impl Iterator<Item = &mut dyn Entrie
         CallState::Rows => None,
         CallState::Own(accumulator) => accumulator.entries(),
     })
+}
+
+/// Rows of another part.
+fn entry_rows(schema: &SchemaRef, keys: &Keys, (slots, values, counts): Counts) -> Result<RecordBatch> {
+    let mut columns = keys.columns(&slots)?;
+    columns.push(values);
+    columns.push(Arc::new(Int64Array::from(counts)));
+    batch(schema.clone(), columns, slots.len())
 }

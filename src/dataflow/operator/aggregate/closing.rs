@@ -25,13 +25,14 @@ impl Aggregate {
 
     /// Touches the groups that are to be shown now; gives the watermark that says so.
     pub(super) fn touch_due(&mut self, cx: &Context) -> Result<i64> {
-        let Aggregate { windows: Some(windows), groups, tracked, fresh, .. } = self else { return Ok(i64::MIN) };
+        let Aggregate { windows: Some(windows), groups, tracked, stored, fresh, .. } = self else { return Ok(i64::MIN) };
         windows.begin(cx.times);
         let watermark = windows.watermark(cx.times);
         for (named, slots) in windows.due(watermark) {
             let slots = windows.of_window(named, slots, groups)?;
             fresh.extend(slots.into_iter().filter(|slot| tracked.touch(*slot)));
         }
+        stored.keep(groups, tracked)?;
         Ok(watermark)
     }
 
@@ -58,9 +59,9 @@ impl Aggregate {
                 Keeps::Groups => windows.keep(named, slots),
                 Keeps::Sums => {
                     self.stored.archive(named, &self.groups, &slots)?;
-                    self.let_go(&slots)?;
+                    self.end(&slots)?;
                 }
-                Keeps::Nothing => self.let_go(&slots)?,
+                Keeps::Nothing => self.end(&slots)?,
             }
         }
         Ok(())
@@ -82,6 +83,14 @@ impl Aggregate {
         let out = BooleanArray::from_iter((0..removed.len()).map(|index| Some(!results.failures.contains_key(&index))));
         let columns = results.columns.iter().map(|column| Ok(filter(column, &out)?)).collect::<Result<Vec<_>>>()?;
         self.emit(&select(&removed, &out), &[], columns, cx)?;
-        self.let_go(&removed)
+        self.end(&removed)
+    }
+
+    /// Groups end that this epoch may not have touched.
+    fn end(&mut self, slots: &[u32]) -> Result<()> {
+        // A checkpoint may still be about to copy them.
+        slots.iter().for_each(|slot| _ = self.tracked.touch(*slot));
+        self.stored.keep(&self.groups, &mut self.tracked)?;
+        self.let_go(slots)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
@@ -12,6 +12,7 @@ use crate::operator::Operator;
 use crate::operator::aggregate::Stage;
 use crate::operator::aggregate::accumulator::Rows;
 use crate::operator::aggregate::cells::Cells;
+use crate::operator::aggregate::copied::Copied;
 use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::tracked::Tracked;
 use crate::state::{StateChanges, StateSpec};
@@ -30,6 +31,7 @@ pub(crate) struct Distinct {
     counts: Cells<i64>,
     schema: SchemaRef,
     tracked: Tracked,
+    copied: Copied,
     /// The number of its state.
     state: u16,
     /// Rows that were not there when the epoch began.
@@ -44,8 +46,9 @@ impl Distinct {
     /// `stage` says whether rows come, or rows with how often they came; `checkpoints` whether anybody will ask what changed.
     pub(crate) fn new(stage: Stage, schema: SchemaRef, state: u16, checkpoints: bool) -> Self {
         let keys = Keys::new(&types(&schema)).expect("checked when the plan was lowered");
-        let (counts, tracked) = (Cells::new(), Tracked::new(checkpoints));
-        Distinct { stage, keys, counts, schema, tracked, state, absent: Vec::new(), present: Vec::new(), slots: Vec::new() }
+        let (counts, tracked, copied) = (Cells::new(), Tracked::new(checkpoints), Copied::default());
+        let (absent, present, slots) = (Vec::new(), Vec::new(), Vec::new());
+        Distinct { stage, keys, counts, schema, tracked, copied, state, absent, present, slots }
     }
 
     /// The columns of its state: a row and how often it is there.
@@ -64,15 +67,28 @@ impl Distinct {
         Keys::new(&types(schema)).map(|_| ())
     }
 
-    fn touch(&mut self, slots: &[u32]) {
+    fn touch(&mut self, slots: &[u32]) -> Result<()> {
         for slot in slots {
             if self.tracked.touch(*slot) {
                 if self.counts[*slot as usize] > 0 { self.present.push(*slot) } else { self.absent.push(*slot) }
             }
         }
+        if !self.tracked.kept().is_empty() {
+            let rows = self.state_rows(self.tracked.kept())?;
+            self.copied.keep(rows);
+            self.tracked.copied_kept();
+        }
+        Ok(())
     }
 
-    fn emit(&self, slots: &[u32], delta: impl Fn(arrow::record_batch::RecordBatch) -> Delta, cx: &mut Context) -> Result<()> {
+    /// These rows as a checkpoint has them.
+    fn state_rows(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.keys.columns(slots)?;
+        columns.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| self.counts[*slot as usize]))));
+        batch(Self::state_schema(&self.schema), columns, slots.len())
+    }
+
+    fn emit(&self, slots: &[u32], delta: impl Fn(RecordBatch) -> Delta, cx: &mut Context) -> Result<()> {
         for slots in slots.chunks(CHUNK_ROWS) {
             cx.out.push(delta(batch(self.schema.clone(), self.keys.columns(slots)?, slots.len())?));
         }
@@ -87,7 +103,7 @@ impl Operator for Distinct {
         self.keys.find(&delta.rows.columns()[..width], delta.num_rows(), &mut slots)?;
         self.counts.grow(self.keys.slots(), 0);
         self.tracked.grow(self.keys.slots());
-        self.touch(&slots);
+        self.touch(&slots)?;
         let counts = &mut self.counts;
         if self.stage == Stage::Final {
             let copies = delta.rows.column(width).as_primitive::<Int64Type>().values();
@@ -122,17 +138,29 @@ impl Operator for Distinct {
         Some(self.state)
     }
 
-    fn changes(&mut self) -> Result<Vec<StateChanges>> {
-        let mut put = vec![];
-        let schema = Self::state_schema(&self.schema);
-        for slots in self.tracked.take_dirty() {
-            let mut columns = self.keys.columns(&slots)?;
-            columns.push(Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| self.counts[*slot as usize]))));
-            put.push(batch(schema.clone(), columns, slots.len())?);
+    fn freeze(&mut self) {
+        self.tracked.freeze();
+        self.copied.kept = 0;
+    }
+
+    fn copy(&mut self, budget: &mut usize) -> Result<()> {
+        while *budget > 0 {
+            let slots = self.tracked.next_frozen(budget);
+            if slots.is_empty() {
+                break;
+            }
+            let rows = self.state_rows(&slots)?;
+            self.copied.put.push(rows);
         }
-        let gone = self.tracked.take_gone(&self.schema)?;
-        let changed = !put.is_empty() || !gone.is_empty();
-        Ok(if changed { vec![StateChanges { state: self.state, part: 0, gone, put }] } else { vec![] })
+        self.tracked.copy_gone(&self.schema, budget, &mut self.copied.gone)
+    }
+
+    fn kept_rows(&self) -> usize {
+        self.copied.kept
+    }
+
+    fn take_copied(&mut self) -> Vec<StateChanges> {
+        self.copied.take(self.state, 0).into_iter().collect()
     }
 
     fn load(&mut self, _part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {

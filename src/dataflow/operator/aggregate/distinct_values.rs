@@ -13,9 +13,9 @@ use weir_common::plan::AggregateCall;
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
 use crate::operator::aggregate::cells::Cells;
-use crate::operator::aggregate::entries::{Count, Entries};
+use crate::operator::aggregate::entries::{Count, Counts, Entries};
 use crate::operator::aggregate::keys::Keys;
-use crate::operator::aggregate::tracked::bytes;
+use crate::operator::aggregate::marks::Marks;
 
 /// The values of all groups and the aggregate over those that are there.
 ///
@@ -28,8 +28,14 @@ pub(super) struct DistinctValues {
     values: Keys,
     counts: Cells<Count>,
     checkpoints: bool,
+    marks: Marks,
     /// Entries that changed since the last checkpoint; some may be there twice, or be gone.
     changed: Vec<u32>,
+    /// Those that had changed at the last freeze, and are still to be copied; some may be there twice, or be copied already, and a
+    /// place may be another entry's by now.
+    frozen: Vec<u32>,
+    /// Frozen entries that have changed since: the slots of their groups and their values, and the counts that they had.
+    kept: Vec<(Vec<ArrayRef>, Vec<i64>)>,
     /// Entries that the last checkpoint has, and that are gone: the slots of their groups, and their values.
     gone: Vec<Vec<ArrayRef>>,
     value_type: DataType,
@@ -42,8 +48,9 @@ impl DistinctValues {
     pub(super) fn new(call: &AggregateCall, inner: Box<dyn Accumulator>, checkpoints: bool) -> Result<Self> {
         let value_type = call.input.clone();
         let values = Keys::new(&[DataType::UInt32, value_type.clone()])?;
-        let (counts, changed, gone, entries) = (Cells::new(), vec![], vec![], vec![]);
-        Ok(DistinctValues { inner, values, counts, checkpoints, changed, gone, value_type, entries })
+        let (counts, marks, changed, frozen, kept) = (Cells::new(), Marks::new(), vec![], vec![], vec![]);
+        let (gone, entries) = (vec![], vec![]);
+        Ok(DistinctValues { inner, values, counts, checkpoints, marks, changed, frozen, kept, gone, value_type, entries })
     }
 
     /// Entries are not there any more.
@@ -81,14 +88,19 @@ impl Accumulator for DistinctValues {
         self.counts.grow(self.values.slots(), Count::default());
         // Values that came or went, the group of each, and what that is for the aggregate.
         let (mut changed, mut slots, mut weights, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut kept_counts) = (Vec::new(), Vec::new());
         for (index, entry) in entries.iter().enumerate() {
             let row = row_of.as_ref().map_or(index, |rows| rows[index]);
             let count = &mut self.counts[*entry as usize];
             let before = count.get();
-            count.add(rows.weights.get(row));
-            if self.checkpoints && count.change() {
+            if self.checkpoints && count.change(self.marks) {
                 self.changed.push(*entry);
+                if count.copy(self.marks) {
+                    kept.push(*entry);
+                    kept_counts.push(before);
+                }
             }
+            count.add(rows.weights.get(row));
             if (before > 0) != (count.get() > 0) {
                 changed.push(index as u32);
                 slots.push(rows.slots[row]);
@@ -97,6 +109,10 @@ impl Accumulator for DistinctValues {
             if count.get() == 0 {
                 gone.push(*entry);
             }
+        }
+        if !kept.is_empty() {
+            // Their places may be given out again below.
+            self.kept.push((self.values.columns(&kept)?, kept_counts));
         }
         if !changed.is_empty() {
             let changed = take(&argument, &UInt32Array::from(changed), None)?;
@@ -157,6 +173,12 @@ impl Accumulator for DistinctValues {
         let of_closing = |group: &u32| closing.contains(group);
         let groups = groups.as_primitive::<UInt32Type>().values();
         let gone: Vec<u32> = present.iter().zip(groups).filter(|(_, group)| of_closing(group)).map(|(entry, _)| *entry).collect();
+        let counts = &mut self.counts;
+        let kept: Vec<u32> = gone.iter().copied().filter(|entry| counts[*entry as usize].copy(self.marks)).collect();
+        if !kept.is_empty() {
+            let kept_counts = kept.iter().map(|entry| counts[*entry as usize].get()).collect();
+            self.kept.push((self.values.columns(&kept)?, kept_counts));
+        }
         self.forget(&gone)
     }
 
@@ -165,12 +187,14 @@ impl Accumulator for DistinctValues {
         self.values.reset();
         self.counts.empty();
         self.changed.clear();
+        self.frozen.clear();
+        self.kept.clear();
         self.gone.clear();
     }
 
     fn memory_bytes(&self) -> usize {
-        let gone: usize = self.gone.iter().map(|columns| bytes(columns)).sum();
-        let entries = (self.entries.capacity() + self.changed.capacity()) * size_of::<u32>() + gone;
+        let gone: usize = self.gone.iter().flatten().map(|column| column.get_array_memory_size()).sum();
+        let entries = (self.entries.capacity() + self.changed.capacity() + self.frozen.capacity()) * size_of::<u32>() + gone;
         self.inner.memory_bytes() + self.values.memory_bytes() + self.counts.memory_bytes() + entries
     }
 }
@@ -185,17 +209,34 @@ impl Entries for DistinctValues {
             return Ok(None);
         }
         let gone = std::mem::take(&mut self.gone);
-        let column = |index: usize| concat(&gone.iter().map(|columns| columns[index].as_ref()).collect::<Vec<_>>());
-        Ok(Some((column(0)?.as_primitive::<UInt32Type>().values().to_vec(), column(1)?)))
+        slots_and_values(gone.iter()).map(Some)
     }
 
-    fn take_changed(&mut self) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
-        let mut changed = std::mem::take(&mut self.changed);
-        let counts = &mut self.counts;
-        changed.retain(|entry| counts[*entry as usize].get() != 0 && counts[*entry as usize].take_changed());
-        let columns = self.values.columns(&changed)?;
+    fn freeze(&mut self) {
+        debug_assert!(self.frozen.is_empty() && self.kept.is_empty(), "one checkpoint is copied at a time");
+        self.marks.freeze();
+        self.frozen = std::mem::take(&mut self.changed);
+    }
+
+    fn take_kept(&mut self) -> Result<Option<Counts>> {
+        if self.kept.is_empty() {
+            return Ok(None);
+        }
+        let kept = std::mem::take(&mut self.kept);
+        let (slots, values) = slots_and_values(kept.iter().map(|(columns, _)| columns))?;
+        Ok(Some((slots, values, kept.into_iter().flat_map(|(_, counts)| counts).collect())))
+    }
+
+    fn copy(&mut self, budget: &mut usize) -> Result<Option<Counts>> {
+        if self.frozen.is_empty() {
+            return Ok(None);
+        }
+        let mut copied = self.frozen.split_off(self.frozen.len().saturating_sub(*budget));
+        *budget -= copied.len();
+        copied.retain(|entry| self.counts[*entry as usize].copy(self.marks));
+        let columns = self.values.columns(&copied)?;
         let slots = columns[0].as_primitive::<UInt32Type>().values().to_vec();
-        Ok((slots, columns[1].clone(), changed.iter().map(|entry| self.counts[*entry as usize].get()).collect()))
+        Ok(Some((slots, columns[1].clone(), copied.iter().map(|entry| self.counts[*entry as usize].get()).collect())))
     }
 
     fn load(&mut self, slots: &[u32], values: &ArrayRef, counts: &[i64]) -> Result<()> {
@@ -209,4 +250,10 @@ impl Entries for DistinctValues {
         self.entries = entries;
         self.inner.update(&Rows { slots, weights: &Weights::Ones }, Some(values), None)
     }
+}
+
+/// Pieces of these two columns as one.
+fn slots_and_values<'a>(pieces: impl Iterator<Item = &'a Vec<ArrayRef>> + Clone) -> Result<(Vec<u32>, ArrayRef)> {
+    let column = |index: usize| concat(&pieces.clone().map(|columns| columns[index].as_ref()).collect::<Vec<_>>());
+    Ok((column(0)?.as_primitive::<UInt32Type>().values().to_vec(), column(1)?))
 }

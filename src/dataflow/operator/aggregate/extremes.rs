@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::entries::Count;
+use crate::operator::aggregate::marks::Marks;
 
 /// A value that may have bytes of its own elsewhere.
 pub(super) trait Outside {
@@ -75,16 +76,25 @@ pub(super) struct Counted<T> {
     /// Values in all groups.
     entries: usize,
     outside: usize,
+    marks: Marks,
     /// Entries that changed since the last checkpoint; some may be there twice, or be gone.
     changed: Vec<(u32, T)>,
+    /// Those that had changed at the last freeze, and are still to be copied; some may be there twice, or be copied already.
+    frozen: Vec<(u32, T)>,
+    /// Frozen entries that have changed since, with the count that they had.
+    kept: Listed<T>,
     /// Entries that the last checkpoint has, and that are gone.
     gone: Vec<(u32, T)>,
 }
 
+/// Entries in columns: the slots of their groups, their values, their counts.
+pub(super) type Listed<T> = (Vec<u32>, Vec<T>, Vec<i64>);
+
 impl<T: Ord + Clone + Outside> Counted<T> {
     /// `checkpoints`: whether anybody will ask what changed.
     pub(super) fn new(checkpoints: bool) -> Self {
-        Counted { checkpoints, cells: Cells::new(), entries: 0, outside: 0, changed: vec![], gone: vec![] }
+        let (cells, marks) = (Cells::new(), Marks::new());
+        Counted { checkpoints, cells, entries: 0, outside: 0, marks, changed: vec![], frozen: vec![], kept: no_entries(), gone: vec![] }
     }
 
     pub(super) fn grow(&mut self, slots: usize) {
@@ -99,19 +109,26 @@ impl<T: Ord + Clone + Outside> Counted<T> {
         let counts = &mut self.cells[slot];
         match counts.get_mut(value) {
             Some(count) if count.get() + weight == 0 => {
-                if let Some((value, count)) = counts.remove_entry(value) {
+                if let Some((value, mut count)) = counts.remove_entry(value) {
                     self.entries -= 1;
                     self.outside -= value.outside_bytes();
+                    if count.copy(self.marks) {
+                        keep(&mut self.kept, slot, value.clone(), count);
+                    }
                     if count.is_stored() {
                         self.gone.push((slot as u32, value));
                     }
                 }
             }
             Some(count) => {
-                count.add(weight);
-                if self.checkpoints && count.change() {
-                    self.changed.push((slot as u32, own(value)));
+                if self.checkpoints && count.change(self.marks) {
+                    let value = own(value);
+                    if count.copy(self.marks) {
+                        keep(&mut self.kept, slot, value.clone(), *count);
+                    }
+                    self.changed.push((slot as u32, value));
                 }
+                count.add(weight);
             }
             None => {
                 let value = own(value);
@@ -119,7 +136,7 @@ impl<T: Ord + Clone + Outside> Counted<T> {
                 self.outside += value.outside_bytes();
                 let mut count = Count::new(weight);
                 if self.checkpoints {
-                    count.change();
+                    count.change(self.marks);
                     self.changed.push((slot as u32, value.clone()));
                 }
                 counts.insert(value, count);
@@ -139,19 +156,34 @@ impl<T: Ord + Clone + Outside> Counted<T> {
         std::mem::take(&mut self.gone).into_iter().unzip()
     }
 
-    /// Entries that changed, and are still there.
-    pub(super) fn take_changed(&mut self) -> (Vec<u32>, Vec<T>, Vec<i64>) {
-        let (mut slots, mut values, mut counts) = (vec![], vec![], vec![]);
-        for (slot, value) in std::mem::take(&mut self.changed) {
+    pub(super) fn freeze(&mut self) {
+        debug_assert!(self.frozen.is_empty() && self.kept.0.is_empty(), "one checkpoint is copied at a time");
+        self.marks.freeze();
+        self.frozen = std::mem::take(&mut self.changed);
+    }
+
+    /// Frozen entries that have changed, as they were.
+    pub(super) fn take_kept(&mut self) -> Listed<T> {
+        std::mem::replace(&mut self.kept, no_entries())
+    }
+
+    /// The next frozen entries that are still as they were; `None` when there are no more.
+    pub(super) fn copy(&mut self, budget: &mut usize) -> Option<Listed<T>> {
+        if self.frozen.is_empty() {
+            return None;
+        }
+        let mut copied = no_entries();
+        while *budget > 0
+            && let Some((slot, value)) = self.frozen.pop()
+        {
+            *budget -= 1;
             if let Some(count) = self.cells[slot as usize].get_mut(&value)
-                && count.take_changed()
+                && count.copy(self.marks)
             {
-                slots.push(slot);
-                values.push(value);
-                counts.push(count.get());
+                keep(&mut copied, slot as usize, value, *count);
             }
         }
-        (slots, values, counts)
+        Some(copied)
     }
 
     /// The first or last value that is there.
@@ -163,8 +195,11 @@ impl<T: Ord + Clone + Outside> Counted<T> {
     pub(super) fn clear(&mut self, slot: usize) {
         let values = std::mem::take(&mut self.cells[slot]);
         self.entries -= values.len();
-        for (value, count) in values {
+        for (value, mut count) in values {
             self.outside -= value.outside_bytes();
+            if count.copy(self.marks) {
+                keep(&mut self.kept, slot, value.clone(), count);
+            }
             if count.is_stored() {
                 self.gone.push((slot as u32, value));
             }
@@ -174,13 +209,25 @@ impl<T: Ord + Clone + Outside> Counted<T> {
     pub(super) fn empty(&mut self) {
         self.cells.empty();
         self.changed.clear();
+        self.frozen.clear();
+        self.kept = no_entries();
         self.gone.clear();
         (self.entries, self.outside) = (0, 0);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         // A node of a BTreeMap is about two thirds full.
-        let waiting = (self.changed.capacity() + self.gone.capacity()) * size_of::<(u32, T)>();
+        let waiting = (self.changed.capacity() + self.frozen.capacity() + self.gone.capacity()) * size_of::<(u32, T)>();
         self.cells.memory_bytes() + self.entries * size_of::<(T, Count)>() * 3 / 2 + self.outside + waiting
     }
+}
+
+fn no_entries<T>() -> Listed<T> {
+    (vec![], vec![], vec![])
+}
+
+fn keep<T>((slots, values, counts): &mut Listed<T>, slot: usize, value: T, count: Count) {
+    slots.push(slot as u32);
+    values.push(value);
+    counts.push(count.get());
 }

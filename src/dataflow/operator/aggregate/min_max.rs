@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, new_empty_array};
+use arrow::array::{ArrayRef, AsArray, Decimal128Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Decimal128Type};
 use weir_common::delta::Weights;
@@ -10,7 +10,7 @@ use weir_common::error::{Error, Result};
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::operator::aggregate::accumulator::{Accumulator, Failure, Rows};
-use crate::operator::aggregate::entries::Entries;
+use crate::operator::aggregate::entries::{Counts, Entries};
 use crate::operator::aggregate::extremes::{Best, Counted};
 use crate::operator::aggregate::ordered::{Carrier, binary, carrier, from_binary, from_words, words};
 
@@ -214,21 +214,46 @@ impl Entries for MinMax {
         Ok((!slots.is_empty()).then_some((slots, values)))
     }
 
-    fn take_changed(&mut self) -> Result<(Vec<u32>, ArrayRef, Vec<i64>)> {
-        Ok(match &mut self.values {
+    fn freeze(&mut self) {
+        match &mut self.values {
+            Values::CountedWords(counted) => counted.freeze(),
+            Values::CountedWides(counted) => counted.freeze(),
+            Values::CountedBytes(counted) => counted.freeze(),
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => {}
+        }
+    }
+
+    fn take_kept(&mut self) -> Result<Option<Counts>> {
+        let (slots, values, counts) = match &mut self.values {
             Values::CountedWords(counted) => {
-                let (slots, values, counts) = counted.take_changed();
+                let (slots, values, counts) = counted.take_kept();
                 (slots, self.words(values)?, counts)
             }
             Values::CountedWides(counted) => {
-                let (slots, values, counts) = counted.take_changed();
+                let (slots, values, counts) = counted.take_kept();
                 (slots, self.wides(values), counts)
             }
             Values::CountedBytes(counted) => {
-                let (slots, values, counts) = counted.take_changed();
+                let (slots, values, counts) = counted.take_kept();
                 (slots, self.bytes(values)?, counts)
             }
-            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => (vec![], new_empty_array(&self.data_type), vec![]),
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => return Ok(None),
+        };
+        Ok((!slots.is_empty()).then_some((slots, values, counts)))
+    }
+
+    fn copy(&mut self, budget: &mut usize) -> Result<Option<Counts>> {
+        Ok(match &mut self.values {
+            Values::CountedWords(counted) => match counted.copy(budget) {
+                Some((slots, values, counts)) => Some((slots, self.words(values)?, counts)),
+                None => None,
+            },
+            Values::CountedWides(counted) => counted.copy(budget).map(|(slots, values, counts)| (slots, self.wides(values), counts)),
+            Values::CountedBytes(counted) => match counted.copy(budget) {
+                Some((slots, values, counts)) => Some((slots, self.bytes(values)?, counts)),
+                None => None,
+            },
+            Values::Words(_) | Values::Wides(_) | Values::Bytes(_) => None,
         })
     }
 

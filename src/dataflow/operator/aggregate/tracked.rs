@@ -1,41 +1,46 @@
-//! Which groups the current epoch touched, and which changed since the last checkpoint.
+//! Which groups the current epoch touched, which changed since the last checkpoint, and which of those are still to be copied.
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat;
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use weir_common::delta::batch;
 use weir_common::error::Result;
 
 use crate::operator::aggregate::cells::Cells;
+use crate::operator::aggregate::gone::Gone;
 use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::marks::Marks;
 
-/// The current epoch touched it.
-const TOUCHED: u8 = 1;
-/// It changed since the last checkpoint.
-const DIRTY: u8 = 2;
+/// The current epoch touched it. The bits below are [`Marks`].
+const TOUCHED: u8 = 4;
 /// The last checkpoint has it, perhaps as it was.
-const STORED: u8 = 4;
+const STORED: u8 = 8;
 
-/// Rows that a checkpoint takes in one piece.
+/// Rows of a piece that is handed out, at most.
 pub(super) const PIECE_ROWS: usize = 64 * 1024;
 
 /// What is known of each slot besides its state.
 ///
 /// # Invariants
-/// - `dirty` slots have `DIRTY` set; without checkpoints none has.
+/// - `changed` slots have the mark of what changed, `frozen` slots that of what is frozen; without checkpoints none has either.
+/// - A frozen slot has the state that it had at the freeze: it is copied, or in `kept`, before that changes.
 /// - `gone` has the keys of all groups that the last checkpoint has and that were released since.
 pub(super) struct Tracked {
     checkpoints: bool,
     flags: Cells<u8>,
-    dirty: usize,
-    gone: Vec<Vec<ArrayRef>>,
-    gone_bytes: usize,
+    marks: Marks,
+    changed: usize,
+    frozen: usize,
+    /// No slot before it is frozen.
+    next: usize,
+    /// Slots that were frozen and are about to change.
+    kept: Vec<u32>,
+    gone: Gone,
 }
 
 impl Tracked {
     /// `checkpoints`: whether anybody will ask what changed.
     pub(super) fn new(checkpoints: bool) -> Self {
-        Tracked { checkpoints, flags: Cells::new(), dirty: 0, gone: vec![], gone_bytes: 0 }
+        let (flags, marks) = (Cells::new(), Marks::new());
+        Tracked { checkpoints, flags, marks, changed: 0, frozen: 0, next: 0, kept: vec![], gone: Gone::default() }
     }
 
     /// Makes room for all slots.
@@ -43,13 +48,30 @@ impl Tracked {
         self.flags.grow(slots, 0);
     }
 
-    /// Marks a group as touched; says whether it was not.
+    /// Marks a group as touched; says whether it was not. Before the group changes, `kept` has to be copied.
     #[inline(always)]
     pub(super) fn touch(&mut self, slot: u32) -> bool {
         let flags = &mut self.flags[slot as usize];
         let first = *flags & TOUCHED == 0;
-        *flags |= TOUCHED;
+        if first {
+            if *flags & self.marks.frozen() != 0 {
+                *flags = (*flags & !self.marks.frozen()) | STORED;
+                self.frozen -= 1;
+                self.kept.push(slot);
+            }
+            *flags |= TOUCHED;
+        }
         first
+    }
+
+    /// Slots that were frozen, are not any more, and have not changed yet.
+    pub(super) fn kept(&self) -> &[u32] {
+        &self.kept
+    }
+
+    /// What was kept is copied.
+    pub(super) fn copied_kept(&mut self) {
+        self.kept.clear();
     }
 
     /// The epoch is over for a group that stays.
@@ -57,8 +79,8 @@ impl Tracked {
     pub(super) fn settle(&mut self, slot: u32) {
         let flags = &mut self.flags[slot as usize];
         if self.checkpoints {
-            self.dirty += (*flags & DIRTY == 0) as usize;
-            *flags |= DIRTY;
+            self.changed += (*flags & self.marks.changed() == 0) as usize;
+            *flags |= self.marks.changed();
         }
         *flags &= !TOUCHED;
     }
@@ -68,16 +90,15 @@ impl Tracked {
         let mut stored = vec![];
         for slot in slots {
             let flags = &mut self.flags[*slot as usize];
-            self.dirty -= (*flags & DIRTY != 0) as usize;
+            debug_assert_eq!(*flags & self.marks.frozen(), 0, "what goes was touched");
+            self.changed -= (*flags & self.marks.changed() != 0) as usize;
             if *flags & STORED != 0 {
                 stored.push(*slot);
             }
             *flags = 0;
         }
         if !stored.is_empty() {
-            let columns = keys.columns(&stored)?;
-            self.gone_bytes += bytes(&columns);
-            self.gone.push(columns);
+            self.gone.push(keys.columns(&stored)?);
         }
         Ok(())
     }
@@ -87,71 +108,44 @@ impl Tracked {
         slots.iter().for_each(|slot| self.flags[*slot as usize] = STORED);
     }
 
-    /// The slots that changed, in pieces; from now on the checkpoint has them.
-    pub(super) fn take_dirty(&mut self) -> Vec<Vec<u32>> {
-        let mut pieces: Vec<Vec<u32>> = vec![];
-        let mut slot = 0;
-        while self.dirty > 0 {
-            let flags = &mut self.flags[slot];
-            if *flags & DIRTY != 0 {
-                *flags = (*flags & !DIRTY) | STORED;
-                self.dirty -= 1;
-                match pieces.last_mut().filter(|piece| piece.len() < PIECE_ROWS) {
-                    Some(piece) => piece.push(slot as u32),
-                    None => pieces.push(vec![slot as u32]),
-                }
-            }
-            slot += 1;
-        }
-        pieces
+    /// What changed and what went so far is to be copied, as it is now.
+    pub(super) fn freeze(&mut self) {
+        debug_assert!(self.frozen == 0 && self.kept.is_empty(), "one checkpoint is copied at a time");
+        self.marks.freeze();
+        (self.frozen, self.changed, self.next) = (self.changed, 0, 0);
+        self.gone.freeze();
     }
 
-    /// The keys of groups that the last checkpoint had, and this one does not.
-    pub(super) fn take_gone(&mut self, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-        self.gone_bytes = 0;
-        gather(std::mem::take(&mut self.gone), schema)
+    /// The next frozen slots, as many as the budget has rows or a piece: they have to be copied now.
+    pub(super) fn next_frozen(&mut self, budget: &mut usize) -> Vec<u32> {
+        let most = self.frozen.min(*budget).min(PIECE_ROWS);
+        let mut slots = Vec::with_capacity(most);
+        while slots.len() < most {
+            self.next = self.flags.next_with(self.next, self.marks.frozen()).unwrap_or(self.flags.len());
+            let Some(flags) = self.flags.get_mut(self.next) else { break };
+            *flags = (*flags & !self.marks.frozen()) | STORED;
+            slots.push(self.next as u32);
+            self.next += 1;
+        }
+        self.frozen -= slots.len();
+        *budget -= slots.len();
+        slots
+    }
+
+    /// Takes the next keys of groups that the checkpoint before had, and this one does not.
+    pub(super) fn copy_gone(&mut self, schema: &SchemaRef, budget: &mut usize, into: &mut Vec<RecordBatch>) -> Result<()> {
+        self.gone.copy(schema, budget, into)
     }
 
     /// Bytes of the slots that changed, when all of them take so many.
     pub(super) fn dirty_bytes(&self, all: usize) -> usize {
-        if self.dirty == 0 {
-            self.gone_bytes
-        } else {
-            (all as f64 * self.dirty as f64 / self.flags.len() as f64) as usize + self.gone_bytes
+        match self.changed {
+            0 => self.gone.bytes(),
+            changed => (all as f64 * changed as f64 / self.flags.len() as f64) as usize + self.gone.bytes(),
         }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.flags.memory_bytes() + self.gone_bytes
+        self.flags.memory_bytes() + self.kept.capacity() * size_of::<u32>() + self.gone.bytes()
     }
-}
-
-/// Small pieces of columns, as large ones.
-pub(super) fn gather(pieces: Vec<Vec<ArrayRef>>, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    let mut batches = vec![];
-    let mut open: Vec<Vec<ArrayRef>> = vec![];
-    let mut rows = 0;
-    let join = |pieces: &[Vec<ArrayRef>], rows: usize| -> Result<RecordBatch> {
-        let column = |index: usize| concat(&pieces.iter().map(|piece| piece[index].as_ref()).collect::<Vec<_>>());
-        let columns = (0..schema.fields().len()).map(|index| Ok(column(index)?)).collect::<Result<Vec<_>>>()?;
-        batch(schema.clone(), columns, rows)
-    };
-    for piece in pieces {
-        rows += piece.first().map_or(0, |column| column.len());
-        open.push(piece);
-        if rows >= PIECE_ROWS {
-            batches.push(join(&open, rows)?);
-            open.clear();
-            rows = 0;
-        }
-    }
-    if rows > 0 {
-        batches.push(join(&open, rows)?);
-    }
-    Ok(batches)
-}
-
-/// Bytes that columns take.
-pub(super) fn bytes(columns: &[ArrayRef]) -> usize {
-    columns.iter().map(|column| column.get_array_memory_size()).sum()
 }

@@ -107,6 +107,7 @@ impl Aggregate {
                 }
             }
         }
+        self.stored.keep(&self.groups, &mut self.tracked)?;
         if !known.is_empty() {
             let results = self.results(&known)?;
             self.before.push(Before { slots: known, results });
@@ -228,7 +229,7 @@ impl Aggregate {
         slots.iter().for_each(|slot| self.groups.rows[*slot as usize] = 0);
         self.groups.accumulators().try_for_each(|accumulator| accumulator.clear_all(slots))?;
         // What the values of closed groups leave behind, while the slots are still theirs.
-        self.stored.collect_gone(&mut self.groups)?;
+        self.stored.collect(&mut self.groups)?;
         self.tracked.release(slots, &self.groups.keys)?;
         slots.iter().for_each(|slot| self.groups.keys.release(*slot));
         Ok(())
@@ -265,7 +266,7 @@ impl Operator for Aggregate {
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {
-        self.stored.collect_gone(&mut self.groups)?;
+        self.stored.collect(&mut self.groups)?;
         if self.global == Global::Due && self.fresh.is_empty() {
             self.groups.grow();
             self.tracked.grow(1);
@@ -294,8 +295,20 @@ impl Operator for Aggregate {
         }
     }
 
-    fn changes(&mut self) -> Result<Vec<StateChanges>> {
-        self.stored.changes(&mut self.groups, &mut self.tracked)
+    fn freeze(&mut self) {
+        self.stored.freeze(&mut self.groups, &mut self.tracked);
+    }
+
+    fn copy(&mut self, budget: &mut usize) -> Result<()> {
+        self.stored.copy(&mut self.groups, &mut self.tracked, budget)
+    }
+
+    fn kept_rows(&self) -> usize {
+        self.stored.kept_rows()
+    }
+
+    fn take_copied(&mut self) -> Vec<StateChanges> {
+        self.stored.take_copied()
     }
 
     fn state(&self) -> Option<u16> {
