@@ -17,7 +17,7 @@ pub struct Context<'a> {
     pub epoch: Epoch,
     /// Its times.
     pub times: &'a EpochTimes,
-    /// Set while rows come that had been late by this watermark of their event time: they go to the windows that were closed by then.
+    /// Set while late rows are admitted: the end of the one window that they go to.
     pub admitted: Option<i64>,
     /// Where output goes.
     pub out: &'a mut Vec<Delta>,
@@ -84,9 +84,9 @@ impl Fragment {
         let gate = self.steps.iter().position(|step| step.operator.takes_late());
         let gate = gate.ok_or_else(|| Error::internal("no rows of the fragment are late"))?;
         let target = self.steps[gate].target;
-        for (watermark, delta) in self.steps[gate].operator.admitted(late)? {
+        for (end, delta) in self.steps[gate].operator.admitted(late)? {
             let Context { epoch, times, .. } = *cx;
-            let mut cx = Context { epoch, times, admitted: Some(watermark), out: cx.out, dead: cx.dead, late: cx.late };
+            let mut cx = Context { epoch, times, admitted: Some(end), out: cx.out, dead: cx.dead, late: cx.late };
             deliver(&mut self.steps, &mut self.checker, target, delta, &mut cx)?;
         }
         Ok(())

@@ -12,6 +12,7 @@ mod query; // random queries
 mod relation; // random tables and sources
 mod run; // a case from its first epoch to its last
 mod shrink; // a failing case made small
+mod time; // windows that close, row by row
 mod value; // types and values
 
 use std::collections::BTreeMap;
@@ -90,6 +91,27 @@ fn views_equal_their_queries() {
         assert!(refusals * 5 <= runs, "most queries of the grammar can be maintained: {refused:?}");
         assert!(runs < 20 || with_rows * 2 > answers, "most answers have rows");
         assert!(failing * 20 <= answers, "few queries fail");
+    });
+}
+
+/// Runs of one call: about 30 seconds in the dev profile.
+const TIME_RUNS: u64 = 3000;
+
+#[test]
+fn windows_live_as_the_rules_say() {
+    with_runtime(|_| {
+        let given = number("WEIR_SEED");
+        let runs = number("WEIR_RUNS").unwrap_or(if given.is_some() { 1 } else { TIME_RUNS });
+        let start = given.or_else(|| number("WEIR_FIRST_SEED")).unwrap_or_else(|| fastrand::u64(..1 << 40));
+        println!("seeds {start}..{}; WEIR_SEED=n runs one", start + runs);
+        let mut met = time::Met::default();
+        for seed in start..start + runs {
+            time::run(seed, &mut met).unwrap_or_else(|message| panic!("{message}"));
+        }
+        println!("{runs} runs met {met:?}");
+        let time::Met { late, admitted, shown, removed, restarts } = met;
+        let least = late.min(admitted).min(shown).min(removed).min(restarts);
+        assert!(runs < 100 || least as u64 > runs / 10, "all of it was tested: {met:?}");
     });
 }
 

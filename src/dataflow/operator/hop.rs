@@ -39,7 +39,7 @@ impl Hop {
         let mut takes = true;
         closed.each(start, |span| {
             takes = match admitted {
-                Some(watermark) => closed.is_closed(span.end, watermark),
+                Some(end) => span.end == end,
                 None => !closed.is_closed(span.end, watermark),
             };
         });

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::min;
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::{Error, Result};
 use weir_common::lateness::{LATE_COLUMNS, LateRows, Span, late_schema};
@@ -93,23 +93,10 @@ impl Operator for TakeLate {
         if late.num_columns() != width + LATE_COLUMNS.len() {
             return Err(Error::internal("late rows are not those of this plan"));
         }
-        let closed = &self.rows.closed;
-        let (ends, watermarks) = (times(late, width + 3)?, late.column(width + 4).as_primitive::<TimestampMicrosecondType>());
-        let weights = late.column(width + 5).as_primitive::<Int64Type>();
-        let moments = times(late, self.rows.column)?;
-        // A row has an entry for each window that was closed: the latest of them stands for all.
-        let mut by_watermark: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (row, moment) in moments.values().iter().enumerate() {
-            let watermark = if watermarks.is_null(row) { i64::MAX } else { watermarks.value(row) };
-            let mut latest = None;
-            closed.each(*moment, |span| {
-                if closed.is_closed(span.end, watermark) {
-                    latest = latest.max(Some(span.end));
-                }
-            });
-            if latest == Some(ends.value(row)) {
-                by_watermark.entry(watermark).or_default().push(row as u32);
-            }
+        let (ends, weights) = (times(late, width + 3)?, late.column(width + 5).as_primitive::<Int64Type>());
+        let mut by_end: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (row, end) in ends.values().iter().enumerate() {
+            by_end.entry(*end).or_default().push(row as u32);
         }
         let delta = |rows: Vec<u32>| -> Result<Delta> {
             let weights = rows.iter().map(|row| weights.value(*row as usize)).collect();
@@ -117,6 +104,6 @@ impl Operator for TakeLate {
             let columns = late.columns()[..width].iter().map(|column| Ok(arrow::compute::take(column, &indices, None)?));
             Ok(Delta::weighted(batch(self.input.clone(), columns.collect::<Result<_>>()?, indices.len())?, weights))
         };
-        by_watermark.into_iter().map(|(watermark, rows)| Ok((watermark, delta(rows)?))).collect()
+        by_end.into_iter().map(|(end, rows)| Ok((end, delta(rows)?))).collect()
     }
 }

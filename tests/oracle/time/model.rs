@@ -1,0 +1,116 @@
+//! The rules of docs/time.md, as plainly as they can be written: every window keeps its rows, and every rule is a few lines.
+
+use std::collections::BTreeMap;
+
+use weir_common::lateness::Emit;
+
+use crate::time::SECOND;
+
+/// A row of the input; its time in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Row {
+    pub time: Option<i64>,
+    pub key: i32,
+    pub value: i32,
+}
+
+/// What a view says about its windows; all lengths in seconds.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub size: i64,
+    /// From one window to the next: `size` where they stand side by side.
+    pub slide: i64,
+    pub offset: i64,
+    pub emit: Emit,
+    /// `None`: windows never close.
+    pub lateness: Option<i64>,
+    pub retention: Option<i64>,
+    /// Rows with this value are rejected by WHERE.
+    pub rejected: Option<i32>,
+}
+
+/// The start of a window and a key.
+pub type Group = (i64, i32);
+
+/// The windows of a view, each with its rows.
+pub struct Model {
+    rules: Rules,
+    groups: BTreeMap<Group, BTreeMap<i32, i64>>,
+    /// Rows by the end of the window that they were late for (microseconds), with their weights.
+    pub late: BTreeMap<(Row, i64), i64>,
+}
+
+impl Model {
+    pub fn new(rules: Rules) -> Model {
+        Model { rules, groups: BTreeMap::new(), late: BTreeMap::new() }
+    }
+
+    /// A row comes, or goes; the watermark is that of the end of the epoch before.
+    pub fn row(&mut self, row: &Row, weight: i64, watermark: Option<i64>) {
+        if self.rules.rejected == Some(row.value) {
+            return;
+        }
+        let Some(time) = row.time else { return };
+        for start in self.starts(time) {
+            match self.is_closed(start, watermark) {
+                true => add(&mut self.late, (*row, (start + self.rules.size) * SECOND), weight),
+                false => add(self.groups.entry((start, row.key)).or_default(), row.value, weight),
+            }
+        }
+    }
+
+    /// All late rows go into their windows.
+    pub fn admit(&mut self) -> usize {
+        let late = std::mem::take(&mut self.late);
+        for ((row, end), weight) in &late {
+            add(self.groups.entry((end / SECOND - self.rules.size, row.key)).or_default(), row.value, *weight);
+        }
+        late.len()
+    }
+
+    /// The epoch ends with this watermark: what is old enough is removed; how many groups that were.
+    pub fn close(&mut self, watermark: Option<i64>) -> usize {
+        self.groups.retain(|_, rows| !rows.is_empty());
+        let before = self.groups.len();
+        if let Some(retention) = self.rules.retention {
+            let size = self.rules.size;
+            self.groups.retain(|(start, _), _| !passed(start + size + retention, watermark));
+        }
+        before - self.groups.len()
+    }
+
+    /// What the view shows: each group with its values and how often it has them.
+    pub fn shown(&self, watermark: Option<i64>) -> BTreeMap<Group, BTreeMap<i32, i64>> {
+        let Rules { size, emit, lateness, .. } = self.rules;
+        let is_shown = |start: i64| match emit {
+            Emit::Update => true,
+            Emit::WindowClose => passed(start + size, watermark),
+            Emit::Final => passed(start + size + lateness.unwrap_or(0), watermark),
+        };
+        self.groups.iter().filter(|((start, _), _)| is_shown(*start)).map(|(group, rows)| (*group, rows.clone())).collect()
+    }
+
+    fn is_closed(&self, start: i64, watermark: Option<i64>) -> bool {
+        self.rules.lateness.is_some_and(|lateness| passed(start + self.rules.size + lateness, watermark))
+    }
+
+    /// The windows that hold a moment.
+    fn starts(&self, time: i64) -> Vec<i64> {
+        let Rules { size, slide, offset, .. } = self.rules;
+        (time - size + 1..=time).filter(|start| (start - offset).rem_euclid(slide) == 0).collect()
+    }
+}
+
+/// Whether the watermark has come to a moment, in seconds.
+fn passed(moment: i64, watermark: Option<i64>) -> bool {
+    watermark.is_some_and(|watermark| watermark >= moment * SECOND)
+}
+
+/// Adds to a count; what comes to nothing is not there.
+fn add<K: Ord>(counts: &mut BTreeMap<K, i64>, key: K, weight: i64) {
+    let count = counts.entry(key).or_insert(0);
+    *count += weight;
+    if *count == 0 {
+        counts.retain(|_, count| *count != 0);
+    }
+}
