@@ -87,6 +87,7 @@ async fn a_sleep_ends_by_itself_or_by_its_timeout() {
     assert_eq!(value(&client, "SELECT pg_catalog.pg_sleep(NULL)").await, "NULL");
     run(&client, "SET statement_timeout = '100ms'").await;
     assert_eq!(refused(&client, "SELECT pg_sleep(1000000)").await.0, "57014");
+    run(&client, "RESET statement_timeout").await;
     // Asleep in the middle of a stop, it does not hold the server back.
     let sleeping = weir.connect().await;
     let asleep = tokio::spawn(async move { sleeping.simple_query("SELECT pg_sleep(1000000)").await.is_err() });

@@ -4,10 +4,17 @@ use std::fs;
 use std::io::Write;
 
 use crate::harness::{counted_source, run, until_counted, until_filled, value};
-use crate::server::{Server, connect};
+use crate::server::{Server, Setup, connect};
 
 /// As an option of a source.
 const FOLLOWED: &str = ", follow = 'true'";
+
+/// A server that needs the rows of its sources again when it is started again.
+fn without_checkpoints(workers: usize) -> Server {
+    let mut server = Server::prepare("127.0.0.1:0", Setup { checkpoint_interval: Some("1h"), ..Setup::default() }).unwrap();
+    server.restart(workers).unwrap();
+    server
+}
 
 #[tokio::test]
 async fn all_kinds_of_relations_come_back() {
@@ -114,7 +121,7 @@ async fn a_source_that_lost_its_rows_is_named_and_can_be_put_back() {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("in.jsonl");
     fs::write(&path, "{\"k\": 1}\n".repeat(10)).unwrap();
-    let mut weir = Server::start(1, "127.0.0.1:0").unwrap();
+    let mut weir = without_checkpoints(1);
     let client = connect(weir.url()).await.unwrap();
     run(&client, &counted_source("s", &path, FOLLOWED)).await;
     until_counted(&client, "of_s", 10).await;
@@ -159,7 +166,7 @@ async fn a_file_that_came_between_those_that_were_read_is_noticed() {
     for name in ["b.jsonl", "d.jsonl"] {
         fs::write(file(name), "{\"k\": 1}\n".repeat(9000)).unwrap();
     }
-    let mut weir = Server::start(2, "127.0.0.1:0").unwrap();
+    let mut weir = without_checkpoints(2);
     let client = connect(weir.url()).await.unwrap();
     let source = counted_source("s", &files.path().join("*.jsonl"), "");
     run(&client, &source).await;
