@@ -187,7 +187,12 @@ fn create(catalog: &mut Catalog, view: &View, workers: usize, fault: Fault, spoi
     let relation = Relation {
         id,
         name,
-        kind: RelationKind::MaterializedView(MaterializedViewDef { query: create.query_text.clone(), facts, late: None, admits_late: false }),
+        kind: RelationKind::MaterializedView(MaterializedViewDef {
+            query: create.query_text.clone(),
+            facts,
+            late: None,
+            admits_late: false,
+        }),
         columns: plan.columns,
         sql: text.clone(),
         depends_on: plan.depends_on,

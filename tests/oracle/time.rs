@@ -117,7 +117,8 @@ pub fn run(seed: u64, met: &mut Met) -> Result<(), String> {
 fn changes(rng: &mut Rng, view: &View, here: &mut Vec<Row>, now: i64) -> Vec<(Row, i64)> {
     let mut rows = Vec::new();
     for _ in 0..rng.usize(0..8) {
-        let time = (!percent(rng, 3)).then(|| now - rng.i64(0..1 + rng.i64(0..90)) + rng.i64(0..10));
+        let back = rng.i64(0..90);
+        let time = (!percent(rng, 3)).then(|| now - rng.i64(0..=back) + rng.i64(0..10));
         let row = Row { time, key: rng.i32(0..3), value: rng.i32(0..5) };
         if !view.append_only {
             here.push(row);
@@ -164,7 +165,8 @@ fn entries(late: &[RecordBatch]) -> BTreeMap<(Row, i64), i64> {
         let ends = column("window_end").as_primitive::<TimestampMicrosecondType>();
         let weights = column("weight").as_primitive::<Int64Type>();
         for row in 0..rows.num_rows() {
-            let entry = Row { time: times.is_valid(row).then(|| times.value(row) / SECOND), key: keys.value(row), value: values.value(row) };
+            let entry =
+                Row { time: times.is_valid(row).then(|| times.value(row) / SECOND), key: keys.value(row), value: values.value(row) };
             *entries.entry((entry, ends.value(row))).or_insert(0) += weights.value(row);
         }
     }

@@ -132,7 +132,9 @@ impl View {
             Arc::new(TimestampMicrosecondArray::from_iter_values(each().map(|((start, _), _)| start * SECOND))),
             Arc::new(Int32Array::from_iter_values(each().map(|((_, key), _)| *key))),
             Arc::new(Int64Array::from_iter_values(each().map(|(_, rows)| rows.values().sum::<i64>()))),
-            Arc::new(Int64Array::from_iter_values(each().map(|(_, rows)| rows.iter().map(|(value, count)| i64::from(*value) * count).sum()))),
+            Arc::new(Int64Array::from_iter_values(
+                each().map(|(_, rows)| rows.iter().map(|(value, count)| i64::from(*value) * count).sum()),
+            )),
             Arc::new(Int32Array::from_iter_values(each().filter_map(|(_, rows)| rows.keys().next().copied()))),
             last,
         ];

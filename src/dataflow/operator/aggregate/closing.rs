@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter;
+use weir_common::delta::Delta;
 use weir_common::error::Result;
 
 use crate::fragment::Context;
@@ -10,6 +11,16 @@ use crate::operator::aggregate::whole::{Aggregate, select};
 use crate::operator::aggregate::windows::Windows;
 
 impl Aggregate {
+    /// The rows for windows that are not removed: late rows that are admitted are as old as the results that they would change.
+    pub(super) fn without_removed(&mut self, delta: Delta, cx: &Context) -> Result<Delta> {
+        let Some(windows) = &mut self.windows else { return Ok(delta) };
+        windows.begin(cx.times);
+        match windows.standing(windows.named(delta.rows.columns())?) {
+            Some(standing) => delta.filter(&standing),
+            None => Ok(delta),
+        }
+    }
+
     /// Brings back the groups of closed windows that late rows are admitted to: no other rows come to closed windows.
     pub(super) fn bring_back(&mut self, keys: &[ArrayRef]) -> Result<()> {
         let Aggregate { windows: Some(windows), stored, groups, tracked, .. } = self else { return Ok(()) };

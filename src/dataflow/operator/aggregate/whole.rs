@@ -239,14 +239,12 @@ impl Aggregate {
 impl Operator for Aggregate {
     fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         let keys = self.spec.keys;
+        let delta = self.without_removed(delta, cx)?;
         let mut slots = std::mem::take(&mut self.groups.slots);
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
         self.tracked.grow(self.groups.rows.len());
-        if let Some(windows) = &mut self.windows {
-            windows.begin(cx.times);
-            self.bring_back(&delta.rows.columns()[..keys])?;
-        }
+        self.bring_back(&delta.rows.columns()[..keys])?;
         self.remember(&slots, &delta.rows.columns()[..keys])?;
         let groups = &mut self.groups;
         if self.spec.stage == Stage::Final {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use weir_common::error::{Error, Result};
 use weir_common::lateness::{Emit, WindowLife};
@@ -74,6 +74,13 @@ impl Windows {
         closed.sort_unstable();
         closed.dedup();
         closed
+    }
+
+    /// Which of these windows are not removed yet; `None` where all are.
+    pub(super) fn standing(&self, named: &[i64]) -> Option<BooleanArray> {
+        let is_removed = |named: &i64| self.life.removed_at(*named).is_some_and(|at| at <= self.upto);
+        let first = named.iter().min().filter(|first| is_removed(first));
+        first.map(|_| named.iter().map(|named| Some(!is_removed(named))).collect())
     }
 
     /// A group has come.
