@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use weir_engine::FeedLimits;
 use weir_server::database::CheckpointOptions;
 use weir_server::server::{Server, ServerConfig};
 
@@ -74,6 +75,9 @@ struct Serve {
     /// Memory that tables and views may take together, such as 4GB; any amount unless given
     #[arg(long, env = "WEIR_MEMORY_LIMIT", value_name = "SIZE", value_parser = positive_size)]
     memory_limit: Option<u64>,
+    /// Time for which changes are kept for clients that come back with SUBSCRIBE ... AS OF, such as 60s or 10m
+    #[arg(long, env = "WEIR_SUBSCRIBE_HISTORY", value_name = "TIME", value_parser = duration, default_value = "60s")]
+    subscribe_history: Duration,
 }
 
 #[derive(Args)]
@@ -150,8 +154,9 @@ fn main() -> ExitCode {
 async fn run_server(serve: Serve) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let data = Some(serve.data);
     let checkpoints = CheckpointOptions { interval: serve.checkpoint_interval, bytes: serve.checkpoint_size };
-    let (workers, memory_limit) = (workers(serve.workers), serve.memory_limit);
-    let server = Server::start(ServerConfig { pg: serve.pg, http: serve.http, workers, data, checkpoints, memory_limit }).await?;
+    let (workers, memory_limit, subscribe_history) = (workers(serve.workers), serve.memory_limit, serve.subscribe_history);
+    let config = ServerConfig { pg: serve.pg, http: serve.http, workers, data, checkpoints, memory_limit, subscribe_history };
+    let server = Server::start(config).await?;
     tracing::info!(http = %server.http, workers, "serving");
     // Before anybody is told that the server is ready: from then on a signal must end it cleanly.
     let mut stop = Stop::listen()?;
@@ -175,6 +180,7 @@ async fn run_demo(demo: Demo) -> Result<(), Box<dyn std::error::Error + Send + S
         data: None,
         checkpoints: CheckpointOptions::default(),
         memory_limit: None,
+        subscribe_history: FeedLimits::default().history,
     };
     // The usual ports if they are free, so that the psql line is the one in the README.
     let server = match Server::start(config(5433, 9433)).await {

@@ -40,6 +40,12 @@ pub const PREPARED_STATEMENTS_MAX: usize = 10_000;
 pub const CURSORS_MAX: usize = 1000;
 /// Bytes of rows that the SCROLL cursors of a session keep to go back to.
 pub const CURSOR_KEPT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Rows of changes that are kept of a relation for those who subscribe to it; who is further behind is cut.
+pub const SUBSCRIBE_ROWS_MAX: usize = 1024 * 1024;
+/// Bytes of these rows; one larger commit is kept alone.
+pub const SUBSCRIBE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Seconds for which changes are kept that all subscribers have read, unless the server is told otherwise.
+pub const SUBSCRIBE_HISTORY_SECONDS: u64 = 60;
 /// Bytes of a statement that `pg_stat_activity` shows.
 pub const ACTIVITY_QUERY_BYTES_MAX: usize = 1024;
 /// Requests that wait for the epoch clock, over all sessions.

@@ -19,11 +19,13 @@ use weir_common::state_store::StateStore;
 use weir_dataflow::lower::DataflowPlan;
 
 use crate::checkpoint;
+use crate::feed::FeedLimits;
 use crate::lane::{Lane, PeekReply, Report, WorkerStats};
 use crate::leader::{self, Ddl, Message, News};
 use crate::reader::SourceSpec;
 use crate::recovery::{Recovered, Recovery};
 use crate::status::{Failures, Status};
+use crate::subscription::{CommitBoard, Start, Subscription, Wanted};
 use crate::worker::{self, WorkerSeat};
 
 /// How to start an engine.
@@ -42,6 +44,8 @@ pub struct EngineConfig {
     pub checkpoints: Option<CheckpointConfig>,
     /// Bytes that tables and views may take together; `None` for any number.
     pub memory_limit: Option<u64>,
+    /// What is kept of changes for those who subscribe to them.
+    pub feeds: FeedLimits,
 }
 
 /// How checkpoints are taken.
@@ -88,6 +92,8 @@ pub struct ViewSpec {
     pub sources: BTreeMap<RelationId, SourceSpec>,
     /// Whether its rows are kept. A view that keeps none only counts them: it cannot be read, and [`Status`] says the count.
     pub keep: bool,
+    /// Whether neither the log nor a checkpoint has it: a restart forgets it, and what it reads may be dropped, with it.
+    pub temporary: bool,
 }
 
 /// Rows that a transaction takes from and adds to one table.
@@ -113,6 +119,7 @@ pub struct Engine {
     /// Bounds the requests that wait for the leader.
     permits: Arc<Semaphore>,
     workers: usize,
+    commits: Arc<CommitBoard>,
     fatal: watch::Receiver<Option<Error>>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -134,6 +141,7 @@ impl Engine {
         let slice_rows = config.checkpoints.as_ref().map_or(1, |checkpoints| checkpoints.slice_rows);
         let dirty_bytes_max = config.checkpoints.as_ref().map(|checkpoints| checkpoints.bytes as usize / workers);
         let resized_bytes = config.memory_limit.map(|limit| limit as usize / MEMORY_STEPS / workers);
+        let commits = Arc::new(CommitBoard::new(workers, first - 1));
         for _ in 0..workers {
             let (send, inbox) = crossbeam_channel::unbounded();
             inboxes.push(send);
@@ -147,6 +155,7 @@ impl Engine {
                 filling_rows_max: config.filling_rows_max,
                 dirty_bytes_max,
                 slice_rows,
+                commits: commits.clone(),
                 resized_bytes,
             })));
         }
@@ -198,6 +207,7 @@ impl Engine {
             leader: to_leader,
             permits: Arc::new(Semaphore::new(LANE_REQUESTS_MAX)),
             workers,
+            commits,
             fatal,
             threads: Arc::new(Mutex::new(vec![leader, timely])),
         };
@@ -247,6 +257,12 @@ impl Engine {
         let _ = self.leader.send(Message::Ddl(Ddl::Define(vec![Definition::Dropped(relations)], None)));
     }
 
+    /// Removes a temporary view, made or being made; does not wait for it.
+    pub fn drop_temporary(&self, view: RelationId) {
+        // Without a leader there is nothing left to remove.
+        let _ = self.leader.send(Message::Ddl(Ddl::DropTemporary(view)));
+    }
+
     /// Writes all or nothing, in one epoch. When it returns, every view shows it to whoever reads from then on.
     pub async fn write(&self, writes: Vec<TableWrite>) -> Result<Epoch> {
         let bytes: usize = writes.iter().map(TableWrite::bytes).sum();
@@ -266,11 +282,20 @@ impl Engine {
     /// The relations as they are at one commit: all writes that have returned are in it.
     pub async fn snapshot(&self, relations: &[(RelationId, SchemaRef)]) -> Result<(Epoch, Vec<Snapshot>)> {
         let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
-        let (reply, mut replies) = mpsc::unbounded_channel::<Result<PeekReply>>();
+        let (reply, replies) = mpsc::unbounded_channel::<Result<PeekReply>>();
         let streams = relations.iter().map(|(id, _)| (*id).into()).collect();
         self.leader.send(Message::Peek(streams, reply)).map_err(|_| self.stopped())?;
+        self.gather(relations.iter().map(|(_, schema)| schema.clone()).collect(), replies).await
+    }
+
+    /// Puts the workers' answers to a read together.
+    async fn gather(
+        &self,
+        schemas: Vec<SchemaRef>,
+        mut replies: mpsc::UnboundedReceiver<Result<PeekReply>>,
+    ) -> Result<(Epoch, Vec<Snapshot>)> {
         let mut epoch = None;
-        let mut runs = vec![vec![]; relations.len()];
+        let mut runs = vec![vec![]; schemas.len()];
         for _ in 0..self.workers {
             let part = replies.recv().await.ok_or_else(|| {
                 if let Some(error) = self.fatal.borrow().clone() {
@@ -287,13 +312,26 @@ impl Engine {
             }
         }
         let epoch = epoch.unwrap_or_default();
-        let snapshots = relations.iter().zip(runs).map(|((_, schema), runs)| Snapshot { schema: schema.clone(), epoch, runs }).collect();
+        let snapshots = schemas.into_iter().zip(runs).map(|(schema, runs)| Snapshot { schema, epoch, runs }).collect();
         Ok((epoch, snapshots))
     }
 
     /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were.
     pub async fn admit_late(&self, view: RelationId) -> Result<u64> {
         self.request(|reply| Message::Ddl(Ddl::AdmitLate(view, reply))).await?
+    }
+
+    /// Subscribes to a table or view: its rows as of the latest commit (or an earlier one, while its changes are kept), then what
+    /// every later commit changes. There is no gap between the two, and nothing twice.
+    pub async fn subscribe(&self, relation: RelationId, schema: SchemaRef, wanted: Wanted) -> Result<(Start, Subscription)> {
+        let (reply, replies) = mpsc::unbounded_channel::<Result<PeekReply>>();
+        let (seat, seated) = oneshot::channel();
+        let _permit = self.permits.acquire().await.map_err(|_| self.stopped())?;
+        self.leader.send(Message::Subscribe(relation.into(), reply, seat)).map_err(|_| self.stopped())?;
+        let (_, mut snapshots) = self.gather(vec![schema], replies).await?;
+        let seat = seated.await.map_err(|_| self.stopped())?;
+        let snapshot = snapshots.pop().ok_or_else(|| Error::internal("a subscription to one relation was shown none"))?;
+        Subscription::start(seat, snapshot, wanted, self.commits.clone(), self.fatal.clone())
     }
 
     /// Takes a checkpoint; when it returns, a restart begins there. While a view is being filled, it waits for that. Without a store

@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::scheduling::Activator;
 use weir_common::delta::Delta;
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, StreamId};
 
+use crate::feed::Feed;
 use crate::shard::Shard;
 
 /// Deltas on their way to one dataflow, with their epochs, oldest first.
@@ -63,6 +65,10 @@ pub struct Stream {
     pub frontier: Option<Rc<Cell<Epoch>>>,
     /// The last epoch that touches this view.
     pub last_affected: Epoch,
+    /// The last commit that changed its rows on this worker, as far as is known: none since.
+    pub changed: Epoch,
+    /// Where those who subscribe to it read what commits change.
+    pub feed: Option<Arc<Feed>>,
 }
 
 /// All streams of one worker.
@@ -102,16 +108,26 @@ impl Hub {
     }
 
     /// Forgets a stream.
-    pub fn remove(&mut self, id: StreamId) {
-        self.streams.remove(&id);
+    pub fn remove(&mut self, id: StreamId) -> Option<Rc<RefCell<Stream>>> {
+        self.streams.remove(&id)
     }
 }
 
 impl Stream {
-    /// A stream of inputs (a table or a source reader).
-    pub fn input(shard: Option<Shard>, placement: Option<Vec<usize>>) -> Self {
-        let (counts, pending) = (BTreeMap::new(), BTreeMap::new());
-        Stream { shard, counted: None, counts, placement, pending, subscribers: vec![], frontier: None, last_affected: 0 }
+    /// A stream of inputs (a table or a source reader) that exists from the commit `at` on.
+    pub fn input(shard: Option<Shard>, placement: Option<Vec<usize>>, at: Epoch) -> Self {
+        Stream {
+            shard,
+            counted: None,
+            counts: BTreeMap::new(),
+            placement,
+            pending: BTreeMap::new(),
+            subscribers: vec![],
+            frontier: None,
+            last_affected: 0,
+            changed: at,
+            feed: None,
+        }
     }
 
     /// The stream of a view that starts at epoch `at`; without a shard its rows are counted.
@@ -125,6 +141,8 @@ impl Stream {
             subscribers: vec![],
             frontier: Some(Rc::new(Cell::new(at))),
             last_affected: at,
+            changed: at,
+            feed: None,
         }
     }
 
@@ -154,18 +172,28 @@ impl Stream {
         }
     }
 
-    /// Serves every epoch up to and including this one.
-    pub fn commit(&mut self, epoch: Epoch) -> Result<()> {
+    /// Serves every epoch up to and including this one, which is committed at `wall_micros`.
+    pub fn commit(&mut self, epoch: Epoch, wall_micros: i64) -> Result<()> {
         let later = self.pending.split_off(&(epoch + 1));
         let due = std::mem::replace(&mut self.pending, later);
         if let Some(counted) = &mut self.counted {
             let later = self.counts.split_off(&(epoch + 1));
             *counted += std::mem::replace(&mut self.counts, later).into_values().sum::<i64>();
         }
+        let mut parts = vec![];
         if let Some(shard) = &mut self.shard {
             for (_, deltas) in due {
+                if self.feed.is_some() {
+                    parts.extend_from_slice(&deltas);
+                }
+                self.changed = epoch;
                 shard.apply(deltas)?;
             }
+        }
+        if let Some(feed) = &self.feed
+            && !feed.push(epoch, wall_micros, parts)
+        {
+            self.feed = None;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::checkpoint::load::Loader;
 use crate::checkpoint::part::Parts;
+use crate::feed::Feed;
 
 /// A message to every worker.
 #[derive(Clone)]
@@ -30,7 +31,12 @@ pub enum LaneMessage {
     /// An epoch and its input.
     Open(Arc<OpenEpoch>),
     /// Every worker is done with the epoch: serve it.
-    Committed(Epoch),
+    Committed {
+        /// Its number.
+        epoch: Epoch,
+        /// When, microseconds since 1970 UTC.
+        wall_micros: i64,
+    },
     /// A table exists from here on.
     CreateTable {
         /// The table's stream.
@@ -81,6 +87,15 @@ pub enum LaneMessage {
         /// Where the part goes.
         parts: Parts,
     },
+    /// Answer as to a [`LaneMessage::Peek`] of one stream, and leave what later commits change in it.
+    Subscribe {
+        /// What is subscribed to.
+        stream: StreamId,
+        /// Where its changes go.
+        feed: Arc<Feed>,
+        /// Where the answer goes.
+        reply: UnboundedSender<Result<PeekReply>>,
+    },
     /// End the worker.
     Shutdown,
 }
@@ -130,6 +145,8 @@ pub struct NewView {
     pub at: Epoch,
     /// Whether its rows are kept, or only counted.
     pub keep: bool,
+    /// Whether no checkpoint has it.
+    pub temporary: bool,
     /// Where its rows and its state are, if a checkpoint has them: then it need not be filled.
     pub restoring: Option<Restoring>,
     /// Why it computes no more, if it stopped before a restart: then nothing of it is taken back.

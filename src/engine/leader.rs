@@ -21,6 +21,7 @@ use weir_common::limits::{BATCH_ROWS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGH
 
 use crate::checkpoint::writer::{self, Written};
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::feed::{Feed, FeedCounters, FeedLimits, Seat};
 use crate::keys::{KeyChange, KeyIndex};
 use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
 use crate::leader::checkpoint::Checkpoints;
@@ -40,6 +41,7 @@ mod epoch; // an epoch from its opening to its commit
 mod replay; // epochs of an earlier run
 mod restore; // from a checkpoint
 mod readers; // the readers of sources
+mod subscribe; // feeds, and temporary views
 
 /// What reaches the leader.
 pub enum Message {
@@ -57,6 +59,8 @@ pub enum Message {
     Ddl(Ddl),
     /// A read, passed on in the lane.
     Peek(Arc<[StreamId]>, mpsc::UnboundedSender<Result<PeekReply>>),
+    /// A subscription: its rows go where those of a read go, its seat to whoever waits for it.
+    Subscribe(StreamId, mpsc::UnboundedSender<Result<PeekReply>>, oneshot::Sender<Seat>),
     /// A checkpoint is wanted.
     Checkpoint(oneshot::Sender<Result<()>>),
     /// It is time for a checkpoint.
@@ -77,6 +81,8 @@ pub enum Ddl {
     CreateView { spec: ViewSpec, words: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// What the engine need not make; it removes what is dropped.
     Define(Vec<Definition>, Option<oneshot::Sender<Result<()>>>),
+    /// A temporary view is not needed any more.
+    DropTemporary(RelationId),
     /// A view's own reader has caught up with the shared one.
     Join(StreamId),
     /// The late rows of a view are to go into its windows; answered with how many there were, when that is committed.
@@ -138,6 +144,10 @@ struct Leader {
     replaying: bool,
     checkpoints: Option<Checkpoints>,
     memory: Option<Memory>,
+    /// The changes of relations that are subscribed to.
+    feeds: BTreeMap<StreamId, Arc<Feed>>,
+    feed_limits: FeedLimits,
+    feed_counters: Arc<FeedCounters>,
     /// What there is, in the words of its definitions.
     words: BTreeMap<RelationId, Vec<u8>>,
     /// All numbers of relations so far are below it.
@@ -166,6 +176,8 @@ struct View {
     event_times: Vec<weir_common::plan::EventTime>,
     /// Whether its rows are kept, or only counted.
     keep: bool,
+    /// Whether neither the log nor a checkpoint has it.
+    temporary: bool,
     plan: Arc<DataflowPlan>,
     /// Its operators in words, each with its fragment.
     operators: Vec<(usize, Arc<str>)>,
@@ -240,6 +252,9 @@ pub fn run(
         replaying: false,
         checkpoints,
         memory: config.memory_limit.map(Memory::new),
+        feeds: BTreeMap::new(),
+        feed_limits: config.feeds,
+        feed_counters: Arc::default(),
         words: BTreeMap::new(),
         relations_below: 0,
         letters_from: 0,
@@ -349,6 +364,11 @@ impl Leader {
                     let _ = reply.send(Err(error));
                 } else if streams.iter().all(|stream| self.exists(*stream)) {
                     self.lane.send(LaneMessage::Peek { streams, reply });
+                }
+            }
+            Message::Subscribe(stream, reply, seat) => {
+                if let Some(seated) = self.subscribe(stream, reply) {
+                    answer(seat, seated);
                 }
             }
             Message::Status(reply) => answer(reply, self.status()),

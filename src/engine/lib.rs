@@ -22,6 +22,8 @@ pub mod times; // how long things took
 mod leader; // the epoch clock
 pub mod checkpoint; // state and positions outside of memory
 pub mod keys; // primary keys of tables
+pub mod feed; // changes of one relation, for those who subscribe to it
+pub mod subscription; // a reader of a feed
 mod lane; // what the leader tells the workers
 mod worker; // a worker thread
 mod hub; // streams of one worker: pending, served, subscribed
@@ -31,6 +33,7 @@ mod late; // late rows of a view
 mod chunk; // what travels on a timely edge
 
 pub use engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+pub use feed::FeedLimits;
 
 #[cfg(test)]
 mod tests;

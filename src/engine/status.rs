@@ -110,6 +110,25 @@ pub struct Status {
     pub checkpoint_counts: BTreeMap<CheckpointWhy, u64>,
     /// The last epoch of the last checkpoint that is in the store, of whatever run; a restart begins there.
     pub checkpointed: Option<Epoch>,
+    /// Subscriptions that are going on, by relation.
+    pub subscriptions: Vec<SubscriptionStatus>,
+    /// Parts of commits that workers left for subscribers since the start: what subscriptions cost them.
+    pub subscription_parts: u64,
+    /// Subscriptions that were cut since the start because the client was too slow.
+    pub subscriptions_cut: u64,
+}
+
+/// A subscription.
+#[derive(Clone, Debug)]
+pub struct SubscriptionStatus {
+    /// What it is to; a relation that no catalog has is the temporary view of a query.
+    pub relation: RelationId,
+    /// The last commit with changes that it was given, or the one that it started at; `None` while it starts.
+    pub commit: Option<Epoch>,
+    /// Commits with changes that it has not taken yet.
+    pub commits_behind: u64,
+    /// Rows of these.
+    pub rows_behind: u64,
 }
 
 /// A checkpoint.

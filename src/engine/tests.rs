@@ -26,6 +26,7 @@ use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
 use weir_dataflow::lower::lower;
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::feed::FeedLimits;
 use crate::reader::SourceSpec;
 
 fn engine(workers: usize) -> Engine {
@@ -34,7 +35,18 @@ fn engine(workers: usize) -> Engine {
 
 fn engine_that_waits_at(workers: usize, filling_rows_max: usize) -> Engine {
     let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
-    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery: None, checkpoints: None, memory_limit: None }).unwrap().0
+    Engine::start(EngineConfig {
+        workers,
+        clock,
+        log,
+        filling_rows_max,
+        recovery: None,
+        checkpoints: None,
+        memory_limit: None,
+        feeds: FeedLimits::default(),
+    })
+    .unwrap()
+    .0
 }
 
 fn ints(names: &[&str]) -> SchemaRef {
@@ -92,7 +104,7 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
 
 fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, SourceSpec>) -> ViewSpec {
     let name = format!("v{id}");
-    ViewSpec { id: RelationId(id), late: None, plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true }
+    ViewSpec { id: RelationId(id), late: None, plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true, temporary: false }
 }
 
 #[tokio::test]
@@ -544,6 +556,7 @@ async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
         recovery: None,
         checkpoints: None,
         memory_limit: None,
+        feeds: FeedLimits::default(),
     })
     .unwrap();
     let schema = ints(&["k", "v"]);

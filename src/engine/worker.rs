@@ -13,7 +13,7 @@ use crossbeam_channel::Receiver;
 use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
-use weir_common::error::{Error, Result};
+use weir_common::error::{Error, Result, SqlState};
 use weir_common::hash;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_dataflow::state::StateSize;
@@ -25,6 +25,7 @@ use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, Restoring,
 use crate::leader::Message;
 use crate::shard::Shard;
 use crate::status::Failures;
+use crate::subscription::CommitBoard;
 use crate::worker::copying::Copying;
 
 mod copying; // what is handed out for a checkpoint, a slice at a time
@@ -48,6 +49,8 @@ pub struct WorkerSeat {
     pub dirty_bytes_max: Option<usize>,
     /// Rows of state that are copied in one go for a checkpoint.
     pub slice_rows: usize,
+    /// Where it tells how far it has committed.
+    pub commits: Arc<CommitBoard>,
     /// Bytes by which its tables and views have to grow or shrink until it says so; `None` without a memory limit.
     pub resized_bytes: Option<usize>,
 }
@@ -61,6 +64,7 @@ pub fn run(worker: &mut timely::worker::Worker, seat: WorkerSeat) {
         views: BTreeMap::new(),
         late: BTreeMap::new(),
         filling: BTreeSet::new(),
+        temporary: BTreeSet::new(),
         caught_up: BTreeSet::new(),
         open: VecDeque::new(),
         committed: seat.first - 1,
@@ -99,6 +103,8 @@ struct WorkerState {
     /// The relations of the late rows of those views that have any.
     late: BTreeMap<RelationId, RelationId>,
     filling: BTreeSet<RelationId>,
+    /// Views that no checkpoint has.
+    temporary: BTreeSet<RelationId>,
     /// Filling views that have been reported as caught up; the leader makes them live.
     caught_up: BTreeSet<RelationId>,
     /// Epochs whose end has not been reported (front) or that are not committed yet.
@@ -136,7 +142,7 @@ impl WorkerState {
     fn apply(&mut self, worker: &mut timely::worker::Worker, message: LaneMessage) {
         match message {
             LaneMessage::Open(epoch) => self.open(epoch),
-            LaneMessage::Committed(epoch) => self.commit(epoch),
+            LaneMessage::Committed { epoch, wall_micros } => self.commit(epoch, wall_micros),
             LaneMessage::CreateTable { stream, schema, placement, restoring } => {
                 let mut shard = Shard::new(schema, false, self.checkpoints());
                 if let Some(Restoring { loader, loaded, .. }) = restoring {
@@ -144,10 +150,10 @@ impl WorkerState {
                     let _ = loaded.send(self.load_runs(stream, &mut shard, Some(&placement), &loader));
                 }
                 self.publish_stats(stream, Some(&shard), None, None);
-                self.hub.add(stream, Stream::input(Some(shard), Some(placement.to_vec())));
+                self.hub.add(stream, Stream::input(Some(shard), Some(placement.to_vec()), self.committed));
             }
             LaneMessage::CreateReader(stream) => {
-                self.hub.add(stream, Stream::input(None, None));
+                self.hub.add(stream, Stream::input(None, None, self.committed));
             }
             LaneMessage::CreateView(view) => self.create_view(worker, &view),
             LaneMessage::ViewLive(view) => {
@@ -161,12 +167,16 @@ impl WorkerState {
                     {
                         self.late.remove(&RelationId(id));
                         self.filling.remove(&RelationId(id));
+                        self.temporary.remove(&RelationId(id));
                         self.caught_up.remove(&RelationId(id));
                         dataflow.end(&self.hub);
                     }
                 }
                 for stream in streams.iter() {
-                    self.hub.remove(*stream);
+                    if let Some(feed) = self.hub.remove(*stream).and_then(|stream| stream.borrow_mut().feed.take()) {
+                        let error = Error::new(SqlState::UNDEFINED_TABLE, "subscription ended: the relation was dropped");
+                        feed.leave(error);
+                    }
                     if let Some(stats) = lock(&self.seat.stats[self.index].shards).remove(stream) {
                         self.bytes.set(self.bytes.get() - stats.bytes());
                     }
@@ -187,6 +197,17 @@ impl WorkerState {
                 // A reader that has gone away does not want its answer.
                 let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs }));
             }
+            LaneMessage::Subscribe { stream, feed, reply } => {
+                let stream = self.hub.get(stream);
+                let mut stream = stream.borrow_mut();
+                if stream.feed.as_ref().is_none_or(|before| !Arc::ptr_eq(before, &feed)) {
+                    feed.join(stream.changed);
+                    stream.feed = Some(feed);
+                }
+                let runs = stream.shard.as_ref().map(Shard::runs).unwrap_or_default();
+                // A subscriber that has gone away does not want its answer.
+                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs: vec![runs] }));
+            }
             LaneMessage::Checkpoint { cut, parts } => self.begin_checkpoint(cut, parts),
             LaneMessage::Shutdown => unreachable!("handled by the loop"),
         }
@@ -194,14 +215,18 @@ impl WorkerState {
 
     fn create_view(&mut self, worker: &mut timely::worker::Worker, view: &NewView) {
         debug_assert!(self.open.is_empty(), "views are made while no epoch is in flight");
-        let mut shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only, self.checkpoints()));
+        let checkpoints = self.checkpoints() && !view.temporary;
+        if view.temporary {
+            self.temporary.insert(view.id);
+        }
+        let mut shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only, checkpoints));
         let rows = match (&view.restoring, &mut shard) {
             (Some(restoring), Some(shard)) if view.stopped.is_none() => {
                 self.load_runs(view.id.into(), shard, view.plan.placement.as_deref(), &restoring.loader)
             }
             _ => Ok(()),
         };
-        let fragments = adapter::fragments(view, self.index, self.peers, self.checkpoints());
+        let fragments = adapter::fragments(view, self.index, self.peers, checkpoints);
         let (fragments, loaded) = match fragments {
             Ok(fragments) => (fragments, rows),
             // The leader ends everything, but every worker builds the same dataflows until then.
@@ -320,7 +345,7 @@ impl WorkerState {
         }
     }
 
-    fn commit(&mut self, epoch: Epoch) {
+    fn commit(&mut self, epoch: Epoch, wall_micros: i64) {
         let on_the_way = self.open.pop_front().expect("an epoch is opened before it is committed");
         assert_eq!(on_the_way.epoch, epoch, "epochs commit in order");
         let inputs = on_the_way.inputs.iter().copied();
@@ -330,8 +355,11 @@ impl WorkerState {
             let stream = self.hub.get(id);
             let mut stream = stream.borrow_mut();
             let view = u32::try_from(id.0).ok().and_then(|id| self.views.get(&RelationId(id)));
-            if let Err(error) = stream.commit(epoch) {
+            if let Err(error) = stream.commit(epoch, wall_micros) {
                 tracing::error!(%error, stream = id.0, epoch, "a relation cannot be served any further");
+                if let Some(feed) = stream.feed.take() {
+                    feed.end(error.clone());
+                }
                 if let Some(dataflow) = view {
                     dataflow.failure.borrow_mut().get_or_insert(error);
                 }
@@ -342,6 +370,7 @@ impl WorkerState {
             self.publish_stats(id, stream.shard.as_ref(), stream.counted, view);
         }
         self.committed = epoch;
+        self.seat.commits.committed(self.index, epoch);
         self.freeze_committed();
         self.report_dirty();
         self.report_resized();

@@ -16,7 +16,7 @@ use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::{CHECKPOINT_BYTES, CHECKPOINT_INTERVAL_SECONDS, CHECKPOINT_SLICE_ROWS, FILLING_ROWS_MAX};
 use weir_common::state_store::StateStore;
 use weir_engine::recovery::{Recovered, Recovery};
-use weir_engine::{CheckpointConfig, Engine, EngineConfig, ViewSpec};
+use weir_engine::{CheckpointConfig, Engine, EngineConfig, FeedLimits, ViewSpec};
 use weir_sql::catalog::{Catalog, Relation};
 use weir_storage::data_dir::DataDir;
 use weir_storage::group_commit::GroupCommit;
@@ -104,12 +104,20 @@ impl Database {
             recovery: None,
             checkpoints: None,
             memory_limit: None,
+            feeds: FeedLimits::default(),
         })?;
         Ok(Arc::new(Database::new(engine, clock, Catalog::default(), None)))
     }
 
-    /// The database in a data directory, with all that was in it; `memory_limit`: bytes that tables and views may take.
-    pub fn open(dir: &Path, workers: usize, checkpoints: CheckpointOptions, memory_limit: Option<u64>) -> Result<Arc<Self>> {
+    /// The database in a data directory, with all that was in it; `memory_limit`: bytes that tables and views may take; `feeds`: what
+    /// is kept for subscribers.
+    pub fn open(
+        dir: &Path,
+        workers: usize,
+        checkpoints: CheckpointOptions,
+        memory_limit: Option<u64>,
+        feeds: FeedLimits,
+    ) -> Result<Arc<Self>> {
         let opened = Instant::now();
         let kept = Kept::open(dir)?;
         let (definer, catalog) = CatalogDefiner::new(workers);
@@ -126,6 +134,7 @@ impl Database {
             recovery,
             checkpoints,
             memory_limit,
+            feeds,
         })?;
         let Recovered { committed, checkpoint, epochs, source_rows } = recovered;
         if committed > 0 {
@@ -189,6 +198,11 @@ impl Database {
         Definitions { database: self.clone(), turn: Arc::new(self.definitions.clone().lock_owned().await) }
     }
 
+    /// A number for a new relation, never given before.
+    pub fn next_id(&self) -> RelationId {
+        RelationId(self.next_relation.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// A number for a new transaction.
     pub fn next_transaction(&self) -> TransactionId {
         self.next_transaction.fetch_add(1, Ordering::Relaxed)
@@ -203,7 +217,7 @@ impl Definitions {
 
     /// A number for a new relation, never given before.
     pub fn next_id(&self) -> RelationId {
-        RelationId(self.database.next_relation.fetch_add(1, Ordering::Relaxed))
+        self.database.next_id()
     }
 
     /// Makes a change visible to everybody.

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::source::SourceRef;
+use weir_engine::FeedLimits;
 use weir_engine::status::Status;
 use weir_sql::catalog::{DATABASE, Relation, RelationKind, SourceDef};
 
@@ -34,7 +35,7 @@ impl Local {
 
     /// Opens the database in a data directory, as a server would.
     pub async fn open(dir: PathBuf, workers: usize, checkpoints: CheckpointOptions) -> Result<Local> {
-        let opened = tokio::task::spawn_blocking(move || Database::open(&dir, workers, checkpoints, None)).await;
+        let opened = tokio::task::spawn_blocking(move || Database::open(&dir, workers, checkpoints, None, FeedLimits::default())).await;
         Local::with(opened.map_err(|error| Error::internal(format!("the database was not opened: {error}")))??).await
     }
 

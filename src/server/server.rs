@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::limits::FAREWELL_MILLIS;
+use weir_engine::FeedLimits;
 
 use crate::database::{CheckpointOptions, Database};
 use crate::session::Sessions;
@@ -30,6 +31,8 @@ pub struct ServerConfig {
     pub checkpoints: CheckpointOptions,
     /// Bytes that tables and views may take together, if there is a data directory; `None` for any number.
     pub memory_limit: Option<u64>,
+    /// How long changes are kept for subscribers that come back, if there is a data directory.
+    pub subscribe_history: Duration,
 }
 
 /// A running server; it runs until [`Server::stop`].
@@ -58,7 +61,8 @@ impl Server {
         // Connections wait in the listeners' queues until all is as it was.
         let database = match config.data {
             Some(dir) => {
-                let open = move || Database::open(&dir, config.workers, config.checkpoints, config.memory_limit);
+                let feeds = FeedLimits { history: config.subscribe_history, ..FeedLimits::default() };
+                let open = move || Database::open(&dir, config.workers, config.checkpoints, config.memory_limit, feeds);
                 let opened = tokio::task::spawn_blocking(open).await;
                 opened.map_err(|error| Error::internal(format!("the database was not opened: {error}")))??
             }

@@ -66,6 +66,9 @@ impl Leader {
             dead_letter_counts: self.dead_letter_counts.clone(),
             checkpoints: self.past_checkpoints(),
             checkpoint_counts: self.checkpoints.as_ref().map(|checkpoints| checkpoints.counts.clone()).unwrap_or_default(),
+            subscriptions: self.subscriptions(),
+            subscription_parts: self.feed_counters.parts.load(Ordering::Relaxed),
+            subscriptions_cut: self.feed_counters.cut.load(Ordering::Relaxed),
             checkpointed: self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.saved),
         }
     }

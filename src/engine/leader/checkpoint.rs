@@ -130,7 +130,7 @@ impl Leader {
     /// Notes where everything stands as the last epoch of a checkpoint has just been opened.
     pub(super) fn begin_checkpoint(&mut self, parts: Receiver<Result<Part>>) {
         let standing = self.standing();
-        let plans = self.views.iter().map(|(id, view)| (*id, view.plan.clone())).collect();
+        let plans = self.views.iter().filter(|(_, view)| !view.temporary).map(|(id, view)| (*id, view.plan.clone())).collect();
         let wall_micros = self.clock.wall_micros();
         let checkpoints = self.checkpoints.as_mut().expect("only then one is due");
         let why = checkpoints.due.take().expect("only then one is begun");
@@ -160,7 +160,8 @@ impl Leader {
         job.standing.letter_counts = counts.map(|((relation, reason), count)| (relation.clone(), *reason, *count)).collect();
         {
             let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            job.standing.failures = failures.iter().map(|(view, error)| (*view, standing::failure(error))).collect();
+            let kept = failures.iter().filter(|(view, _)| self.views.get(view).is_none_or(|view| !view.temporary));
+            job.standing.failures = kept.map(|(view, error)| (*view, standing::failure(error))).collect();
         }
         let checkpoints = self.checkpoints.as_mut().expect("just seen");
         checkpoints.letters = job.standing.letters;
@@ -226,8 +227,8 @@ impl Leader {
             next_own_reader: self.next_own_reader,
             relations_below: self.relations_below,
             definitions: self.words.clone(),
-            plans: self.views.iter().map(|(id, view)| (*id, view.plan.identity.clone())).collect(),
-            readings: self.views.iter().flat_map(reading).collect(),
+            plans: self.views.iter().filter(|(_, view)| !view.temporary).map(|(id, view)| (*id, view.plan.identity.clone())).collect(),
+            readings: self.views.iter().filter(|(_, view)| !view.temporary).flat_map(reading).collect(),
             readers: self.readers.iter().map(reader).collect(),
             letters_told: self.letters_told.clone(),
             // Of these more is known when the epoch is committed.

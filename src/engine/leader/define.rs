@@ -35,11 +35,15 @@ impl Leader {
                 }
             }
             Ddl::CreateView { spec, words, reply } => {
-                let (view, next_own_reader) = (spec.id, self.next_own_reader);
+                let (view, temporary, next_own_reader) = (spec.id, spec.temporary, self.next_own_reader);
                 match self.create_view(spec, None) {
                     Ok(readings) => {
-                        self.made(view, words);
-                        self.readings.extend(readings);
+                        if temporary {
+                            self.relations_below = self.relations_below.max(view.0 + 1);
+                        } else {
+                            self.made(view, words);
+                            self.readings.extend(readings);
+                        }
                         let filling = self.views.get_mut(&view).and_then(|view| view.filling.as_mut());
                         filling.expect("a new view is being filled").reply = Some(reply);
                     }
@@ -68,6 +72,11 @@ impl Leader {
                 match self.failure(view.into()) {
                     Some(error) => answer(reply, Err(error)),
                     None => self.admission = Some((view, reply)),
+                }
+            }
+            Ddl::DropTemporary(view) => {
+                if self.is_temporary(view) {
+                    self.drop_relations(&[view]);
                 }
             }
             Ddl::Join(stream) => {
@@ -178,7 +187,7 @@ impl Leader {
         }
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
-        let (keep, plan, late) = (spec.keep, spec.plan, spec.late);
+        let (keep, temporary, plan, late) = (spec.keep, spec.temporary, spec.plan, spec.late);
         if late.is_some() != plan.late.is_some() {
             return Err(Error::internal("a view has a relation of late rows exactly where its plan takes them out"));
         }
@@ -189,18 +198,20 @@ impl Leader {
         let restoring = restoring.map(|(restoring, _)| restoring);
         // One that stopped before a restart still has.
         let stopped = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&spec.id).cloned();
-        let view = NewView { id: spec.id, late, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, restoring, stopped };
+        let view = NewView { id: spec.id, late, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, temporary, restoring, stopped };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
         let named = explain::operators(&plan).into_iter().enumerate();
         let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();
         let timed = plan.is_timed();
-        self.views.insert(spec.id, View { inputs, readers, late, timed, event_times, keep, plan, operators, filling });
+        self.views.insert(spec.id, View { inputs, readers, late, timed, event_times, keep, temporary, plan, operators, filling });
         Ok(own)
     }
 
     pub(super) fn drop_relations(&mut self, relations: &[RelationId]) {
+        let relations: Vec<RelationId> = self.temporary_readers(relations).into_iter().chain(relations.iter().copied()).collect();
         let mut streams = vec![];
-        for relation in relations {
+        for relation in &relations {
+            self.feeds.remove(&StreamId::from(*relation));
             self.relations_below = self.relations_below.max(relation.0 + 1);
             if self.words.remove(relation).is_some()
                 && let Some(checkpoints) = &mut self.checkpoints
@@ -217,6 +228,7 @@ impl Leader {
                 }
                 streams.push((*relation).into());
                 if let Some(late) = view.late {
+                    self.feeds.remove(&StreamId::from(late));
                     streams.push(late.into());
                     if let Some(checkpoints) = &mut self.checkpoints {
                         checkpoints.dropped.push(late);

@@ -81,9 +81,10 @@ impl Leader {
         if self.behind.is_empty() {
             record.progress = self.drain_readers(&mut flight, &mut inputs, record.wall_micros);
         }
-        record.lives = std::mem::take(&mut self.filled).into_iter().collect();
+        let lives: Vec<RelationId> = std::mem::take(&mut self.filled).into_iter().collect();
+        record.lives = lives.iter().copied().filter(|view| !self.is_temporary(*view)).collect();
         let parts = self.cuts().then(|| self.announce_cut());
-        self.launch(flight, inputs, &record.lives, &record.admitted);
+        self.launch(flight, inputs, &lives, &record.admitted);
         if let Some(parts) = parts {
             self.begin_checkpoint(parts);
         }
@@ -201,7 +202,8 @@ impl Leader {
     }
 
     fn commit(&mut self, flight: InFlight) {
-        self.lane.send(LaneMessage::Committed(flight.epoch));
+        self.end_failed_feeds();
+        self.lane.send(LaneMessage::Committed { epoch: flight.epoch, wall_micros: self.last_wall_micros });
         self.epochs += 1;
         self.epoch_times.add(flight.opened.elapsed());
         self.epoch_waits.add(flight.copying);

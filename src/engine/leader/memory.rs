@@ -124,6 +124,7 @@ impl Leader {
         tracing::error!(view = name, bytes, total, limit, "a view was stopped: tables and views take more than the memory limit");
         let error = Error::new(SqlState::OUT_OF_MEMORY, message).with_hint(HINT);
         self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).entry(view).or_insert_with(|| error.clone());
+        self.end_failed_feeds();
         self.lane.send(LaneMessage::Stop { view, error });
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.dropped.push(view);

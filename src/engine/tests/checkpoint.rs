@@ -21,6 +21,7 @@ use weir_dataflow::lower::lower;
 use super::{Numbers, count, import, ints, read, rows};
 use crate::checkpoint;
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::feed::FeedLimits;
 use crate::reader::SourceSpec;
 use crate::recovery::{Definer, Made, Recovered, Recovery};
 
@@ -134,7 +135,7 @@ impl World {
         };
         let sources = if plan.imports()[0].0 == SOURCE { sources } else { BTreeMap::new() };
         let name = format!("v{id}");
-        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true }
+        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true, temporary: false }
     }
 }
 
@@ -184,7 +185,16 @@ impl Disk {
         let store = Arc::new(self.store.clone());
         let (clock, log) = (Arc::new(SystemClock), Box::new(self.log.clone()));
         let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_millis(20), bytes: 1 << 20, slice_rows });
-        let config = EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery, checkpoints, memory_limit: None };
+        let config = EngineConfig {
+            workers,
+            clock,
+            log,
+            filling_rows_max: FILLING_ROWS_MAX,
+            recovery,
+            checkpoints,
+            memory_limit: None,
+            feeds: FeedLimits::default(),
+        };
         Engine::start(config).unwrap()
     }
 }

@@ -18,6 +18,7 @@ use weir_dataflow::lower::lower;
 use super::{count, import, ints, read, rows};
 use crate::checkpoint::layout;
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::feed::FeedLimits;
 use crate::recovery::{Definer, Made, Recovery};
 use crate::status::{CheckpointWhy, Status};
 
@@ -71,7 +72,7 @@ fn spec(id: RelationId, workers: usize) -> ViewSpec {
         _ => big(),
     };
     let name = format!("v{id}");
-    ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, workers).unwrap()), name, sources: BTreeMap::new(), keep: true }
+    ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, workers).unwrap()), name, sources: BTreeMap::new(), keep: true, temporary: false }
 }
 
 /// Knows what there is: a definition's words are the relation's number.
@@ -91,7 +92,16 @@ fn start(store: &MemoryStore, workers: usize, memory_limit: Option<u64>) -> Engi
     let checkpoints = Some(CheckpointConfig { store: Arc::new(store.clone()), interval, bytes: u64::MAX, slice_rows: 1000 });
     let recovery = Some(Recovery { records: Box::new(std::iter::empty()), dropped: BTreeSet::new(), definer: Box::new(World(workers)) });
     let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
-    let config = EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery, checkpoints, memory_limit };
+    let config = EngineConfig {
+        workers,
+        clock,
+        log,
+        filling_rows_max: FILLING_ROWS_MAX,
+        recovery,
+        checkpoints,
+        memory_limit,
+        feeds: FeedLimits::default(),
+    };
     Engine::start(config).unwrap().0
 }
 

@@ -15,6 +15,7 @@ use weir_dataflow::state::StateSize;
 
 use super::{count, ints, rows, view};
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite};
+use crate::feed::FeedLimits;
 
 #[tokio::test]
 async fn the_sizes_of_operators_add_up_to_those_of_their_view() {
@@ -22,8 +23,16 @@ async fn the_sizes_of_operators_add_up_to_those_of_their_view() {
         let store = Arc::new(MemoryStore::default());
         let checkpoints = Some(CheckpointConfig { store, interval: Duration::from_secs(3600), bytes: u64::MAX, slice_rows: 100 });
         let (clock, log) = (Arc::new(SystemClock), Box::new(Forgetful));
-        let config =
-            EngineConfig { workers, clock, log, filling_rows_max: FILLING_ROWS_MAX, recovery: None, checkpoints, memory_limit: None };
+        let config = EngineConfig {
+            workers,
+            clock,
+            log,
+            filling_rows_max: FILLING_ROWS_MAX,
+            recovery: None,
+            checkpoints,
+            memory_limit: None,
+            feeds: FeedLimits::default(),
+        };
         let (engine, _) = Engine::start(config).unwrap();
         let (table, by_key, schema) = (RelationId(20000), RelationId(20001), ints(&["k", "v"]));
         let spec = TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None };

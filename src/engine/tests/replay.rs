@@ -17,6 +17,7 @@ use weir_dataflow::lower::lower;
 
 use super::{Numbers, count, ints, read, rows};
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::feed::FeedLimits;
 use crate::reader::SourceSpec;
 use crate::recovery::{Definer, Made, Recovered, Recovery};
 
@@ -93,7 +94,7 @@ impl World {
         let sources = if id == OF_TABLE { BTreeMap::new() } else { BTreeMap::from([(SOURCE, spec)]) };
         let name = format!("v{id}");
         let plan = Arc::new(lower(&count(over, &schema, id != OF_TABLE), &name, workers).unwrap());
-        ViewSpec { id, late: None, plan, name, sources, keep: true }
+        ViewSpec { id, late: None, plan, name, sources, keep: true, temporary: false }
     }
 }
 
@@ -116,7 +117,17 @@ fn words(id: RelationId) -> Vec<u8> {
 
 fn start(workers: usize, log: Box<dyn EpochLog>, recovery: Option<Recovery>) -> (Engine, Recovered) {
     let (clock, filling_rows_max) = (Arc::new(SystemClock), FILLING_ROWS_MAX);
-    Engine::start(EngineConfig { workers, clock, log, filling_rows_max, recovery, checkpoints: None, memory_limit: None }).unwrap()
+    Engine::start(EngineConfig {
+        workers,
+        clock,
+        log,
+        filling_rows_max,
+        recovery,
+        checkpoints: None,
+        memory_limit: None,
+        feeds: FeedLimits::default(),
+    })
+    .unwrap()
 }
 
 type Answers = Vec<BTreeSet<Vec<i64>>>;

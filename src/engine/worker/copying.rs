@@ -14,7 +14,7 @@ use crate::worker::{WorkerState, lock};
 ///
 /// # Invariants
 /// - Until its epoch is committed, fragments freeze by themselves before they take anything of a later one; then the rest do.
-/// - Views that come later are not in it; those that go stay until they are copied.
+/// - Temporary views are not in it, nor those that come later; those that go stay until they are copied.
 pub(super) struct Copying {
     /// The last epoch that is in it.
     cut: Epoch,
@@ -36,7 +36,8 @@ impl WorkerState {
     /// The next epoch is the last one of a checkpoint.
     pub(super) fn begin_checkpoint(&mut self, cut: Epoch, parts: Parts) {
         debug_assert!(self.copying.is_none() && self.filling.is_empty(), "one checkpoint at a time, and none while a view is filled");
-        self.views.values().for_each(|dataflow| dataflow.freeze_after(cut));
+        let kept = self.views.iter().filter(|(view, _)| !self.temporary.contains(view));
+        kept.for_each(|(_, dataflow)| dataflow.freeze_after(cut));
         let part = Part { worker: self.index, ..Part::default() };
         self.copying = Some(Copying { cut, parts, part, views: vec![], frozen: false, next: (0, 0), rows: 0, kept: 0 });
     }
@@ -47,10 +48,13 @@ impl WorkerState {
         let Some(copying) = self.copying.as_mut().filter(|copying| copying.cut == self.committed) else { return };
         let started = Instant::now();
         copying.frozen = true;
-        copying.views = self.views.iter().map(|(view, dataflow)| (*view, dataflow.frozen())).collect();
+        copying.views = self.views.iter().filter(|(view, _)| !self.temporary.contains(view)).map(|(view, dataflow)| (*view, dataflow.frozen())).collect();
         for (id, stream) in self.hub.streams() {
             let mut stream = stream.borrow_mut();
             let Ok(relation) = u32::try_from(id.0).map(RelationId) else { continue };
+            if self.temporary.contains(&relation) {
+                continue;
+            }
             if let Some(shard) = &mut stream.shard {
                 let changes = shard.take_changes();
                 if !changes.is_empty() {

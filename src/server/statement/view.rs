@@ -137,7 +137,7 @@ fn boolean(name: &str, option: &OptionValue) -> Result<bool> {
 pub fn spec(catalog: &Catalog, id: RelationId, name: &str, plan: &ViewPlan, workers: usize) -> Result<ViewSpec> {
     let dataflow = Arc::new(lower(&plan.root, name, workers)?);
     let late = plan.late.as_ref().map(|_| RelationId(id.0 + 1));
-    Ok(ViewSpec { id, late, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true })
+    Ok(ViewSpec { id, late, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true, temporary: false })
 }
 
 /// The sources among the relations that a view reads.
