@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -31,6 +32,8 @@ pub struct Cursor {
     pub scroll: bool,
     /// `WITH HOLD`
     pub hold: bool,
+    /// Over SUBSCRIBE: there is no last row, and a FETCH returns what is there.
+    pub live: bool,
     /// Its columns.
     pub schema: SchemaRef,
     /// When it was declared, microseconds since 1970 UTC.
@@ -55,6 +58,8 @@ pub struct Declared {
     pub scroll: bool,
     /// `WITH HOLD`
     pub hold: bool,
+    /// Over SUBSCRIBE.
+    pub live: bool,
     /// Its columns.
     pub schema: SchemaRef,
     /// Its rows.
@@ -88,13 +93,14 @@ impl Cursors {
     /// Opens a cursor; `in_transaction`: it ends with the transaction that goes on.
     pub fn open(&mut self, name: &str, declared: Declared, in_transaction: bool) -> Result<()> {
         self.check_free(name)?;
-        let Declared { statement, binary, scroll, hold, schema, batches, created_micros } = declared;
+        let Declared { statement, binary, scroll, hold, live, schema, batches, created_micros } = declared;
         let rows = Rows::new(batches, scroll.then(|| self.kept_bytes.clone()));
         let cursor = Cursor {
             statement,
             binary,
             scroll,
             hold,
+            live,
             schema,
             created_micros,
             number: self.next_number,
@@ -171,8 +177,11 @@ impl Cursors {
 }
 
 impl Cursor {
-    /// The rows of a FETCH, as they come.
-    pub fn fetch(&self, direction: FetchDirection) -> BoxStream<'static, Result<RecordBatch>> {
+    /// The rows of a FETCH, as they come. Of a live cursor those that are there: it waits for the first one, at most for `timeout`.
+    pub fn fetch(&self, direction: FetchDirection, timeout: Option<Duration>) -> BoxStream<'static, Result<RecordBatch>> {
+        if self.live {
+            return self.fetch_live(direction, timeout);
+        }
         struct Portion {
             rows: Arc<tokio::sync::Mutex<Rows>>,
             busy: Arc<AtomicBool>,
@@ -201,17 +210,55 @@ impl Cursor {
         .boxed()
     }
 
+    fn fetch_live(&self, direction: FetchDirection, timeout: Option<Duration>) -> BoxStream<'static, Result<RecordBatch>> {
+        struct Portion {
+            rows: Arc<tokio::sync::Mutex<Rows>>,
+            busy: Arc<AtomicBool>,
+            walk: rows::Walk,
+            begun: bool,
+        }
+        let FetchDirection::Forward(count) = direction else {
+            let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "a cursor over SUBSCRIBE can only scan forward");
+            return futures::stream::iter([Err(error)]).boxed();
+        };
+        self.busy.store(true, Ordering::Release);
+        let (rows, busy) = (self.rows.clone(), self.busy.clone());
+        let portion = Portion { rows, busy, walk: rows::Walk::Forward(count), begun: false };
+        futures::stream::try_unfold(portion, move |mut portion| async move {
+            let rows = portion.rows.clone();
+            let mut rows = rows.lock().await;
+            // Giving up a wait loses nothing: what was begun goes on with the next FETCH.
+            let next = rows.walk(portion.walk);
+            let next = match (portion.begun, timeout) {
+                (true, _) => next.now_or_never().transpose()?.flatten(),
+                (false, Some(timeout)) => tokio::time::timeout(timeout, next).await.ok().transpose()?.flatten(),
+                (false, None) => next.await?,
+            };
+            match next {
+                Some((batch, walk)) => {
+                    (portion.walk, portion.begun) = (walk, true);
+                    Ok(Some((batch, portion)))
+                }
+                None => {
+                    portion.busy.store(false, Ordering::Release);
+                    Ok(None)
+                }
+            }
+        })
+        .boxed()
+    }
+
     /// Its next rows, for the portal that it is.
     pub fn portions(&self) -> impl Portions + use<> {
         PortalRows { rows: self.rows.clone(), busy: self.busy.clone() }
     }
 
     /// Does what a FETCH does, without its rows; returns how many those would have been.
-    pub async fn skip(&self, direction: FetchDirection) -> Result<u64> {
+    pub async fn skip(&self, direction: FetchDirection, timeout: Option<Duration>) -> Result<u64> {
         if direction == FetchDirection::Relative(0) {
             return Ok(self.rows.lock().await.is_on_row().into());
         }
-        let mut batches = self.fetch(direction);
+        let mut batches = self.fetch(direction, timeout);
         let mut count = 0;
         while let Some(batch) = batches.next().await {
             count += batch?.num_rows() as u64;

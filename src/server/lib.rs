@@ -8,6 +8,7 @@ pub mod database; // what all sessions share
 pub mod session; // one client's session
 pub mod statement; // what statements do
 mod transaction; // reads at one commit, writes that wait for COMMIT
+mod subscribe; // subscriptions as clients see them
 mod cursors; // rows of a query in portions, by SQL
 mod overlay; // a snapshot with a transaction's own writes
 mod activity; // who is connected and what they do

@@ -135,6 +135,17 @@ impl Metrics {
             dead.get_or_create(&DeadLetterLabel { relation: relation.clone(), reason: reason.as_str() }).inc_by(*count);
         }
         registry.register("weir_dead_letters", "Rows that could not be used", dead);
+        registry.register("weir_subscriptions", "Subscriptions that are going on", ConstGauge::new(status.subscriptions.len() as u64));
+        registry.register(
+            "weir_subscription_parts",
+            "Parts of commits that workers left for subscribers",
+            ConstCounter::new(status.subscription_parts),
+        );
+        registry.register(
+            "weir_subscriptions_cut",
+            "Subscriptions that ended because the client was too slow",
+            ConstCounter::new(status.subscriptions_cut),
+        );
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &registry);

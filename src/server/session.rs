@@ -18,7 +18,7 @@ use weir_sql::context::{Context, Settings};
 use weir_sql::dml::{DeletePlan, InsertPlan, UpdatePlan};
 use weir_sql::parser;
 use weir_sql::read::QueryPlan;
-use weir_sql::statement::{Parsed, Statement, Transaction as Control};
+use weir_sql::statement::{Declare, DeclareRows, Parsed, Statement, Transaction as Control};
 use weir_sql::system::SessionSystem;
 
 use crate::activity::Active;
@@ -29,6 +29,7 @@ use crate::pgwire::shield::Shield;
 use crate::statement;
 use crate::statement::copy::CopyIn;
 use crate::statement::prepared::{NamedStatement, NamedStatements};
+use crate::statement::subscribe::SubscribePlan;
 use crate::system;
 use crate::transaction::{self, Transaction};
 use crate::value::scalar::ScalarParam;
@@ -166,6 +167,8 @@ pub enum Plan {
     Update(UpdatePlan),
     /// DELETE.
     Delete(DeletePlan),
+    /// SUBSCRIBE, alone or of a cursor.
+    Subscribe(SubscribePlan),
     /// Nothing is planned before it runs.
     None,
 }
@@ -330,12 +333,20 @@ impl Session {
                 plan = Plan::Delete(delete);
                 planned = Some(Planned { context, version });
             }
-            Statement::Declare(declare) => {
+            Statement::Declare(Declare { rows: DeclareRows::Query(query), .. }) => {
                 let context = self.context(&parsed).await?;
-                let query = statement::query::plan(&context, &declare.query, &parsed.text, &types)?;
+                let query = statement::query::plan(&context, query, &parsed.text, &types)?;
                 parameters = query.parameters.clone();
                 plan = Plan::Query(query);
                 planned = Some(Planned { context, version });
+            }
+            Statement::Declare(Declare { rows: DeclareRows::Subscribe(said), .. }) => {
+                plan = Plan::Subscribe(statement::subscribe::plan(&self.catalog(), &parsed, said)?);
+            }
+            Statement::Subscribe(said) => {
+                let subscribe = statement::subscribe::plan(&self.catalog(), &parsed, said)?;
+                fields = Some(subscribe.schema());
+                plan = Plan::Subscribe(subscribe);
             }
             Statement::Execute(execute) => fields = self.named.require(&execute.name)?.fields.clone(),
             Statement::Fetch(fetch) if !fetch.moves => fields = self.cursors.get(&fetch.name).map(|cursor| cursor.schema.clone()),
@@ -370,7 +381,8 @@ impl Session {
         let parsed = &prepared.parsed;
         match (&parsed.statement, &prepared.plan) {
             (Statement::Query(query), Plan::Query(plan)) => statement::query::run(self, parsed, query, plan, &parameters).await,
-            (Statement::Declare(declare), Plan::Query(plan)) => statement::cursor::declare(self, parsed, declare, plan, &parameters).await,
+            (Statement::Declare(declare), plan) => statement::cursor::declare(self, parsed, declare, plan, &parameters).await,
+            (Statement::Subscribe(said), Plan::Subscribe(plan)) => statement::subscribe::run(self, said, plan).await,
             (_, Plan::Insert(plan)) => statement::dml::insert(self, parsed, plan, &parameters).await,
             (_, Plan::Update(plan)) => statement::dml::update(self, parsed, plan, &parameters).await,
             (_, Plan::Delete(plan)) => statement::dml::delete(self, parsed, plan, &parameters).await,
@@ -399,7 +411,7 @@ impl Session {
             (Statement::Checkpoint, _) => self.database.engine.checkpoint().await.map(|()| done("CHECKPOINT")),
             (Statement::Backup(dir), _) => self.database.backup(dir).await.map(|commit| done(format!("BACKUP {commit}"))),
             (Statement::Unsupported(what), _) => Err(what.error()),
-            (Statement::Query(_) | Statement::Declare(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _) => {
+            (Statement::Query(_) | Statement::Subscribe(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _) => {
                 Err(Error::internal("a statement was prepared without its plan"))
             }
         }
@@ -613,6 +625,7 @@ impl backend::Session for Session {
             binary: false,
             scroll: false,
             hold: false,
+            live: matches!(prepared.plan, Plan::Subscribe(_)),
             schema: schema.clone(),
             batches,
             created_micros: self.database.clock.wall_micros(),

@@ -1,6 +1,7 @@
 //! Statements, one file for each kind of object: what they do to the session, the catalog and the engine.
 
 pub mod query; // SELECT, VALUES, WITH
+pub mod subscribe; // SUBSCRIBE
 pub mod cursor; // DECLARE, FETCH, MOVE, CLOSE
 pub mod prepared; // PREPARE, EXECUTE, DEALLOCATE
 pub mod dml; // INSERT, UPDATE, DELETE

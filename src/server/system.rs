@@ -145,6 +145,11 @@ static TABLES: &[Table] = &[
         ],
         rows: operators,
     },
+    Table {
+        name: "subscriptions",
+        columns: &[("relation", PgType::Text), ("commit", PgType::Int8), ("commits_behind", PgType::Int8), ("rows_behind", PgType::Int8)],
+        rows: subscriptions,
+    },
 ];
 
 fn name_of(catalog: &Catalog, id: RelationId) -> String {
@@ -257,6 +262,16 @@ fn checkpoints(_: &Catalog, status: &Status) -> Vec<ArrayRef> {
         Arc::new(Float64Array::from_iter_values(all.iter().map(|checkpoint| millis(checkpoint.pause)))),
         ints(all.iter().map(|checkpoint| checkpoint.keys)),
         ints(all.iter().map(|checkpoint| checkpoint.bytes)),
+    ]
+}
+
+fn subscriptions(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let all = &status.subscriptions;
+    vec![
+        text(all.iter().map(|one| catalog.by_id(one.relation).map(|relation| relation.name.clone()))),
+        Arc::new(all.iter().map(|one| one.commit.map(|commit| commit as i64)).collect::<Int64Array>()),
+        ints(all.iter().map(|one| one.commits_behind)),
+        ints(all.iter().map(|one| one.rows_behind)),
     ]
 }
 

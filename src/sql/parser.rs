@@ -32,6 +32,7 @@ mod copy; // COPY
 mod explain; // EXPLAIN
 mod session; // SET, SHOW, RESET, DISCARD, CHECKPOINT, BACKUP
 mod prepared; // PREPARE, EXECUTE, DEALLOCATE
+mod subscribe; // SUBSCRIBE
 mod fetch; // DECLARE, FETCH, MOVE, CLOSE
 mod transaction; // BEGIN .. COMMIT
 mod unsupported; // understood, and not there yet
@@ -98,6 +99,7 @@ fn unchecked(piece: &Piece<'_>) -> Result<Statement> {
         "DECLARE" => fetch::declare(&mut cursor)?,
         "FETCH" | "MOVE" => fetch::fetch(&mut cursor)?,
         "CLOSE" => fetch::close(&mut cursor)?,
+        "SUBSCRIBE" => Statement::Subscribe(Box::new(subscribe::subscribe(&mut cursor)?)),
         "UNLISTEN" => session::unlisten(&mut cursor)?,
         "BACKUP" => session::backup(&mut cursor)?,
         "CHECKPOINT" => session::checkpoint(&mut cursor)?,

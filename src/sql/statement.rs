@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, SqlState};
+use weir_common::ids::Epoch;
 pub use weir_common::lateness::Emit;
 
 /// One statement of a query string.
@@ -87,6 +88,8 @@ pub enum Statement {
     Deallocate(Option<String>),
     /// `DECLARE name .. CURSOR .. FOR query`
     Declare(Declare),
+    /// `SUBSCRIBE ..`
+    Subscribe(Box<Subscribe>),
     /// `FETCH ..`, `MOVE ..`
     Fetch(Fetch),
     /// `CLOSE name`; `None` is `ALL`
@@ -410,7 +413,7 @@ pub struct Execute {
     pub arguments: Vec<ast::Expr>,
 }
 
-/// `DECLARE name [BINARY] [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [WITH HOLD | WITHOUT HOLD] FOR query`
+/// `DECLARE name [BINARY] [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [WITH HOLD | WITHOUT HOLD] FOR query | SUBSCRIBE ..`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declare {
     /// Its name, folded.
@@ -422,10 +425,61 @@ pub struct Declare {
     /// `WITH HOLD`: it outlives the transaction, if that commits.
     pub hold: bool,
     /// Its rows.
-    pub query: Box<ast::Query>,
+    pub rows: DeclareRows,
 }
 
-/// `FETCH [direction] [FROM | IN] name`, `MOVE ..`
+/// Where the rows of a cursor come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DeclareRows {
+    /// `FOR query`
+    Query(Box<ast::Query>),
+    /// `FOR SUBSCRIBE ..`
+    Subscribe(Box<Subscribe>),
+}
+
+/// `SUBSCRIBE [TO] name | (query) [EMIT FINAL] [ENVELOPE UPSERT (KEY (columns))] [WITH (options)] [AS OF commit] [UP TO commit]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe {
+    /// What to follow.
+    pub target: SubscribeTarget,
+    /// `EMIT FINAL`, and where it stands.
+    pub emit_final: Option<usize>,
+    /// `ENVELOPE UPSERT (KEY (columns))`
+    pub upsert: Option<Upsert>,
+    /// `snapshot`: begin with the rows that there are.
+    pub snapshot: bool,
+    /// `progress`: say how far it is where nothing changes.
+    pub progress: bool,
+    /// `AS OF commit`
+    pub as_of: Option<Epoch>,
+    /// `UP TO commit`, which is the last
+    pub up_to: Option<Epoch>,
+}
+
+/// What a `SUBSCRIBE` follows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SubscribeTarget {
+    /// A relation.
+    Relation {
+        /// Its name.
+        name: ast::ObjectName,
+        /// Where it stands.
+        position: usize,
+    },
+    /// A query, maintained while somebody subscribes to it.
+    Query(Box<ast::Query>),
+}
+
+/// `ENVELOPE UPSERT (KEY (columns))`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upsert {
+    /// The columns that tell rows apart.
+    pub key: Vec<ast::Ident>,
+    /// Where `ENVELOPE` stands.
+    pub position: usize,
+}
+
+/// `FETCH [direction] [FROM | IN] name [WITH (timeout = ..)]`, `MOVE ..`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     /// The cursor, folded.
@@ -434,6 +488,17 @@ pub struct Fetch {
     pub direction: FetchDirection,
     /// `MOVE`: nothing is returned.
     pub moves: bool,
+    /// `WITH (timeout = ..)`: how long to wait for the first row of a cursor over SUBSCRIBE.
+    pub timeout: Option<FetchTimeout>,
+}
+
+/// `timeout` of a `FETCH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchTimeout {
+    /// Milliseconds.
+    pub millis: u64,
+    /// Where the option stands.
+    pub position: usize,
 }
 
 /// Where a `FETCH` goes. Counts are positive: a negative one is the other direction, none at all is `Relative(0)`.
@@ -610,6 +675,8 @@ pub enum CopyTarget {
     },
     /// The rows of a query, `TO STDOUT` only.
     Query(Box<ast::Query>),
+    /// The rows of a subscription as they come, `TO STDOUT` only.
+    Subscribe(Box<Subscribe>),
 }
 
 /// Which way a `COPY` goes.

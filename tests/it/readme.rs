@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::harness::{Weir, printed, psql, until_filled};
 
 /// The fenced blocks of a page: the line that opens each, the line before it, and its text.
-fn blocks(page: &str) -> Vec<(String, String, String)> {
+pub fn blocks(page: &str) -> Vec<(String, String, String)> {
     let mut blocks = Vec::new();
     let mut before = "";
     let mut lines = page.lines();

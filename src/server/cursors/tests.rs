@@ -31,6 +31,7 @@ fn declared(batches: Vec<Result<RecordBatch, Error>>, scroll: bool) -> Declared 
         binary: false,
         scroll,
         hold: false,
+        live: false,
         schema: schema(),
         batches: futures::stream::iter(batches).boxed(),
         created_micros: 0,
@@ -38,7 +39,7 @@ fn declared(batches: Vec<Result<RecordBatch, Error>>, scroll: bool) -> Declared 
 }
 
 async fn fetch(cursors: &Cursors, direction: FetchDirection) -> Result<Vec<i32>, Error> {
-    let batches: Vec<RecordBatch> = cursors.require("c")?.fetch(direction).try_collect().await?;
+    let batches: Vec<RecordBatch> = cursors.require("c")?.fetch(direction, None).try_collect().await?;
     Ok(batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int32Type>().values().to_vec()).collect())
 }
 
@@ -47,7 +48,7 @@ async fn forward_in_portions() {
     for size in [1, 2, 3, 10] {
         let cursors = cursors(5, size, false);
         assert_eq!(fetch(&cursors, Forward(Some(2))).await.unwrap(), [1, 2]);
-        assert_eq!(cursors.get("c").unwrap().skip(Forward(Some(1))).await.unwrap(), 1);
+        assert_eq!(cursors.get("c").unwrap().skip(Forward(Some(1)), None).await.unwrap(), 1);
         assert_eq!(fetch(&cursors, Absolute(5)).await.unwrap(), [5]);
         let error = fetch(&cursors, Backward(Some(1))).await.unwrap_err();
         assert_eq!((error.sqlstate(), error.message()), (SqlState("55000"), "cursor can only scan forward"));
@@ -82,7 +83,7 @@ async fn scroll_cursors_follow_a_model() {
             };
             let expected = model(direction, &mut position, COUNT as i64);
             if next(3) == 0 {
-                assert_eq!(cursors.get("c").unwrap().skip(direction).await.unwrap(), expected.len() as u64, "MOVE {direction:?}");
+                assert_eq!(cursors.get("c").unwrap().skip(direction, None).await.unwrap(), expected.len() as u64, "MOVE {direction:?}");
             } else {
                 assert_eq!(fetch(&cursors, direction).await.unwrap(), expected, "FETCH {direction:?} of round {round}");
             }

@@ -221,6 +221,8 @@ pub enum Outcome {
 pub enum RowsTag {
     /// `SELECT n`
     Select,
+    /// `SUBSCRIBE n`
+    Subscribe,
     /// `FETCH n`
     Fetch,
     /// `INSERT 0 n`, for RETURNING
@@ -238,6 +240,7 @@ impl RowsTag {
     pub fn complete(&self, rows: u64) -> String {
         match self {
             RowsTag::Select => format!("SELECT {rows}"),
+            RowsTag::Subscribe => format!("SUBSCRIBE {rows}"),
             RowsTag::Fetch => format!("FETCH {rows}"),
             RowsTag::Insert => format!("INSERT 0 {rows}"),
             RowsTag::Update => format!("UPDATE {rows}"),

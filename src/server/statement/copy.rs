@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -22,7 +23,7 @@ use weir_sql::statement::{
 use crate::names;
 use crate::pgwire::backend::Outcome;
 use crate::session::Session;
-use crate::statement::{dml, query};
+use crate::statement::{dml, query, subscribe};
 use crate::value::copy::reader::CopyReader;
 use crate::value::copy::writer::CopyWriter;
 use crate::value::copy::{Columns, CopyFormat, CopyHeader, CopyKind};
@@ -49,7 +50,14 @@ pub async fn start(session: &mut Session, parsed: &Parsed, copy: &Copy) -> Resul
     let format = format(&copy.options);
     match (copy.direction, &copy.target) {
         (CopyDirection::FromStdin, CopyTarget::Table { name, columns }) => from_stdin(session, parsed, name, columns, format),
-        (CopyDirection::FromStdin, CopyTarget::Query(_)) => Err(Error::new(SqlState::SYNTAX_ERROR, "COPY of a query goes TO STDOUT only")),
+        (CopyDirection::FromStdin, CopyTarget::Query(_) | CopyTarget::Subscribe(_)) => {
+            Err(Error::new(SqlState::SYNTAX_ERROR, "COPY of a query goes TO STDOUT only"))
+        }
+        (CopyDirection::ToStdout, CopyTarget::Subscribe(said)) => {
+            let plan = subscribe::plan(&session.catalog(), parsed, said)?;
+            let batches = subscribe::start(session, said, &plan).await?;
+            send(session, plan.schema(), batches, format)
+        }
         (CopyDirection::ToStdout, CopyTarget::Query(query)) => to_stdout(session, parsed, query, &parsed.text, format).await,
         (CopyDirection::ToStdout, CopyTarget::Table { name, columns }) => {
             let list =
@@ -146,11 +154,16 @@ async fn to_stdout(session: &mut Session, parsed: &Parsed, query: &ast::Query, s
     let plan = query::plan(&context, query, sql, &[])?;
     let snapshots = query::snapshots(session, &plan).await?;
     let rows = context.execute(&plan, &[], snapshots).await?;
+    send(session, rows.schema, rows.batches, format)
+}
+
+/// Rows to the client, as they come.
+fn send(session: &Session, schema: SchemaRef, batches: BoxStream<'static, Result<RecordBatch>>, format: CopyFormat) -> Result<Outcome> {
     let binary = matches!(format.kind, CopyKind::Binary);
-    let columns = rows.schema.fields().len();
-    let writer = CopyWriter::new(format, rows.schema.clone(), &session.variables.text_settings())?;
+    let columns = schema.fields().len();
+    let writer = CopyWriter::new(format, schema, &session.variables.text_settings())?;
     let counted = Arc::new(AtomicU64::new(0));
-    let chunks = chunks(writer, rows.batches, counted.clone());
+    let chunks = chunks(writer, batches, counted.clone());
     Ok(Outcome::CopyOut { columns, binary, chunks, rows: counted })
 }
 

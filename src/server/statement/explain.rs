@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use weir_common::error::{Error, Result};
 use weir_dataflow::{explain, lower};
 use weir_sql::ast;
-use weir_sql::statement::{Explain, Parsed, Statement};
+use weir_sql::statement::{Declare, DeclareRows, Explain, Parsed, Statement};
 
 use crate::names;
 use crate::pgwire::backend::{Outcome, RowsTag};
@@ -34,7 +34,7 @@ async fn lines(session: &mut Session, said: &Explain) -> Result<Vec<String>> {
     let parsed = &said.statement;
     match &parsed.statement {
         Statement::Query(select) => of_query(session, parsed, select).await,
-        Statement::Declare(declare) => of_query(session, parsed, &declare.query).await,
+        Statement::Declare(Declare { rows: DeclareRows::Query(query), .. }) => of_query(session, parsed, query).await,
         Statement::Execute(execute) => {
             let (prepared, values) = prepared::bind(session, parsed, execute).await?;
             let prepared = session.current(&prepared).await.map_err(Error::without_position)?;

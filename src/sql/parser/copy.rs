@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::{Error, Result, SqlState, nearest};
 
 use crate::parser::cursor::{self, Cursor};
-use crate::parser::{explain, unsupported::unsupported as later};
+use crate::parser::{explain, subscribe};
 use crate::statement::{Copy, CopyDirection, CopyFormat, CopyHeader, CopyOptions, CopyTarget, ForceColumns, Statement};
 
 /// `COPY target FROM STDIN | TO STDOUT options`
@@ -16,16 +16,17 @@ pub(super) fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
         given.format = Some((CopyFormat::Binary, position));
     }
     let target = if cursor.peek().token == Token::LParen {
-        if cursor::is_word(cursor.peek_nth(1), "SUBSCRIBE") {
-            return Ok(later("COPY of SUBSCRIBE".to_string(), "Read the view again; \\watch 1 does it in psql.", cursor));
-        }
         if ["INSERT", "UPDATE", "DELETE"].iter().any(|word| cursor::is_word(cursor.peek_nth(1), word)) {
             return Err(cursor.unsupported(position, "COPY of INSERT, UPDATE or DELETE is not supported yet").with_hint("COPY a SELECT."));
         }
         cursor.expect_token(&Token::LParen)?;
-        let query = cursor.query()?;
+        let target = if cursor.at("SUBSCRIBE") {
+            CopyTarget::Subscribe(Box::new(subscribe::subscribe(cursor)?))
+        } else {
+            CopyTarget::Query(cursor.query()?)
+        };
         cursor.expect_token(&Token::RParen)?;
-        CopyTarget::Query(query)
+        target
     } else {
         CopyTarget::Table { name: cursor.name()?, columns: cursor.optional_idents()? }
     };

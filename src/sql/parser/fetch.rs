@@ -4,10 +4,10 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use weir_common::error::{Error, Result, SqlState};
 
 use crate::parser::cursor::{self, Cursor};
-use crate::parser::prepared;
-use crate::statement::{Declare, Fetch, FetchDirection, Statement};
+use crate::parser::{options, prepared, subscribe};
+use crate::statement::{Declare, DeclareRows, Fetch, FetchDirection, FetchTimeout, OptionValue, Statement};
 
-/// `DECLARE name [BINARY] [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [WITH HOLD | WITHOUT HOLD] FOR query`
+/// `DECLARE name [BINARY] [ASENSITIVE | INSENSITIVE] [[NO] SCROLL] CURSOR [WITH HOLD | WITHOUT HOLD] FOR query | SUBSCRIBE ..`
 pub(super) fn declare(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("DECLARE")?;
     let name = cursor::folded(&cursor.ident()?);
@@ -39,25 +39,65 @@ pub(super) fn declare(cursor: &mut Cursor<'_>) -> Result<Statement> {
         cursor.eat("WITHOUT HOLD");
     }
     cursor.expect("FOR")?;
+    if cursor.at("SUBSCRIBE") {
+        let position = cursor.position();
+        if scroll {
+            return Err(cursor
+                .unsupported(position, "a SCROLL cursor over SUBSCRIBE is not supported")
+                .with_hint("Leave SCROLL out: what was fetched is not kept."));
+        }
+        let subscribe = Box::new(subscribe::subscribe(cursor)?);
+        return Ok(Statement::Declare(Declare { name, binary, scroll, hold, rows: DeclareRows::Subscribe(subscribe) }));
+    }
     if cursor.at_one_of(&["SELECT", "WITH", "VALUES", "TABLE"]).is_none() && cursor.peek().token != Token::LParen {
         return Err(cursor.unexpected());
     }
     let query = cursor.query()?;
-    Ok(Statement::Declare(Declare { name, binary, scroll, hold, query }))
+    Ok(Statement::Declare(Declare { name, binary, scroll, hold, rows: DeclareRows::Query(query) }))
 }
 
-/// `FETCH [direction] [FROM | IN] name`, `MOVE [direction] [FROM | IN] name`
+/// `FETCH [direction] [FROM | IN] name [WITH (timeout = '1s')]`, `MOVE ..`
 pub(super) fn fetch(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let moves = cursor.eat("MOVE");
     if !moves {
         cursor.expect("FETCH")?;
     }
     // Alone, a word of direction is the name of a cursor.
-    let named = *cursor.peek_nth(1) == Token::EOF;
+    let named = *cursor.peek_nth(1) == Token::EOF || cursor::is_word(cursor.peek_nth(1), "WITH");
     let direction = if named { FetchDirection::Forward(Some(1)) } else { direction(cursor)? };
     cursor.eat_one_of(&["FROM", "IN"]);
     let name = cursor::folded(&cursor.ident()?);
-    Ok(Statement::Fetch(Fetch { name, direction, moves }))
+    let mut timeout = None;
+    if cursor.eat("WITH") {
+        for (option, OptionValue { value, position }) in options::options(cursor)? {
+            if option != "timeout" {
+                let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unknown option \"{option}\""));
+                return Err(error.with_position(position).with_hint("The option of FETCH is timeout."));
+            }
+            let millis = millis(&value).ok_or_else(|| {
+                let message = format!("invalid value for option \"timeout\": \"{value}\"");
+                let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(position);
+                error.with_hint("Give a number and a unit: '500ms', '1s', '2min'.")
+            })?;
+            timeout = Some(FetchTimeout { millis, position });
+        }
+    }
+    Ok(Statement::Fetch(Fetch { name, direction, moves, timeout }))
+}
+
+/// A time such as `500ms`, `1s` or `1 second`, in milliseconds; those without a unit.
+fn millis(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let factor = match text[digits..].trim() {
+        "" | "ms" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "second" | "seconds" => 1000,
+        "min" | "m" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
 }
 
 fn direction(cursor: &mut Cursor<'_>) -> Result<FetchDirection> {

@@ -15,6 +15,7 @@ mod rows; // INSERT, UPDATE, DELETE, TRUNCATE
 mod session; // SET, SHOW, RESET, DISCARD
 mod source; // CREATE SOURCE
 mod split; // statements and nothing between semicolons
+mod subscribe; // SUBSCRIBE
 mod table; // CREATE TABLE
 mod transaction; // BEGIN, COMMIT, SAVEPOINT
 mod view; // CREATE VIEW, CREATE MATERIALIZED VIEW

@@ -16,7 +16,7 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("DO", "Weir has no procedural language; use SQL statements."),
     ("GRANT", "Any user may do anything until there is authentication."),
     ("IMPORT", "Use CREATE SOURCE."),
-    ("LISTEN", "Read the view again, or poll weir.views for changes."),
+    ("LISTEN", "SUBSCRIBE to the view or table."),
     ("LOAD", "Weir has no extensions."),
     ("LOCK", "Transactions that write the same row are serialized without it."),
     ("MERGE", "Use UPDATE and INSERT in one transaction."),
@@ -26,7 +26,6 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("REINDEX", "Weir has no indexes that could need it."),
     ("REVOKE", "Any user may do anything until there is authentication."),
     ("SECURITY", "Any user may do anything until there is authentication."),
-    ("SUBSCRIBE", "Read the view again; \\watch 1 does it in psql."),
     ("VACUUM", "Weir frees space by itself."),
 ];
 

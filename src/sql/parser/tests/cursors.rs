@@ -86,8 +86,12 @@ fn fetch_and_move() {
         ("BACKWARD ALL c", Backward(None)),
     ] {
         let name = "c".to_string();
-        assert_eq!(one(&format!("FETCH {words}")), Statement::Fetch(Fetch { name: name.clone(), direction, moves: false }), "{words}");
-        assert_eq!(one(&format!("MOVE {words}")), Statement::Fetch(Fetch { name, direction, moves: true }), "{words}");
+        assert_eq!(
+            one(&format!("FETCH {words}")),
+            Statement::Fetch(Fetch { name: name.clone(), direction, moves: false, timeout: None }),
+            "{words}"
+        );
+        assert_eq!(one(&format!("MOVE {words}")), Statement::Fetch(Fetch { name, direction, moves: true, timeout: None }), "{words}");
     }
     assert!(matches!(one("FETCH forward"), Statement::Fetch(fetch) if fetch.name == "forward"));
     refuses(&[

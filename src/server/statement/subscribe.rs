@@ -1,0 +1,124 @@
+//! SUBSCRIBE: to a table or materialized view, or to a query that is maintained while somebody subscribes to it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use weir_common::error::{Error, Result, SqlState};
+use weir_common::ids::RelationId;
+use weir_engine::subscription::Wanted;
+use weir_sql::catalog::Catalog;
+use weir_sql::lower::{ViewPlan, WindowClauses, plan_view};
+use weir_sql::parser;
+use weir_sql::statement::{Parsed, Statement, Subscribe, SubscribeTarget, Upsert};
+
+use crate::names;
+use crate::pgwire::backend::{Batches, Notice, Outcome, RowsTag};
+use crate::session::Session;
+use crate::statement::view;
+use crate::subscribe::shape::Shape;
+use crate::subscribe::{self, TemporaryView};
+
+/// What the view of a query is called in messages.
+const QUERY_NAME: &str = "(subscription)";
+
+/// A subscription that can be started.
+pub struct SubscribePlan {
+    target: Target,
+    shape: Arc<Shape>,
+}
+
+enum Target {
+    Relation(RelationId, SchemaRef),
+    Query(Box<ViewPlan>),
+}
+
+impl SubscribePlan {
+    /// The columns that clients get.
+    pub fn schema(&self) -> SchemaRef {
+        self.shape.schema().clone()
+    }
+}
+
+/// Plans a subscription against a catalog.
+pub fn plan(catalog: &Catalog, parsed: &Parsed, said: &Subscribe) -> Result<SubscribePlan> {
+    if let Some(position) = said.emit_final {
+        return Err(Error::unsupported("SUBSCRIBE ... EMIT FINAL is not supported yet")
+            .with_position(position)
+            .with_hint("Create a materialized view with EMIT FINAL, and subscribe to that."));
+    }
+    let target = match &said.target {
+        SubscribeTarget::Query(query) => Target::Query(Box::new(plan_view(catalog, QUERY_NAME, query, &parsed.text, &[], &WindowClauses::default())?)),
+        SubscribeTarget::Relation { name, position } => {
+            let relation = names::relation(name).and_then(|name| catalog.require(&name).cloned());
+            let relation = relation.map_err(|error| error.with_position(*position))?;
+            match relation.is_stored() {
+                true => Target::Relation(relation.id, relation.schema()),
+                false => {
+                    let all = format!("SELECT * FROM {name}");
+                    let select = parser::parse(&all)?.pop().map(|parsed| parsed.statement);
+                    let Some(Statement::Query(query)) = select else { return Err(Error::internal("SUBSCRIBE made no query")) };
+                    let plan = plan_view(catalog, QUERY_NAME, &query, &all, &[], &WindowClauses::default());
+                    Target::Query(Box::new(plan.map_err(|error| error.with_position(*position))?))
+                }
+            }
+        }
+    };
+    let schema = match &target {
+        Target::Relation(_, schema) => schema,
+        Target::Query(plan) => &plan.schema,
+    };
+    let key = said.upsert.as_ref().map(|upsert| key(schema, upsert)).transpose()?;
+    let shape = Arc::new(Shape::new(schema, said.progress, key.as_deref()));
+    Ok(SubscribePlan { target, shape })
+}
+
+/// The columns of ENVELOPE UPSERT.
+fn key(schema: &SchemaRef, upsert: &Upsert) -> Result<Vec<usize>> {
+    let mut key = vec![];
+    for column in &upsert.key {
+        let name = names::ident(column);
+        let at = schema.fields().iter().position(|field| *field.name() == name).ok_or_else(|| {
+            let error = Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" named in ENVELOPE UPSERT does not exist"));
+            error.with_position(upsert.position)
+        })?;
+        if key.contains(&at) {
+            let error = Error::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"));
+            return Err(error.with_position(upsert.position));
+        }
+        key.push(at);
+    }
+    Ok(key)
+}
+
+/// SUBSCRIBE by itself.
+pub async fn run(session: &mut Session, said: &Subscribe, plan: &SubscribePlan) -> Result<Outcome> {
+    let batches = start(session, said, plan).await?;
+    Ok(Outcome::Rows { schema: plan.schema(), batches, tag: RowsTag::Subscribe })
+}
+
+/// Starts a subscription: its rows, as they come.
+pub async fn start(session: &mut Session, said: &Subscribe, plan: &SubscribePlan) -> Result<Batches> {
+    if session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes()) {
+        let error = Error::new(SqlState::ACTIVE_SQL_TRANSACTION, "SUBSCRIBE cannot run in a transaction that has written");
+        return Err(error.with_hint("A subscription shows what is committed: COMMIT first."));
+    }
+    let database = session.database.clone();
+    let wanted = Wanted { as_of: said.as_of, up_to: said.up_to, progress: said.progress };
+    let (id, schema, view) = match &plan.target {
+        Target::Relation(id, schema) => (*id, schema.clone(), None),
+        Target::Query(query) => {
+            for notice in &query.notices {
+                session.notify(Notice { hint: notice.hint().map(String::from), ..Notice::notice(notice.message()) });
+            }
+            let id = database.next_id();
+            let mut spec = view::spec(&session.catalog(), id, QUERY_NAME, query, database.engine.workers())?;
+            spec.temporary = true;
+            // Dropped again however this ends.
+            let view = TemporaryView::new(database.engine.clone(), id);
+            database.engine.create_view(spec, vec![]).await?;
+            (id, query.schema.clone(), Some(view))
+        }
+    };
+    let (start, subscription) = database.engine.subscribe(id, schema, wanted).await?;
+    Ok(subscribe::stream(start, said.snapshot, subscription, plan.shape.clone(), view))
+}
