@@ -1,7 +1,7 @@
 //! From which commit to which: AS OF, UP TO, progress, and what is kept for those who come back, also after a crash.
 
-use crate::harness::{Weir, free_port, refused, rows, run, value};
-use crate::server::{Server, connect};
+use crate::harness::{Weir, free_port, refused, rows, run, until, value};
+use crate::server::{Server, Setup, connect};
 use crate::subscribe::{Connection, Lines};
 
 async fn commit(client: &tokio_postgres::Client) -> u64 {
@@ -111,4 +111,72 @@ async fn commits_are_numbered_on_after_a_crash() {
     assert_eq!(code, "22023");
     assert_eq!(Lines::of(&client, &sql(now)).await.rest().await, Vec::<String>::new());
     server.stop().unwrap();
+}
+
+/// A query over a source is followed before, between and after the views that stay; then the plug is pulled.
+async fn pull_the_plug_on_queries(checkpoint_interval: &'static str) {
+    let setup = Setup { checkpoint_interval: Some(checkpoint_interval), ..Setup::default() };
+    let mut server = Server::prepare(&free_port(), setup).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("numbers.jsonl");
+    let lines = |from: i32, to: i32| (from..to).map(|i| format!("{{\"i\": {i}}}\n")).collect::<String>();
+    std::fs::write(&path, lines(0, 1000)).unwrap();
+    server.restart(2).unwrap();
+    let client = connect(server.url()).await.unwrap();
+    let source =
+        format!("CREATE SOURCE s (i INT) WITH (connector = 'file', path = '{}', follow = 'true') FORMAT PLAIN ENCODE JSON", path.display());
+    run(&client, &source).await;
+    let url = server.url().to_string();
+    let count = async |expected: i32| {
+        let connection = Connection::open(&url).await;
+        let mut lines = Lines::of(&connection, "SUBSCRIBE (SELECT count(*) FROM s)").await;
+        while lines.fields().await[1..] != ["1".to_string(), expected.to_string()] {}
+        (connection, lines)
+    };
+    let all = "SELECT count(*), sum(i) FROM s";
+    // The first to read the source is one that the log knows nothing of.
+    let first = count(1000).await;
+    run(&client, &format!("CREATE MATERIALIZED VIEW a AS {all}")).await;
+    until(&client, "SELECT count FROM a", "1000").await;
+    drop(first);
+    let second = count(1000).await;
+    let append = |text: String| {
+        let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    };
+    append(lines(1000, 1500));
+    until(&client, "SELECT count FROM a", "1500").await;
+    run(&client, &format!("CREATE MATERIALIZED VIEW b AS {all}")).await;
+    until(&client, "SELECT count FROM b", "1500").await;
+    drop(second);
+    until(&client, "SELECT count(*) FROM weir.subscriptions", "0").await;
+    let third = count(1500).await;
+    append(lines(1500, 1600));
+    until(&client, "SELECT count FROM b", "1600").await;
+    let before = commit(&client).await;
+    server.kill();
+    drop(third);
+    append(lines(1600, 1700));
+    for workers in [1, 3] {
+        server.restart(workers).unwrap();
+        let client = connect(server.url()).await.unwrap();
+        for view in ["a", "b"] {
+            until(&client, &format!("SELECT count FROM {view}"), "1700").await;
+            assert_eq!(value(&client, &format!("SELECT sum FROM {view}")).await, (1699 * 1700 / 2).to_string());
+        }
+        assert!(commit(&client).await >= before);
+        // What is made now has a number that the query may have had.
+        run(&client, &format!("CREATE MATERIALIZED VIEW c AS {all}; DROP MATERIALIZED VIEW c")).await;
+        server.kill();
+    }
+}
+
+#[tokio::test]
+async fn queries_over_sources_leave_nothing_in_the_log() {
+    pull_the_plug_on_queries("1h").await;
+}
+
+#[tokio::test]
+async fn queries_over_sources_leave_nothing_in_checkpoints() {
+    pull_the_plug_on_queries("20ms").await;
 }

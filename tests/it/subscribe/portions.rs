@@ -67,8 +67,9 @@ async fn through_the_extended_protocol() {
     }
     let row = stream.next().await.unwrap().unwrap();
     assert_eq!((row.get::<_, bool>(1), row.get::<_, Option<i64>>(2)), (true, None));
-    drop(stream);
     client.cancel_token().cancel_query(tokio_postgres::NoTls).await.unwrap();
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014");
 
     // A portal with a limit: that many rows, as soon as there are that many.
     let transaction = client.transaction().await.unwrap();
