@@ -104,7 +104,15 @@ fn count(relation: RelationId, schema: &SchemaRef, append_only: bool) -> Node {
 
 fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, SourceSpec>) -> ViewSpec {
     let name = format!("v{id}");
-    ViewSpec { id: RelationId(id), late: None, plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()), name, sources, keep: true, temporary: false }
+    ViewSpec {
+        id: RelationId(id),
+        late: None,
+        plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()),
+        name,
+        sources,
+        keep: true,
+        temporary: false,
+    }
 }
 
 #[tokio::test]

@@ -198,7 +198,18 @@ impl Leader {
         let restoring = restoring.map(|(restoring, _)| restoring);
         // One that stopped before a restart still has.
         let stopped = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&spec.id).cloned();
-        let view = NewView { id: spec.id, late, name: spec.name, plan: plan.clone(), imports, at: self.next - 1, keep, temporary, restoring, stopped };
+        let view = NewView {
+            id: spec.id,
+            late,
+            name: spec.name,
+            plan: plan.clone(),
+            imports,
+            at: self.next - 1,
+            keep,
+            temporary,
+            restoring,
+            stopped,
+        };
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
         let named = explain::operators(&plan).into_iter().enumerate();
         let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();

@@ -72,7 +72,15 @@ fn spec(id: RelationId, workers: usize) -> ViewSpec {
         _ => big(),
     };
     let name = format!("v{id}");
-    ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, workers).unwrap()), name, sources: BTreeMap::new(), keep: true, temporary: false }
+    ViewSpec {
+        id,
+        late: None,
+        plan: Arc::new(lower(&plan, &name, workers).unwrap()),
+        name,
+        sources: BTreeMap::new(),
+        keep: true,
+        temporary: false,
+    }
 }
 
 /// Knows what there is: a definition's words are the relation's number.

@@ -48,7 +48,12 @@ impl WorkerState {
         let Some(copying) = self.copying.as_mut().filter(|copying| copying.cut == self.committed) else { return };
         let started = Instant::now();
         copying.frozen = true;
-        copying.views = self.views.iter().filter(|(view, _)| !self.temporary.contains(view)).map(|(view, dataflow)| (*view, dataflow.frozen())).collect();
+        copying.views = self
+            .views
+            .iter()
+            .filter(|(view, _)| !self.temporary.contains(view))
+            .map(|(view, dataflow)| (*view, dataflow.frozen()))
+            .collect();
         for (id, stream) in self.hub.streams() {
             let mut stream = stream.borrow_mut();
             let Ok(relation) = u32::try_from(id.0).map(RelationId) else { continue };

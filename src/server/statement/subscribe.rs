@@ -47,7 +47,9 @@ pub fn plan(catalog: &Catalog, parsed: &Parsed, said: &Subscribe) -> Result<Subs
             .with_hint("Create a materialized view with EMIT FINAL, and subscribe to that."));
     }
     let target = match &said.target {
-        SubscribeTarget::Query(query) => Target::Query(Box::new(plan_view(catalog, QUERY_NAME, query, &parsed.text, &[], &WindowClauses::default())?)),
+        SubscribeTarget::Query(query) => {
+            Target::Query(Box::new(plan_view(catalog, QUERY_NAME, query, &parsed.text, &[], &WindowClauses::default())?))
+        }
         SubscribeTarget::Relation { name, position } => {
             let relation = names::relation(name).and_then(|name| catalog.require(&name).cloned());
             let relation = relation.map_err(|error| error.with_position(*position))?;
