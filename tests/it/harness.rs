@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::server::{self, Server};
+use crate::server::{self, Server, Setup};
 
 /// The columns of the flights, as the README declares them.
 pub const FLIGHT_COLUMNS: &str = "sched_dep TIMESTAMP, dep TIMESTAMP, carrier TEXT, flight INT, tailnum TEXT, origin TEXT, dest TEXT,
@@ -32,6 +32,14 @@ impl Weir {
     pub fn start(workers: usize) -> Weir {
         let http = free_port();
         let server = Server::start(workers, &http).unwrap();
+        Weir { server, http, scratch: tempfile::tempdir().unwrap() }
+    }
+
+    /// Starts one that takes no checkpoint by itself, which would be a commit between those of the test.
+    pub fn start_without_checkpoints(workers: usize) -> Weir {
+        let http = free_port();
+        let mut server = Server::prepare(&http, Setup { checkpoint_interval: Some("1h"), ..Setup::default() }).unwrap();
+        server.restart(workers).unwrap();
         Weir { server, http, scratch: tempfile::tempdir().unwrap() }
     }
 

@@ -10,7 +10,7 @@ async fn commit(client: &tokio_postgres::Client) -> u64 {
 
 #[tokio::test]
 async fn it_goes_on_where_it_was() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let client = weir.connect().await;
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE other (id INT); INSERT INTO t VALUES (1, 10), (2, 20)").await;
     // Nobody has subscribed yet; but nothing has changed since.
@@ -45,7 +45,7 @@ async fn it_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn quiet_commits_are_told_to_those_who_ask() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let (client, of_table) = (weir.connect().await, weir.connect().await);
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE other (id INT)").await;
     let mut lines = Lines::of(&of_table, "SUBSCRIBE t WITH (progress = true, snapshot = false)").await;
@@ -70,7 +70,7 @@ async fn quiet_commits_are_told_to_those_who_ask() {
 
 #[tokio::test]
 async fn an_end_comes_also_where_nothing_changes() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let (client, of_table) = (weir.connect().await, weir.connect().await);
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY); CREATE TABLE other (id INT)").await;
     let now = commit(&client).await;

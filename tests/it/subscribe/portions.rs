@@ -7,7 +7,7 @@ use crate::harness::{Weir, refused, rows, run, value};
 
 #[tokio::test]
 async fn fetch_returns_what_is_there() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let (client, other) = (weir.connect().await, weir.connect().await);
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t SELECT g FROM generate_series(1, 5) AS s(g)").await;
     run(&client, "BEGIN READ ONLY; DECLARE c CURSOR FOR SUBSCRIBE t").await;
@@ -49,7 +49,7 @@ async fn fetch_returns_what_is_there() {
 
 #[tokio::test]
 async fn through_the_extended_protocol() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let (mut client, other) = (weir.connect().await, weir.connect().await);
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY, name TEXT); INSERT INTO t SELECT g, 'n' || g FROM generate_series(1, 5) AS s(g)")
         .await;

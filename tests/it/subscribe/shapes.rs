@@ -6,7 +6,7 @@ use crate::subscribe::{Connection, Lines};
 #[tokio::test]
 async fn rows_first_and_then_changes() {
     for workers in [1, 3] {
-        let weir = Weir::start(workers);
+        let weir = Weir::start_without_checkpoints(workers);
         let (client, other) = (weir.connect().await, weir.connect().await);
         run(&client, "CREATE TABLE t (id INT PRIMARY KEY, name TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')").await;
         run(&client, "CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t").await;
@@ -32,7 +32,7 @@ async fn rows_first_and_then_changes() {
 
 #[tokio::test]
 async fn a_query_is_followed_while_somebody_subscribes_to_it() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let client = weir.connect().await;
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY, k INT); INSERT INTO t SELECT g, g % 3 FROM generate_series(1, 30) AS s(g)").await;
     run(&client, "CREATE VIEW plain AS SELECT k FROM t WHERE id > 28").await;
@@ -62,7 +62,7 @@ async fn a_query_is_followed_while_somebody_subscribes_to_it() {
 
 #[tokio::test]
 async fn one_row_for_each_key() {
-    let weir = Weir::start(2);
+    let weir = Weir::start_without_checkpoints(2);
     let client = weir.connect().await;
     run(&client, "CREATE TABLE t (v TEXT, id INT PRIMARY KEY); INSERT INTO t VALUES ('a', 1), ('b', 2)").await;
     let of_table = weir.connect().await;
@@ -88,7 +88,7 @@ async fn one_row_for_each_key() {
 
 #[tokio::test]
 async fn as_psql_shows_it() {
-    let weir = Weir::start(1);
+    let weir = Weir::start_without_checkpoints(1);
     let client = weir.connect().await;
     run(&client, "CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (7)").await;
     let commit = value(&client, "SELECT commit FROM weir.snapshot").await;
