@@ -69,7 +69,7 @@ pub struct Closed {
     pub source: RelationId,
     /// From its watermark to that of the event time that is put into windows.
     pub steps: Vec<TimeStep>,
-    /// From the moment to what names each window that holds it; more than one where a step is a HOP.
+    /// From the moment to what names each window that holds it; more than one where a step is that of HOP or CUMULATE.
     pub named: Vec<TimeStep>,
     /// From there to the window's end.
     pub end: WindowEnd,
@@ -102,19 +102,26 @@ impl Closed {
 
     /// Calls back with each window that holds `moment`, the latest first.
     pub fn each(&self, moment: i64, mut window: impl FnMut(Span)) {
-        let hop = self.named.iter().position(|step| matches!(step, TimeStep::Hop(_)));
-        let Some(hop) = hop else { return window(self.span(moment, &self.named)) };
-        let TimeStep::Hop(windows) = self.named[hop] else { return };
-        let before = self.named[..hop].iter().fold(moment, |moment, step| step.apply(moment));
-        for start in windows.starts(before) {
-            let Span { end, .. } = self.span(start, &self.named[hop + 1..]);
+        let several = self.named.iter().position(|step| matches!(step, TimeStep::Hop(_) | TimeStep::Cumulate(_)));
+        let Some(several) = several else { return window(self.span(moment, &self.named)) };
+        let before = self.named[..several].iter().fold(moment, |moment, step| step.apply(moment));
+        let mut each = |edge: i64, start: i64| {
+            let Span { end, .. } = self.span(edge, &self.named[several + 1..]);
             window(Span { start: Some(start), end });
+        };
+        match self.named[several] {
+            TimeStep::Hop(windows) => windows.starts(before).for_each(|start| each(start, start)),
+            TimeStep::Cumulate(windows) => {
+                let ends: Vec<i64> = windows.ends(before).collect();
+                ends.into_iter().rev().for_each(|end| each(end, windows.start(end)));
+            }
+            _ => {}
         }
     }
 
     /// Whether the earliest window that holds `moment` is closed: then all earlier moments have a closed one too.
     pub fn touches(&self, moment: i64, watermark: i64) -> bool {
-        // The first start of a hop is a step like others.
+        // The first start of a hop, or the first end of a cumulating window, is a step like others.
         self.is_closed(self.span(moment, &self.named).end, watermark)
     }
 
@@ -125,7 +132,8 @@ impl Closed {
             match step {
                 TimeStep::Floor { .. } | TimeStep::Months(_) | TimeStep::Hop(_) => start = Some(at),
                 TimeStep::MonthsEnd(window) => start = Some(window.start(moment)),
-                TimeStep::Shift(_) => {}
+                TimeStep::Cumulate(window) => start = Some(window.start(at)),
+                TimeStep::Shift(_) | TimeStep::SessionEnd => {}
             }
         }
         Span { start, end: self.end.of(at) }

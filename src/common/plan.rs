@@ -9,7 +9,7 @@ use crate::expr::ExprRef;
 use crate::ids::RelationId;
 use crate::lateness::{Closed, LateRows, WindowLife};
 use crate::moments::Measure;
-use crate::window::{HopWindow, MonthWindow, window_start};
+use crate::window::{CumulateWindow, HopWindow, MonthWindow, Windows, window_start};
 
 /// One step of a plan, with the steps that feed it.
 #[derive(Clone, Debug)]
@@ -49,14 +49,26 @@ pub enum Op {
     /// Takes out what is late: a row goes on if one of its windows is not closed, and to the view's late rows once for each that is.
     /// One input.
     TakeLate(LateRows),
-    /// A row for each window that holds its event time: the window's start takes the place of the event time. One input.
-    Hop {
+    /// A row for each window that holds its event time: the edge that names the window takes the place of the event time. One
+    /// input.
+    Windows {
         /// The column of the event time, which is never NULL.
         column: usize,
         /// The windows.
-        window: HopWindow,
+        windows: Windows,
         /// Which of them take no rows any more; `None`: all do.
         closed: Option<Closed>,
+    },
+    /// Each row with the window of its session in two more columns: the first moment of it, and the one at which it ends. Rows of
+    /// one partition, in the order of their times, are in one session while each is less than the gap after the one before; it
+    /// ends when the gap after its last row is over. One input.
+    Session {
+        /// The columns that rows of one partition have in common, NULLs included.
+        partition: Vec<usize>,
+        /// The column of the event time, which is never NULL.
+        column: usize,
+        /// Microseconds; more than 0.
+        gap: i64,
     },
     /// Computes each output column from an input row. One input.
     Project {
@@ -179,6 +191,10 @@ pub enum TimeStep {
     MonthsEnd(MonthWindow),
     /// Goes down to the start of the earliest window that holds it or anything later.
     Hop(HopWindow),
+    /// Goes up to the end of the earliest window that holds it or anything later.
+    Cumulate(CumulateWindow),
+    /// Stays: a session that holds it or anything later ends after it.
+    SessionEnd,
 }
 
 impl TimeStep {
@@ -190,6 +206,8 @@ impl TimeStep {
             TimeStep::Months(window) => window.start(time),
             TimeStep::MonthsEnd(window) => window.end(time),
             TimeStep::Hop(window) => window.first_start(time),
+            TimeStep::Cumulate(window) => window.first_end(time),
+            TimeStep::SessionEnd => time,
         }
     }
 }

@@ -92,6 +92,88 @@ impl MonthWindow {
     }
 }
 
+/// Windows that begin together and end one step after the other, up to a size: there the next ones begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CumulateWindow {
+    /// From one end to the next; more than 0, and the size is a multiple of it.
+    pub step: i64,
+    /// Length of the longest window.
+    pub size: i64,
+    /// Where some of them start.
+    pub offset: i64,
+}
+
+impl CumulateWindow {
+    /// The ends of all windows that hold `time`, earliest first.
+    pub fn ends(self, time: i64) -> impl Iterator<Item = i64> {
+        let first = self.first_end(time);
+        let last = window_start(time, self.size, self.offset).saturating_add(self.size);
+        std::iter::successors(Some(first), move |end| end.checked_add(self.step)).take_while(move |end| *end <= last)
+    }
+
+    /// The least end of a window that holds `time` or anything later.
+    pub fn first_end(self, time: i64) -> i64 {
+        window_start(time, self.step, self.offset).saturating_add(self.step)
+    }
+
+    /// The start of the windows that end at `end`.
+    pub fn start(self, end: i64) -> i64 {
+        window_start(end.saturating_sub(self.step), self.size, self.offset)
+    }
+}
+
+/// Windows of which several hold one moment. One edge of a window tells it from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Windows {
+    /// Told apart by their starts.
+    Hop(HopWindow),
+    /// Told apart by their ends.
+    Cumulate(CumulateWindow),
+}
+
+impl Windows {
+    /// Calls `each` with the edge of each window that holds `time`.
+    #[inline(always)]
+    pub fn edges(self, time: i64, each: impl FnMut(i64)) {
+        match self {
+            Windows::Hop(window) => window.starts(time).for_each(each),
+            Windows::Cumulate(window) => window.ends(time).for_each(each),
+        }
+    }
+
+    /// The length of a slice: every window is made of whole ones, so moments of one slice are in the same windows.
+    pub fn slice(self) -> i64 {
+        match self {
+            Windows::Hop(window) => window.slice(),
+            Windows::Cumulate(window) => window.step,
+        }
+    }
+
+    /// Where a slice starts.
+    pub fn offset(self) -> i64 {
+        match self {
+            Windows::Hop(window) => window.offset,
+            Windows::Cumulate(window) => window.offset,
+        }
+    }
+
+    /// The most windows that hold one moment.
+    pub fn overlap(self) -> i64 {
+        match self {
+            Windows::Hop(window) => window.overlap(),
+            Windows::Cumulate(window) => window.size / window.step,
+        }
+    }
+
+    /// Whether the lengths go together: no moment is in no window, and there are whole slices.
+    pub fn are_whole(self) -> bool {
+        match self {
+            Windows::Hop(HopWindow { slide, size, .. }) => 0 < slide && slide <= size,
+            Windows::Cumulate(CumulateWindow { step, size, .. }) => 0 < step && step <= size && size % step == 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,11 +217,40 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_is_in_the_windows_that_have_begun_with_it_and_end_after_it() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..2000 {
+            let step = random.i64(1..20);
+            let window = CumulateWindow { step, size: step * random.i64(1..8), offset: random.i64(-30..30) };
+            let time = random.i64(-100..100);
+            let all = (-400..400).filter(|start| (start - window.offset).rem_euclid(window.size) == 0).flat_map(|start| {
+                let ends = (1..=window.size / step).map(move |steps| start + steps * step);
+                ends.map(move |end| (start, end))
+            });
+            let expected: Vec<(i64, i64)> = all.filter(|(start, end)| *start <= time && time < *end).collect();
+            let found: Vec<(i64, i64)> = window.ends(time).map(|end| (window.start(end), end)).collect();
+            assert_eq!(found, expected, "{window:?} at {time}");
+            let windows = Windows::Cumulate(window);
+            assert!(expected.len() as i64 <= windows.overlap() && windows.are_whole());
+            // All of a slice is in the same windows.
+            let slice = window_start(time, windows.slice(), windows.offset());
+            let mut edges = vec![];
+            windows.edges(slice, |end| edges.push((window.start(end), end)));
+            assert_eq!(edges, expected);
+        }
+    }
+
+    #[test]
     fn the_ends_of_time_hold() {
         let window = HopWindow { slide: 7, size: 20, offset: 3 };
+        let cumulate = CumulateWindow { step: 7, size: 21, offset: 3 };
         for time in [i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1] {
             assert!(window.starts(time).count() <= 3);
             window.first_start(time);
+            assert!(cumulate.ends(time).count() <= 3);
+            cumulate.start(time);
         }
     }
 }

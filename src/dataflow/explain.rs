@@ -7,8 +7,11 @@ use weir_common::ids::RelationId;
 use weir_common::interval::clock_text;
 use weir_common::lateness::{Emit, WindowLife};
 use weir_common::plan::{Closing, Facts, WindowEnd};
+use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::lower::{DataflowPlan, FragmentSpec, From, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::session::SessionSpec;
+use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Keeps, Stage};
 
 /// The fragments, exchanges and state of a plan, for EXPLAIN.
@@ -84,9 +87,25 @@ impl Text<'_> {
                 let after = if late.closed.lateness == 0 { String::new() } else { format!(" for {}", clock_text(late.closed.lateness)) };
                 format!("Take late rows: those whose window by {} is over{after}", step.schema.field(late.column).name())
             }
-            StepOp::Hop(column, window, _) => {
+            StepOp::Windows(column, windows, _) => {
                 let name = step.schema.field(*column).name();
-                format!("Hop: {name} of each window of {}, one every {}", clock_text(window.size), clock_text(window.slide))
+                match windows {
+                    Windows::Hop(HopWindow { slide, size, .. }) => {
+                        format!("Hop: {name} of each window of {}, one every {}", clock_text(*size), clock_text(*slide))
+                    }
+                    Windows::Cumulate(CumulateWindow { step, size, .. }) => {
+                        format!("Cumulate: {name} of each window of up to {}, one longer every {}", clock_text(*size), clock_text(*step))
+                    }
+                }
+            }
+            StepOp::SessionRows(SessionRowsSpec { partition, time, gap, .. }) => {
+                let (time, gap) = (step.schema.field(*time).name(), clock_text(*gap));
+                format!("Session of ({}): {time} with gaps of less than {gap}", names(&step.schema, partition.iter().copied()))
+            }
+            StepOp::Session(SessionSpec { moments, gap }) => {
+                let partition = names(&step.schema, 0..moments.keys - 1);
+                let calls = list(moments.calls.iter().map(|call| call.name.clone()));
+                format!("Session aggregate of ({partition}), with gaps of less than {}: {calls}", clock_text(*gap))
             }
             StepOp::Union => "Union all".to_string(),
             StepOp::Distinct(..) => "Distinct".to_string(),
@@ -98,7 +117,12 @@ impl Text<'_> {
         self.line(depth, self.operator(step));
         match &step.op {
             StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
-            StepOp::Distinct(..) => {
+            StepOp::Session(SessionSpec { moments, .. }) => {
+                let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
+                let groups = if moments.append_only { "a group for each session" } else { "a group for each moment" };
+                self.line(depth + 1, format!("State: {groups}; {closes}"));
+            }
+            StepOp::Distinct(..) | StepOp::SessionRows(_) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
                 self.line(depth + 1, format!("State: every row and its count; {closes}"));
             }

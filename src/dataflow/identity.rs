@@ -6,8 +6,11 @@ use std::fmt::Write;
 
 use arrow::datatypes::{DataType, Schema};
 use weir_common::plan::AggregateCall;
+use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::lower::{DataflowPlan, From, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::session::SessionSpec;
+use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 
 /// The identity of a plan that was cut for two workers: the number of workers is not part of it.
@@ -63,9 +66,22 @@ fn operator(spec: &StepSpec) -> String {
         StepOp::RequireEventTime(column) => format!("require event time {column}"),
         StepOp::Project(exprs) => format!("project {}", list(exprs.iter().map(|expr| expr.describe()))),
         StepOp::TakeLate(late) => format!("take late {} of {:?}", late.column, late.closed),
-        StepOp::Hop(column, window, closed) => {
+        StepOp::Windows(column, windows, closed) => {
             let open = closed.as_ref().map_or(String::new(), |closed| format!(" but {closed:?}"));
-            format!("hop {column} size {} slide {} offset {}{open}", window.size, window.slide, window.offset)
+            match windows {
+                Windows::Hop(HopWindow { slide, size, offset }) => format!("hop {column} size {size} slide {slide} offset {offset}{open}"),
+                Windows::Cumulate(CumulateWindow { step, size, offset }) => {
+                    format!("cumulate {column} size {size} step {step} offset {offset}{open}")
+                }
+            }
+        }
+        StepOp::SessionRows(SessionRowsSpec { partition, time, gap, state }) => {
+            format!("session rows state {state} by {partition:?} time {time} gap {gap}")
+        }
+        StepOp::Session(SessionSpec { moments: AggregateSpec { keys, calls, stage, append_only, state, life: _ }, gap }) => {
+            let kept = if *append_only { " append-only" } else { "" };
+            let (stage, calls) = (stage_word(*stage), list(calls.iter().map(call)));
+            format!("session {stage}{kept} state {state} keys {keys} gap {gap} calls {calls}")
         }
         StepOp::Union => "union".to_string(),
         StepOp::Distinct(stage, state) => format!("distinct {} state {state}", stage_word(*stage)),

@@ -9,19 +9,21 @@ use weir_common::hash::{NULL_HASH, owner};
 use weir_common::ids::RelationId;
 use weir_common::lateness::{Closed, LateRows};
 use weir_common::plan::{Facts, Node};
-use weir_common::window::HopWindow;
+use weir_common::window::Windows;
 
 use crate::checker::Checker;
 use crate::fragment::{Fragment, Step, Target};
 use crate::operator::Operator;
 use crate::operator::aggregate::distinct::Distinct;
+use crate::operator::aggregate::session::SessionSpec;
+use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::filter::Filter;
-use crate::operator::hop::Hop;
 use crate::operator::late::TakeLate;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
 use crate::operator::union::Union;
+use crate::operator::windows::ToWindows;
 use crate::state::StateSpec;
 
 mod cut;
@@ -151,9 +153,13 @@ pub(crate) enum StepOp {
     Project(Vec<ExprRef>),
     /// Late rows are taken out.
     TakeLate(LateRows),
-    /// The start of each window in the place of the event time in this column, but for closed ones.
-    Hop(usize, HopWindow, Option<Closed>),
+    /// An edge of each window in the place of the event time in this column, but for closed ones.
+    Windows(usize, Windows, Option<Closed>),
     Union,
+    /// The rows with their sessions.
+    SessionRows(SessionRowsSpec),
+    /// The sessions of each partition and their results.
+    Session(SessionSpec),
     /// With the number of its state.
     Distinct(Stage, u16),
     Aggregate(AggregateSpec),
@@ -164,9 +170,10 @@ impl DataflowPlan {
     pub fn is_timed(&self) -> bool {
         self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| match &step.op {
             StepOp::TakeLate(_) => true,
-            StepOp::Hop(_, _, closed) => closed.is_some(),
+            StepOp::Windows(_, _, closed) => closed.is_some(),
             StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
             StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
+            StepOp::SessionRows(_) | StepOp::Session(_) => false,
         })
     }
 }
@@ -201,7 +208,9 @@ impl FragmentSpec {
             StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
             StepOp::TakeLate(late) => Box::new(TakeLate::new(late.clone(), spec.schema.clone())),
-            StepOp::Hop(column, window, closed) => Box::new(Hop::new(*column, *window, closed.clone())),
+            StepOp::Windows(column, windows, closed) => Box::new(ToWindows::new(*column, *windows, closed.clone())),
+            StepOp::SessionRows(session) => session.build(spec.schema.clone(), checkpoints),
+            StepOp::Session(session) => session.build(spec.schema.clone(), view, checkpoints),
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
             StepOp::Distinct(stage, state) => Box::new(Distinct::new(*stage, spec.schema.clone(), *state, checkpoints)),
             StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global, checkpoints),

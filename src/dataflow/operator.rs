@@ -9,11 +9,11 @@ use crate::state::StateChanges;
 
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
-pub(crate) mod hop; // a row for each window that holds it
 pub(crate) mod late; // rows for windows that are closed
 pub(crate) mod project; // new columns from each row
 pub(crate) mod require_event_time; // rows that are in a window at all
 pub(crate) mod union; // rows of several inputs
+pub(crate) mod windows; // a row for each window that holds it
 
 /// One step of a fragment, on one thread.
 ///

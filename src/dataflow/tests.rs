@@ -17,10 +17,11 @@ mod aggregates; // every aggregate over every type, against a recomputation
 mod dead_letters; // rows that fail
 mod deviations; // variances of floats, and what DISTINCT aggregates keep
 mod distinct; // each row once
-mod hops; // hopping windows
 mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate
+mod sessions; // sessions
+mod windows; // windows that overlap
 
 /// A simulator of a view whose state is kept now and then, and which begins anew from that on another number of workers.
 fn interrupted(view: &Node, workers: usize, seed: u64) -> Simulator {

@@ -6,6 +6,7 @@ use datafusion::common::ScalarValue;
 use datafusion::physical_plan::displayable;
 use weir_common::error::Result;
 use weir_common::plan::{EventTime, Node, Op, TimeStep, WindowEnd};
+use weir_common::window::Windows;
 
 use crate::context::{Context, SnapshotSource};
 use crate::read::QueryPlan;
@@ -44,8 +45,15 @@ fn step(node: &Node) -> String {
         Op::TakeLate(late) => {
             format!("TakeLate by {}, {} µs after the end of its window", input(late.column), late.closed.lateness)
         }
-        Op::Hop { column, window, .. } => {
+        Op::Windows { column, windows: Windows::Hop(window), .. } => {
             format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide)
+        }
+        Op::Windows { column, windows: Windows::Cumulate(window), .. } => {
+            format!("Cumulate {} into windows of up to {} µs, one longer every {} µs", input(*column), window.size, window.step)
+        }
+        Op::Session { partition, column, gap } => {
+            let partition: Vec<&str> = partition.iter().map(|column| input(*column)).collect();
+            format!("Session of ({}): {} with gaps of less than {gap} µs", partition.join(", "), input(*column))
         }
         Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),
@@ -92,6 +100,8 @@ fn steps(time: &EventTime) -> String {
         TimeStep::Months(window) => format!(", floor to {} months", window.months),
         TimeStep::MonthsEnd(window) => format!(", end of {} months", window.months),
         TimeStep::Hop(window) => format!(", first of windows of {} µs, one every {} µs", window.size, window.slide),
+        TimeStep::Cumulate(window) => format!(", first end of windows of up to {} µs, one longer every {} µs", window.size, window.step),
+        TimeStep::SessionEnd => ", ends of sessions".to_string(),
         TimeStep::Floor { size, offset } => format!(", floor to {size} µs from {offset} µs"),
     };
     time.steps.iter().map(step).collect()

@@ -2,11 +2,12 @@
 
 mod aggregate; // GROUP BY
 mod facts; // what is known about each step
-mod hop; // HOP
 mod lateness; // when windows are shown and closed
 mod keys; // grouping keys that follow from others
 mod refuse; // what cannot be maintained, and what to write instead
 mod rules; // the optimizer's rules that are right for a plan that never ends
+mod session; // SESSION
+mod windows; // HOP and CUMULATE
 
 use std::sync::Arc;
 
@@ -177,7 +178,8 @@ impl Lowering<'_> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Distinct(Distinct::All(input)) => Ok(distinct(self.node(input)?)),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
-            LogicalPlan::Unnest(unnest) => self.hop(unnest),
+            LogicalPlan::Unnest(unnest) => self.windows(unnest),
+            LogicalPlan::Window(window) => self.session(window),
             other => Err(external(refuse::node(other))),
         }
     }

@@ -16,7 +16,7 @@ mod cursor; // reading one statement's tokens
 mod syntax; // syntax errors in Postgres words
 mod depth; // how deeply a statement may nest
 mod reserved; // reserved words in the place of names
-mod windows; // TABLE before the relation of a window function
+mod windows; // TABLE and PARTITION BY in a window function
 mod check; // what a query may hold
 mod change; // INSERT, UPDATE, DELETE
 mod create; // CREATE ..
@@ -43,10 +43,11 @@ pub use depth::STACK_BYTES_MIN;
 pub(crate) use dialect::PgDialect;
 pub(crate) use split::offsets;
 pub(crate) use syntax::location;
+pub(crate) use windows::PARTITION_BY;
 
 /// Splits a query string into its statements and parses each; empty for empty or comment-only text.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
-    split::split(sql)?.into_iter().map(|piece| parsed(&windows::without_table_words(piece))).collect()
+    split::split(sql)?.into_iter().map(|piece| parsed(&windows::readable(piece))).collect()
 }
 
 /// One statement; its errors are in place.

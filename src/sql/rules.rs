@@ -23,7 +23,7 @@ use crate::context::external;
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
 use crate::function::json::plan_operator;
-use crate::function::window::{HopStarts, WindowEdge};
+use crate::function::window::{WindowEdge, WindowEdges};
 use crate::function::{parse, zone};
 
 /// Gives literals and operators the types and results that they have in Postgres.
@@ -151,7 +151,7 @@ impl TreeNodeRewriter for Rewriter<'_> {
             // Constants that are ours or DataFusion's, not the user's.
             Expr::ScalarFunction(call) => {
                 let function = call.func.inner();
-                function.downcast_ref::<WindowEdge>().is_some() || function.downcast_ref::<HopStarts>().is_some()
+                function.downcast_ref::<WindowEdge>().is_some() || function.downcast_ref::<WindowEdges>().is_some()
             }
             Expr::AggregateFunction(call) => {
                 call.params.filter.is_none() && call.func.name() == "count" && matches!(call.params.args.as_slice(), [Expr::Literal(..)])

@@ -1,11 +1,12 @@
-//! `TUMBLE(t, ts, size [, offset])` and `HOP(t, ts, slide, size [, offset])` in FROM: the rows of `t` that have an event
-//! time, once for each window that holds it, with `window_start` and `window_end`.
+//! `TUMBLE(t, ts, size [, offset])`, `HOP(t, ts, slide, size [, offset])` and `CUMULATE(t, ts, step, size [, offset])` in FROM:
+//! the rows of `t` that have an event time, once for each window that holds it, with `window_start` and `window_end`.
+//! `SESSION(t [PARTITION BY k], ts, gap)`: these rows, once each, with the window of their session.
 
 mod arguments; // what stands between the parentheses
 mod interval; // constant intervals
 
 use arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, lit};
@@ -14,14 +15,14 @@ use datafusion::sql::sqlparser::tokenizer;
 use weir_common::error::{Error, SqlState};
 use weir_common::limits::WINDOWS_PER_ROW_MAX;
 use weir_common::types::PgType;
-use weir_common::window::HopWindow;
+use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::context::{at, external};
 use crate::function::arithmetic::Arithmetic;
 use crate::function::same::Same;
-use crate::function::window::{HasEventTime, HopStarts, Window, WindowEdge};
+use crate::function::window::{HasEventTime, Sessions, Window, WindowEdge, WindowEdges};
 use crate::names::last_part;
-use crate::window::arguments::{Arguments, HOP, TUMBLE};
+use crate::window::arguments::{Arguments, CUMULATE, HOP, SESSION, TUMBLE};
 use crate::window::interval::{constant, literal};
 
 /// The column that holds a window's first moment.
@@ -44,34 +45,28 @@ impl RelationPlanner for WindowPlanner {
             } => (name, list.args.clone(), alias.clone()),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
+        let (function, plan): (_, Plan) = match last_part(name).as_str() {
+            "tumble" => (&TUMBLE, tumble),
+            "hop" => (&HOP, hop),
+            "session" => (&SESSION, session),
+            "cumulate" => (&CUMULATE, cumulate),
+            _ => return Ok(RelationPlanning::Original(Box::new(relation))),
+        };
         let span = name.span();
-        match last_part(name).as_str() {
-            "tumble" => {
-                let plan = tumble(args, span, context)?;
-                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
-            }
-            "hop" => {
-                let plan = hop(args, span, context)?;
-                Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
-            }
-            "session" => Err(at(later("SESSION", "session windows"), span)),
-            "cumulate" => Err(at(later("CUMULATE", "cumulating windows"), span)),
-            _ => Ok(RelationPlanning::Original(Box::new(relation))),
-        }
+        let arguments = Arguments::read(function, args, span)?;
+        let plan = plan(arguments, span, context)?;
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
 }
 
-fn later(function: &str, what: &str) -> Error {
-    Error::unsupported(format!("{function} is not supported yet"))
-        .with_hint(format!("It comes with {what}; for now there are TUMBLE and HOP."))
-}
+/// What plans a window function.
+type Plan = fn(Arguments, tokenizer::Span, &mut dyn RelationPlannerContext) -> Result<LogicalPlan>;
 
 fn invalid(message: impl Into<String>, span: tokenizer::Span) -> DataFusionError {
     at(Error::new(SqlState::INVALID_PARAMETER_VALUE, message), span)
 }
 
-fn tumble(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-    let arguments = Arguments::read(&TUMBLE, args, span)?;
+fn tumble(arguments: Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
     let window = tumble_window(&arguments, span, context)?;
     let (input, time) = timed_input(arguments, span, context)?;
     let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
@@ -82,25 +77,83 @@ fn tumble(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn Relat
     LogicalPlanBuilder::from(input).project(columns)?.build()
 }
 
-fn hop(args: Vec<FunctionArg>, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
-    let arguments = Arguments::read(&HOP, args, span)?;
+fn hop(arguments: Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
     let window = hop_window(&arguments, span, context)?;
+    let copies = copies(arguments, Windows::Hop(window), WINDOW_START, span, context)?;
+    let mut columns: Vec<Expr> = copies.schema().columns().into_iter().map(Expr::Column).collect();
+    columns.push(moved(WINDOW_START, window.size).alias(WINDOW_END));
+    copies.project(columns)?.build()
+}
+
+fn cumulate(arguments: Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    let window = cumulate_window(&arguments, span, context)?;
+    let copies = copies(arguments, Windows::Cumulate(window), WINDOW_END, span, context)?;
+    let mut columns: Vec<Expr> = copies.schema().columns().into_iter().map(Expr::Column).collect();
+    // Before the end; the earliest end is one step after the start.
+    let [micros, months, offset] = Window::Micros { size: window.size, offset: window.offset }.arguments();
+    let first = moved(WINDOW_END, -window.step);
+    let start = ScalarUDF::from(WindowEdge::start()).call(vec![first, lit(micros), lit(months), lit(offset)]);
+    columns.insert(columns.len() - 1, start.alias(WINDOW_START));
+    copies.project(columns)?.build()
+}
+
+fn session(mut arguments: Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<LogicalPlan> {
+    let gap = match constant(&arguments.length, span, context)? {
+        (0, micros) if micros > 0 => micros,
+        (0, _) => return Err(invalid("the gap of a session must be greater than zero", span)),
+        _ => {
+            let error = Error::unsupported("the gap of a session cannot have months").with_hint("Use days and shorter.");
+            return Err(at(error, span));
+        }
+    };
+    let partition = std::mem::take(&mut arguments.partition);
+    let (input, time) = timed_input(arguments, span, context)?;
+    let partition = partition.into_iter().map(|expr| partition_column(expr, input.schema(), context)).collect::<Result<_>>()?;
+    let sessions = Sessions { partition, time: Expr::Column(time), gap };
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    let rows = LogicalPlanBuilder::from(input).window(sessions.edges())?;
+    let edges: Vec<Expr> = rows.schema().columns().into_iter().skip(columns.len()).map(Expr::Column).collect();
+    columns.extend(edges.into_iter().zip([WINDOW_START, WINDOW_END]).map(|(edge, name)| edge.alias(name)));
+    rows.project(columns)?.build()
+}
+
+/// A column of PARTITION BY.
+fn partition_column(expr: ast::Expr, schema: &DFSchema, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
+    let (span, text) = (expr.span(), expr.to_string());
+    match context.sql_to_expr(expr, schema)? {
+        column @ Expr::Column(_) => Ok(column),
+        _ => {
+            let error = Error::new(SqlState::SYNTAX_ERROR, format!("sessions are partitioned by columns, not by {text}"))
+                .with_hint("Compute it in a subquery: SESSION((SELECT ..., expression AS k FROM t) PARTITION BY k, ts, ...).");
+            Err(at(error, span))
+        }
+    }
+}
+
+/// A row for each window that holds its event time, with the edge that tells the window in the column `edge`, the last one.
+fn copies(
+    arguments: Arguments,
+    windows: Windows,
+    edge: &str,
+    span: tokenizer::Span,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<LogicalPlanBuilder> {
+    if windows.overlap() > WINDOWS_PER_ROW_MAX {
+        let message = format!("each row would be in {} windows, more than {WINDOWS_PER_ROW_MAX}", windows.overlap());
+        let longer = arguments.function.every;
+        let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(format!("Take a longer {longer} or a shorter size."));
+        return Err(at(error, span));
+    }
     let (input, time) = timed_input(arguments, span, context)?;
     // A key of the relation is no key of its copies, though DataFusion takes it for one.
     let mut columns = Same::without_keys(&input);
-    let starts = ScalarUDF::from(HopStarts::default()).call(vec![
-        Expr::Column(time),
-        lit(ScalarValue::from(window.slide)),
-        lit(ScalarValue::from(window.size)),
-        lit(ScalarValue::from(window.offset)),
-    ]);
-    columns.push(starts.alias(WINDOW_START));
-    let copies = LogicalPlanBuilder::from(input).project(columns)?.unnest_column(WINDOW_START)?;
-    let mut columns: Vec<Expr> = copies.schema().columns().into_iter().map(Expr::Column).collect();
-    let start = Expr::Column(Column::from_name(WINDOW_START));
-    let end = ScalarUDF::from(Arithmetic::new(Operator::Plus)).call(vec![start, literal(window.size)]);
-    columns.push(end.alias(WINDOW_END));
-    copies.project(columns)?.build()
+    columns.push(WindowEdges::call(Expr::Column(time), windows).alias(edge));
+    LogicalPlanBuilder::from(input).project(columns)?.unnest_column(edge)
+}
+
+/// A time column moved by microseconds.
+fn moved(column: &str, by: i64) -> Expr {
+    ScalarUDF::from(Arithmetic::new(Operator::Plus)).call(vec![Expr::Column(Column::from_name(column)), literal(by)])
 }
 
 /// The relation whose rows are put into windows, those without an event time left out, and the column of that time.
@@ -153,7 +206,7 @@ fn time_column(time: ast::Expr, schema: &DFSchema, context: &mut dyn RelationPla
 }
 
 fn tumble_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<Window> {
-    let (months, micros) = constant(&arguments.size, span, context)?;
+    let (months, micros) = constant(&arguments.length, span, context)?;
     let offset = offset(arguments, span, context)?;
     match (months, micros) {
         (months, 0) if months > 0 => Ok(Window::Months { months, offset }),
@@ -168,30 +221,40 @@ fn tumble_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn
 }
 
 fn hop_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<HopWindow> {
-    let mut length = |what: &str, expr: &ast::Expr| match constant(expr, span, context)? {
-        (0, micros) if micros > 0 => Ok(micros),
-        (0, _) => Err(invalid(format!("the {what} of a window must be greater than zero"), span)),
-        _ => {
-            let error = Error::unsupported(format!("the {what} of a hopping window cannot have months"))
-                .with_hint("Use days and shorter, or TUMBLE, which takes months.");
-            Err(at(error, span))
-        }
-    };
-    let missing = || external(Error::internal("HOP was read without its slide"));
-    let slide = length("slide", arguments.slide.as_ref().ok_or_else(missing)?)?;
-    let size = length("size", &arguments.size)?;
+    let (slide, size) = lengths(arguments, "hopping", span, context)?;
     let window = HopWindow { slide, size, offset: offset(arguments, span, context)? };
     if slide > size {
         let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, "the slide of a window must not be longer than its size")
             .with_hint("The order is HOP(relation, time_column, slide, size). Longer slides would leave rows out.");
         return Err(at(error, span));
     }
-    if window.overlap() > WINDOWS_PER_ROW_MAX {
-        let message = format!("each row would be in {} windows, more than {WINDOWS_PER_ROW_MAX}", window.overlap());
-        let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint("Take a longer slide or a shorter size.");
+    Ok(window)
+}
+
+fn cumulate_window(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<CumulateWindow> {
+    let (step, size) = lengths(arguments, "cumulating", span, context)?;
+    if size % step != 0 {
+        let error = Error::new(SqlState::INVALID_PARAMETER_VALUE, "the size of a cumulating window must be a multiple of its step")
+            .with_hint("The order is CUMULATE(relation, time_column, step, size).");
         return Err(at(error, span));
     }
-    Ok(window)
+    Ok(CumulateWindow { step, size, offset: offset(arguments, span, context)? })
+}
+
+/// From one window to the next, and the size, in microseconds.
+fn lengths(arguments: &Arguments, kind: &str, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<(i64, i64)> {
+    let mut length = |what: &str, expr: &ast::Expr| match constant(expr, span, context)? {
+        (0, micros) if micros > 0 => Ok(micros),
+        (0, _) => Err(invalid(format!("the {what} of a window must be greater than zero"), span)),
+        _ => {
+            let error = Error::unsupported(format!("the {what} of a {kind} window cannot have months"))
+                .with_hint("Use days and shorter, or TUMBLE, which takes months.");
+            Err(at(error, span))
+        }
+    };
+    let every = arguments.function.every;
+    let missing = || external(Error::internal(format!("{} was read without its {every}", arguments.function.name)));
+    Ok((length(every, arguments.every.as_ref().ok_or_else(missing)?)?, length("size", &arguments.length)?))
 }
 
 fn offset(arguments: &Arguments, span: tokenizer::Span, context: &mut dyn RelationPlannerContext) -> Result<i64> {

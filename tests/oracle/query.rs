@@ -24,6 +24,8 @@ struct Grammar<'a> {
     relations: Vec<Relation>,
     /// Names given out so far: every output column has one of its own.
     names: usize,
+    /// What the sessions are partitioned by that were read last.
+    partition: Vec<String>,
 }
 
 /// One view, or a few where a later one reads an earlier one. The last is maintained.
@@ -33,7 +35,7 @@ pub fn views(inputs: &[Input], rng: &mut Rng) -> Vec<View> {
         columns: input.columns.iter().map(|(name, kind)| Column::new(name, *kind)).collect(),
     };
     let relations = inputs.iter().map(of_input).collect();
-    let mut grammar = Grammar { rng, relations, names: 0 };
+    let mut grammar = Grammar { rng, relations, names: 0, partition: Vec::new() };
     let count = pick(grammar.rng, &[1, 1, 1, 2, 2, 3]);
     let mut views = Vec::new();
     for index in 0..count {
@@ -106,17 +108,30 @@ impl Grammar<'_> {
         };
         let times: Vec<String> = columns.iter().filter(|column| column.kind == Kind::Time).map(|column| column.sql.clone()).collect();
         let mut windows = false;
+        self.partition.clear();
         if !times.is_empty() && percent(self.rng, 45) {
             windows = true;
+            let time = pick(self.rng, &times);
             let offset = pick(self.rng, &["", "", ", INTERVAL '10 minutes'", ", INTERVAL '-40 seconds'"]);
             let (function, size) = match percent(self.rng, 60) {
                 true => ("TUMBLE", pick(self.rng, &["'1 minute'", "'30 minutes'", "'1 hour'", "'1 day'", "'1 month'"])),
-                false => (
+                false if percent(self.rng, 60) => (
                     "HOP",
                     pick(self.rng, &["'10 minutes', INTERVAL '1 hour'", "'40 minutes', INTERVAL '1 hour'", "'1 day', INTERVAL '2 days'"]),
                 ),
+                false => (
+                    "CUMULATE",
+                    pick(self.rng, &["'10 minutes', INTERVAL '1 hour'", "'1 hour', INTERVAL '1 hour'", "'1 day', INTERVAL '3 days'"]),
+                ),
             };
-            sql = format!("{function}({sql}, {}, INTERVAL {size}{offset})", pick(self.rng, &times));
+            sql = match percent(self.rng, 25) {
+                true => {
+                    let by = self.partition(&columns);
+                    let gap = pick(self.rng, &["1 second", "7 minutes", "1 hour", "2 days"]);
+                    format!("SESSION({sql}{by}, {time}, INTERVAL '{gap}')")
+                }
+                false => format!("{function}({sql}, {time}, INTERVAL {size}{offset})"),
+            };
             columns.extend(["window_start", "window_end"].map(|name| Column::new(name, Kind::Time)));
         }
         if nested || windows || percent(self.rng, 30) {
@@ -127,6 +142,20 @@ impl Grammar<'_> {
             }
         }
         (sql, Scope { columns })
+    }
+
+    /// What sessions are partitioned by. DataFusion takes two zeros of floats for two partitions, and the many NaNs.
+    fn partition(&mut self, columns: &[Column]) -> String {
+        let of: Vec<String> = columns.iter().filter(|column| !column.kind.is_float()).map(|column| column.sql.clone()).collect();
+        let mut by: Vec<String> = (0..self.rng.usize(0..3).min(of.len())).map(|_| pick(self.rng, &of)).collect();
+        by.sort();
+        by.dedup();
+        self.partition = by.clone();
+        match by.as_slice() {
+            [] => String::new(),
+            [column] => format!(" PARTITION BY {column}"),
+            columns => format!(" PARTITION BY ({})", columns.join(", ")),
+        }
     }
 
     /// The keys and aggregates that a grouped query sees, and the text of the keys.
@@ -140,6 +169,13 @@ impl Grammar<'_> {
             }
             keys.extend(window.iter().map(|column| column.sql.clone()));
             columns.extend(window);
+        }
+        // Groups that are whole sessions, most of the time.
+        if !keys.is_empty() && percent(self.rng, 70) {
+            let by = |column: &&Column| self.partition.iter().any(|by| column.sql == *by || column.sql.ends_with(&format!(".{by}")));
+            let of: Vec<Column> = scope.columns.iter().filter(by).cloned().collect();
+            keys.extend(of.iter().map(|column| column.sql.clone()));
+            columns.extend(of);
         }
         let mut under: Vec<String> = keys.clone();
         for _ in 0..pick(self.rng, &[0, 0, 1, 1, 1, 2, 3]) {

@@ -12,15 +12,16 @@ use weir_common::expr::{Column, ExprRef};
 use weir_common::hash;
 use weir_common::lateness::{Closed, WindowLife, late_schema};
 use weir_common::plan::{AggregateCall, Facts, Node, Op};
-use weir_common::window::HopWindow;
+use weir_common::window::Windows;
 
 use crate::identity::identity;
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, LateSpec, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::{AggregateSpec, Stage};
-use crate::operator::hop::SliceStart;
+use crate::operator::windows::SliceStart;
 use crate::state::StateSpec;
 
 mod distinct; // SELECT DISTINCT
+mod session; // SESSION
 
 pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     assert!(workers > 0, "a dataflow runs on one worker or more");
@@ -35,7 +36,7 @@ pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPla
 fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     let mut lowering =
         Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new(), states: Vec::new(), next_state: 0, late: None };
-    let mut last = lowering.node(plan)?.hopped();
+    let mut last = lowering.node(plan)?.windowed();
     if !plan.facts.append_only && !last.settles(&plan.facts) {
         // The delete of a row must find it, also when the number of workers has changed in between.
         let columns = plan.facts.key.clone().unwrap_or_else(|| (0..plan.schema.fields().len()).collect());
@@ -74,15 +75,15 @@ struct Open {
     schema: SchemaRef,
     facts: Facts,
     spread: Spread,
-    /// Event times that the starts of their windows are still to take the place of: it is put off as long as it can be,
+    /// Event times that the edges of their windows are still to take the place of: it is put off as long as it can be,
     /// so that few and narrow rows are copied, best of all the sums of slices.
-    hop: Option<PendingHop>,
+    windows: Option<PendingWindows>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct PendingHop {
+struct PendingWindows {
     column: usize,
-    window: HopWindow,
+    windows: Windows,
     closed: Option<Closed>,
 }
 
@@ -103,26 +104,35 @@ impl Spread {
             Spread::By(columns) => columns,
         }
     }
+
+    /// The same behind a projection.
+    fn projected(&self, exprs: &[ExprRef]) -> Spread {
+        let place = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
+        match self {
+            Spread::By(by) => by.iter().map(place).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
+            Spread::Anywhere => Spread::Anywhere,
+        }
+    }
 }
 
 impl Open {
     fn add(mut self, op: StepOp, schema: SchemaRef, facts: Facts, spread: Spread) -> Open {
         self.steps.push(StepSpec { op, inputs: vec![self.output], schema: schema.clone(), facts: facts.clone() });
         let output = Place::Step(self.steps.len() - 1);
-        debug_assert!(self.hop.is_none(), "who adds a step says what becomes of a pending hop");
+        debug_assert!(self.windows.is_none(), "who adds a step says what becomes of pending windows");
         Open { output, schema, facts, spread, ..self }
     }
 
     /// Puts the windows in the place of event times, where that is still to be done.
-    fn hopped(mut self) -> Open {
-        let Some(PendingHop { column, window, closed }) = self.hop.take() else { return self };
+    fn windowed(mut self) -> Open {
+        let Some(PendingWindows { column, windows, closed }) = self.windows.take() else { return self };
         let (schema, facts) = (self.schema.clone(), self.facts.clone());
         // Rows that differ in the event time only may now be on several workers.
         let spread = match &self.spread {
             Spread::By(by) if !by.contains(&column) => self.spread.clone(),
             _ => Spread::Anywhere,
         };
-        self.add(StepOp::Hop(column, window, closed), schema, facts, spread)
+        self.add(StepOp::Windows(column, windows, closed), schema, facts, spread)
     }
 
     /// Whether rows that are equal in `columns` are all on one worker.
@@ -149,10 +159,10 @@ impl Lowering {
                 }
                 let spread = if self.workers == 1 { Spread::By(vec![]) } else { Spread::Anywhere };
                 let inputs = vec![InputSpec { from: From::Import(import), route: Route::Local }];
-                Ok(Open { inputs, steps: vec![], output: Place::Input(0), schema, facts, spread, hop: None })
+                Ok(Open { inputs, steps: vec![], output: Place::Input(0), schema, facts, spread, windows: None })
             }
             Op::Filter { predicate } => {
-                let input = self.input(node)?.hopped();
+                let input = self.input(node)?.windowed();
                 if *predicate.data_type() != DataType::Boolean {
                     return Err(Error::internal(format!("filter {} is not a condition", predicate.describe())));
                 }
@@ -160,7 +170,7 @@ impl Lowering {
                 Ok(input.add(StepOp::Filter(predicate.clone()), schema, facts, spread))
             }
             Op::RequireEventTime { column } => {
-                let input = self.input(node)?.hopped();
+                let input = self.input(node)?.windowed();
                 if *column >= input.schema.fields().len() {
                     return Err(Error::internal(format!("there is no column {column} to take the event time from")));
                 }
@@ -168,7 +178,7 @@ impl Lowering {
                 Ok(input.add(StepOp::RequireEventTime(*column), schema, facts, spread))
             }
             Op::TakeLate(late) => {
-                let input = self.input(node)?.hopped();
+                let input = self.input(node)?.windowed();
                 let moment = input.schema.fields().get(late.column).map(|field| field.data_type());
                 if !matches!(moment, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) {
                     return Err(Error::internal(format!("column {} has no moment by which a row is late", late.column)));
@@ -183,40 +193,43 @@ impl Lowering {
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
             }
-            Op::Hop { column, window, closed } => {
-                let input = self.input(node)?.hopped();
+            Op::Windows { column, windows, closed } => {
+                let input = self.input(node)?.windowed();
                 let time = input.schema.fields().get(*column).map(|field| field.data_type());
-                if !matches!(time, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) || window.slide < 1 || window.slide > window.size {
-                    return Err(Error::internal(format!("column {column} cannot be put into windows {window:?}")));
+                if !matches!(time, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) || !windows.are_whole() {
+                    return Err(Error::internal(format!("column {column} cannot be put into windows {windows:?}")));
                 }
-                Ok(Open { facts, hop: Some(PendingHop { column: *column, window: *window, closed: closed.clone() }), ..input })
+                Ok(Open { facts, windows: Some(PendingWindows { column: *column, windows: *windows, closed: closed.clone() }), ..input })
             }
             Op::Project { exprs } => {
                 let mut input = self.input(node)?;
-                let moved = input.hop.clone().and_then(|hop| moved(hop, exprs));
+                let moved = input.windows.clone().and_then(|windows| moved(windows, exprs));
                 if moved.is_none() {
-                    input = input.hopped();
+                    input = input.windowed();
                 }
-                input.hop = None;
+                input.windows = None;
                 if !exprs.iter().map(|expr| expr.data_type()).eq(schema.fields().iter().map(|field| field.data_type())) {
                     return Err(Error::internal("a projection's columns are not what the plan says"));
                 }
-                let place = |by: &usize| exprs.iter().position(|expr| expr.as_column() == Some(*by));
-                let spread = match &input.spread {
-                    Spread::By(by) => by.iter().map(place).collect::<Option<Vec<_>>>().map_or(Spread::Anywhere, Spread::By),
-                    Spread::Anywhere => Spread::Anywhere,
-                };
-                Ok(Open { hop: moved, ..input.add(StepOp::Project(exprs.clone()), schema, facts, spread) })
+                let spread = input.spread.projected(exprs);
+                Ok(Open { windows: moved, ..input.add(StepOp::Project(exprs.clone()), schema, facts, spread) })
             }
             Op::UnionAll => {
-                let inputs = node.inputs.iter().map(|input| Ok(self.node(input)?.hopped())).collect::<Result<Vec<_>>>()?;
+                let inputs = node.inputs.iter().map(|input| Ok(self.node(input)?.windowed())).collect::<Result<Vec<_>>>()?;
                 union(inputs, schema, facts)
             }
             Op::Distinct => {
                 let input = self.input(node)?;
                 self.distinct(input, schema, facts)
             }
+            Op::Session { partition, column, gap } => {
+                let input = self.input(node)?.windowed();
+                self.session_rows(input, partition, *column, *gap, schema, facts)
+            }
             Op::Aggregate { keys, calls, life } => {
+                if let Some(grouped) = session::grouped(node, *keys, calls).filter(|_| life.is_none()) {
+                    return self.session(grouped, *keys, calls, schema, facts);
+                }
                 let input = self.input(node)?;
                 self.aggregate(input, *keys, calls, life.as_ref(), schema, facts)
             }
@@ -256,17 +269,17 @@ impl Lowering {
             Ok(input.add(StepOp::Aggregate(spec(Stage::Partial)), schema, messages, Spread::Anywhere))
         };
         let has_partial = !calls.iter().any(|call| whole.keeps_values(call));
-        if let Some(hop) = input.hop.clone().filter(|hop| has_partial && hop.column < keys) {
+        if let Some(windows) = input.windows.clone().filter(|windows| has_partial && windows.column < keys) {
             // Each slice is summed up once, and its sums go into every window that it is part of.
-            let (together, before) = (input.gathers(|column| column < keys && column != hop.column), input.spread.clone());
-            let sums = partial(sliced(input, &hop))?;
-            let sums = Open { hop: Some(hop), ..sums }.hopped();
+            let (together, before) = (input.gathers(|column| column < keys && column != windows.column), input.spread.clone());
+            let sums = partial(sliced(input, &windows))?;
+            let sums = Open { windows: Some(windows), ..sums }.windowed();
             let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };
             let spread = gathered.spread.clone();
             self.states.extend(whole.state_specs(&schema, spread.columns())?);
             return Ok(gathered.add(StepOp::Aggregate(spec(Stage::Final)), schema, facts, spread));
         }
-        let input = input.hopped();
+        let input = input.windowed();
         if input.gathers(|column| column < keys) {
             let spread = input.spread.clone();
             self.states.extend(whole.state_specs(&schema, spread.columns())?);
@@ -302,7 +315,7 @@ impl Lowering {
             schema,
             facts,
             spread,
-            hop: None,
+            windows: None,
         }
     }
 
@@ -320,7 +333,7 @@ impl Lowering {
 fn union(inputs: Vec<Open>, schema: SchemaRef, facts: Facts) -> Result<Open> {
     let Some(first) = inputs.first() else { return Err(Error::internal("a union of nothing")) };
     let spread = if inputs.iter().all(|input| input.spread == first.spread) { first.spread.clone() } else { Spread::Anywhere };
-    let mut merged = Open { inputs: vec![], steps: vec![], output: Place::Input(0), schema, facts, spread, hop: None };
+    let mut merged = Open { inputs: vec![], steps: vec![], output: Place::Input(0), schema, facts, spread, windows: None };
     let mut outputs = Vec::with_capacity(inputs.len());
     for open in inputs {
         let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
@@ -351,28 +364,28 @@ fn union(inputs: Vec<Open>, schema: SchemaRef, facts: Facts) -> Result<Open> {
     Ok(merged)
 }
 
-/// Where a projection puts the event times of a pending hop, if it only passes them on, once.
-fn moved(hop: PendingHop, exprs: &[ExprRef]) -> Option<PendingHop> {
-    let mut users = exprs.iter().enumerate().filter(|(_, expr)| expr.columns().contains(&hop.column));
+/// Where a projection puts the event times of pending windows, if it only passes them on, once.
+fn moved(windows: PendingWindows, exprs: &[ExprRef]) -> Option<PendingWindows> {
+    let mut users = exprs.iter().enumerate().filter(|(_, expr)| expr.columns().contains(&windows.column));
     match (users.next(), users.next()) {
-        (Some((column, expr)), None) if expr.as_column() == Some(hop.column) => Some(PendingHop { column, ..hop }),
+        (Some((column, expr)), None) if expr.as_column() == Some(windows.column) => Some(PendingWindows { column, ..windows }),
         _ => None,
     }
 }
 
 /// The starts of slices in the place of event times.
-fn sliced(input: Open, hop: &PendingHop) -> Open {
+fn sliced(input: Open, windows: &PendingWindows) -> Open {
     let fields = input.schema.fields().iter().enumerate();
     let exprs = fields.map(|(index, field)| -> ExprRef {
         let (name, data_type) = (field.name().clone(), field.data_type().clone());
-        match index == hop.column {
-            true => Arc::new(SliceStart::new(index, &name, data_type, hop.window)),
+        match index == windows.column {
+            true => Arc::new(SliceStart::new(index, &name, data_type, windows.windows)),
             false => Arc::new(Column { index, name, data_type }),
         }
     });
     let exprs = exprs.collect();
     let (schema, facts) = (input.schema.clone(), Facts { append_only: input.facts.append_only, ..Facts::default() });
-    Open { hop: None, ..input }.add(StepOp::Project(exprs), schema, facts, Spread::Anywhere)
+    Open { windows: None, ..input }.add(StepOp::Project(exprs), schema, facts, Spread::Anywhere)
 }
 
 /// Whether the stable hash takes values of this type.

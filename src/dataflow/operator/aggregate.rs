@@ -17,6 +17,7 @@ use crate::operator::aggregate::partial::PartialAggregate;
 use crate::operator::aggregate::whole::Aggregate;
 
 pub(crate) mod distinct; // each row once
+pub(crate) mod session; // GROUP BY of sessions
 
 mod accumulator; // the state of one aggregate over all groups
 mod archive; // groups of closed windows
@@ -133,16 +134,20 @@ impl AggregateSpec {
         Ok(Arc::new(Schema::new(fields)))
     }
 
+    /// No groups yet, with keys of the schema's first columns.
+    fn groups(&self, schema: &Schema, checkpoints: bool) -> Result<Groups> {
+        let cell = |call: &AggregateCall| match counts_rows(call) {
+            true => Ok(CallState::Rows),
+            false => Ok(CallState::Own(accumulator(call, self.append_only, checkpoints)?)),
+        };
+        let calls = self.calls.iter().map(cell).collect::<Result<_>>()?;
+        Ok(Groups { keys: Keys::new(&key_types(schema, self.keys))?, rows: Cells::new(), calls, slots: Vec::new() })
+    }
+
     /// Builds the operator; `owns_global` says whether this worker has the one group of an aggregate without a key,
     /// `checkpoints` whether anybody will ask what changed.
     pub(crate) fn build(&self, schema: SchemaRef, view: Arc<str>, owns_global: bool, checkpoints: bool) -> Box<dyn Operator> {
-        let keys = Keys::new(&key_types(&schema, self.keys)).expect("checked when the plan was lowered");
-        let cell = |call: &AggregateCall| match counts_rows(call) {
-            true => CallState::Rows,
-            false => CallState::Own(accumulator(call, self.append_only, checkpoints).expect("checked when the plan was lowered")),
-        };
-        let calls = self.calls.iter().map(cell).collect();
-        let groups = Groups { keys, rows: Cells::new(), calls, slots: Vec::new() };
+        let groups = self.groups(&schema, checkpoints).expect("checked when the plan was lowered");
         match self.stage {
             Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
             Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global, checkpoints)),

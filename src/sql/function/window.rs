@@ -1,6 +1,7 @@
-//! The functions that TUMBLE and HOP in FROM become; lowering recognises them by type.
+//! The functions that TUMBLE, HOP and CUMULATE in FROM become; lowering recognises them by type.
 
-mod hop; // the starts of hopping windows
+mod edges; // the windows that hold a moment, where there are several
+mod session; // the windows of sessions
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use weir_common::window::window_start;
 use crate::context::external;
 use crate::function::calendar::{month_of, month_start};
 
-pub(crate) use crate::function::window::hop::HopStarts;
+pub(crate) use crate::function::window::edges::WindowEdges;
+pub(crate) use crate::function::window::session::Sessions;
 
 /// A tumbling window's start or end: `weir_window_start(ts, micros, months, offset)`.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use weir_common::error::Error;
 use weir_common::expr::{Column, ExprRef};
-use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op, TimeStep};
+use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
 
 use crate::context::external;
 use crate::expr::{compile, compile_as};
@@ -76,7 +76,7 @@ impl Lowering<'_> {
 }
 
 /// The groups with the keys that follow from others in their places.
-fn with_following(groups: Node, following: &[Option<(usize, i64)>], output: SchemaRef) -> Node {
+fn with_following(groups: Node, following: &[Option<keys::Follows>], output: SchemaRef) -> Node {
     if following.iter().all(Option::is_none) {
         return groups;
     }
@@ -87,9 +87,9 @@ fn with_following(groups: Node, following: &[Option<(usize, i64)>], output: Sche
     for (index, field) in output.fields().iter().enumerate() {
         let (name, data_type) = (field.name().clone(), field.data_type().clone());
         match following.get(index).copied().flatten() {
-            Some((kept, by)) => {
-                steps.push(Some((place(kept), vec![TimeStep::Shift(by)])));
-                exprs.push(Arc::new(keys::Moved::new(place(kept), output.field(kept).name(), by, data_type)));
+            Some(keys::Follows { kept, by }) => {
+                steps.push(Some((place(kept), by.steps())));
+                exprs.push(Arc::new(keys::Following::new(place(kept), output.field(kept).name(), by, data_type)));
             }
             None => {
                 let column = place(index) + index.saturating_sub(following.len());

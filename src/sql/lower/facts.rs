@@ -5,7 +5,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use weir_common::expr::ExprRef;
 use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep, WindowEnd};
-use weir_common::window::{HopWindow, MonthWindow};
+use weir_common::window::{MonthWindow, Windows};
 
 use crate::catalog::{Relation, RelationKind};
 use crate::function::arithmetic::Arithmetic;
@@ -54,17 +54,32 @@ pub(super) fn of_projection(input: &Facts, exprs: &[ExprRef], steps: &[Step]) ->
     facts
 }
 
-/// Of HOP: the starts of its windows in the place of an event time.
-pub(super) fn of_hop(input: &Facts, column: usize, window: HopWindow) -> Facts {
+/// Of HOP and CUMULATE: an edge of each window in the place of an event time.
+pub(super) fn of_windows(input: &Facts, column: usize, windows: Windows) -> Facts {
     let mut facts = input.clone();
     // Rows that only their event times told apart may now be in the same window.
     facts.key = facts.key.filter(|key| !key.contains(&column));
     if let Some(key) = &mut facts.key {
         key.push(column);
     }
-    facts.event_times.iter_mut().filter(|time| time.column == column).for_each(|time| time.steps.push(TimeStep::Hop(window)));
+    let step = match windows {
+        Windows::Hop(window) => TimeStep::Hop(window),
+        Windows::Cumulate(window) => TimeStep::Cumulate(window),
+    };
+    facts.event_times.iter_mut().filter(|time| time.column == column).for_each(|time| time.steps.push(step));
     facts.closes = facts.closes.filter(|closes| closes.column != column);
     facts
+}
+
+/// Of SESSION, whose two columns follow those of its input: what comes later changes no session that has ended before. Other times
+/// come again, whenever they are, while their session grows.
+pub(super) fn of_session(input: &Facts, width: usize, column: usize) -> Facts {
+    let end = |time: &EventTime| {
+        let steps = time.steps.iter().copied().chain([TimeStep::SessionEnd]).collect();
+        EventTime { column: width + 1, source: time.source, steps }
+    };
+    let event_times: Vec<EventTime> = input.event_times.iter().filter(|time| time.column == column).map(end).collect();
+    Facts { append_only: false, key: input.key.clone(), event_times, closes: None }
 }
 
 /// Of UNION ALL: what holds of every input. A time stays one only where all inputs agree on what it is.
@@ -113,6 +128,9 @@ fn closing(time: &EventTime) -> Option<Closing> {
         TimeStep::Hop(window) => WindowEnd::After(window.size.checked_sub(shift)?),
         TimeStep::Months(window) if shift == 0 => WindowEnd::Months(window),
         TimeStep::MonthsEnd(_) => WindowEnd::After(shift.checked_neg()?),
+        TimeStep::Cumulate(_) => WindowEnd::After(shift.checked_neg()?),
+        // Sessions are not closed yet.
+        TimeStep::SessionEnd => return None,
         TimeStep::Months(_) | TimeStep::Shift(_) => return None,
     };
     Some(Closing { source: time.source, steps: time.steps[..floor].to_vec(), column: time.column, end })

@@ -113,10 +113,12 @@ impl Policy {
         if lives(root).next().is_some() {
             return Ok(());
         }
-        let hint = if windows(root) {
+        let hint = if sessions(root) {
+            "The windows of SESSION are not closed yet: leave the clause out."
+        } else if windows(root) {
             "Declare WATERMARK FOR the event time of the source, and put that column into windows: only a watermark closes them."
         } else {
-            "Group by window_start and window_end of TUMBLE, HOP, CUMULATE or SESSION over a source with a WATERMARK."
+            "Group by window_start and window_end of TUMBLE, HOP or CUMULATE over a source with a WATERMARK."
         };
         let message = format!("{clause} needs windows that a watermark closes");
         let error = Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint);
@@ -139,7 +141,12 @@ fn lives(node: &Node) -> Box<dyn Iterator<Item = &WindowLife> + '_> {
 
 /// Whether there is anything that looks like windows.
 fn windows(node: &Node) -> bool {
-    matches!(node.op, Op::RequireEventTime { .. } | Op::Hop { .. }) || node.inputs.iter().any(windows)
+    matches!(node.op, Op::RequireEventTime { .. } | Op::Windows { .. }) || node.inputs.iter().any(windows)
+}
+
+/// Whether there are sessions.
+fn sessions(node: &Node) -> bool {
+    matches!(node.op, Op::Session { .. }) || node.inputs.iter().any(sessions)
 }
 
 /// What is promised to views that read this one: late rows of final results are admitted only where no view reads them.
@@ -220,12 +227,12 @@ fn gate(mut node: Node, named: &[TimeStep], life: &WindowLife) -> Result<Node> {
         let times = facts.event_times.iter().filter(|time| time.source == *source && named.starts_with(&time.steps));
         times.map(|time| (time.column, time.steps.len())).min_by_key(|(_, steps)| *steps)
     };
-    if let (Op::Project { .. } | Op::Hop { .. }, [input]) = (&node.op, node.inputs.as_slice())
+    if let (Op::Project { .. } | Op::Windows { .. }, [input]) = (&node.op, node.inputs.as_slice())
         && moment(&input.facts).is_some()
     {
-        let hop = named.iter().rposition(|step| matches!(step, TimeStep::Hop(_)));
-        if let (Op::Hop { closed: of_hop, .. }, Some(hop)) = (&mut node.op, hop) {
-            *of_hop = Some(closed(hop + 1));
+        let several = named.iter().rposition(|step| matches!(step, TimeStep::Hop(_) | TimeStep::Cumulate(_)));
+        if let (Op::Windows { closed: of_windows, .. }, Some(several)) = (&mut node.op, several) {
+            *of_windows = Some(closed(several + 1));
         }
         node.inputs = node.inputs.into_iter().map(|input| gate(input, named, life)).collect::<Result<_>>()?;
         return Ok(node);

@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use weir_common::error::Error;
 
 use crate::context::{at, external};
-use crate::lower::{aggregate, hop};
+use crate::function::window::Sessions;
+use crate::lower::{aggregate, session, windows};
 use crate::names::last_part;
 
 /// Refuses an analyzed plan that has a part which cannot be maintained.
@@ -46,7 +47,8 @@ fn is_refused(node: &LogicalPlan) -> bool {
         | LogicalPlan::Projection(_)
         | LogicalPlan::Union(_)
         | LogicalPlan::Distinct(Distinct::All(_)) => false,
-        LogicalPlan::Unnest(unnest) => hop::of(unnest).is_none(),
+        LogicalPlan::Unnest(unnest) => windows::of(unnest).is_none(),
+        LogicalPlan::Window(window) => session::of(window).is_none(),
         LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))),
         LogicalPlan::Sort(sort) => sort.fetch.is_some(),
         _ => true,
@@ -97,6 +99,7 @@ fn refused_expr(expr: &Expr) -> Option<(Option<String>, Error)> {
             let name = call.func.name().to_string();
             refused_aggregate(call, &name).map(|error| (Some(name), error))
         }
+        Expr::WindowFunction(_) if Sessions::of(expr).is_some() => None,
         Expr::WindowFunction(call) => {
             let error = Error::unsupported("a window function (OVER) cannot be maintained in a materialized view yet")
                 .with_hint("Use GROUP BY with TUMBLE, or the window function in the SELECT that reads the view.");

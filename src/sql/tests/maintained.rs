@@ -41,15 +41,42 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let mask: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();
             filter_record_batch(&inputs[0], &mask).unwrap()
         }
-        Op::Hop { column, window, .. } => {
+        Op::Windows { column, windows, .. } => {
             let times = inputs[0].column(*column).as_primitive::<TimestampMicrosecondType>();
-            let copies =
-                times.values().iter().enumerate().flat_map(|(row, time)| window.starts(*time).map(move |start| (row as u32, start)));
-            let (rows, starts): (Vec<u32>, Vec<i64>) = copies.unzip();
+            let (mut rows, mut edges) = (vec![], vec![]);
+            for (row, time) in times.values().iter().enumerate() {
+                windows.edges(*time, |edge| {
+                    rows.push(row as u32);
+                    edges.push(edge);
+                });
+            }
             let copied = take_record_batch(&inputs[0], &UInt32Array::from(rows)).unwrap();
             let mut columns = copied.columns().to_vec();
-            columns[*column] = Arc::new(TimestampMicrosecondArray::from(starts).with_data_type(times.data_type().clone()));
+            columns[*column] = Arc::new(TimestampMicrosecondArray::from(edges).with_data_type(times.data_type().clone()));
             return typed(node, columns, copied.num_rows());
+        }
+        Op::Session { partition, column, gap } => {
+            let times = inputs[0].column(*column).as_primitive::<TimestampMicrosecondType>();
+            let value = |column: usize, row: usize| ScalarValue::try_from_array(inputs[0].column(column), row).unwrap();
+            let with = |a: usize, b: usize| partition.iter().all(|column| value(*column, a) == value(*column, b));
+            let rows = 0..times.len();
+            // What a row reaches, and what that reaches in turn.
+            let session = |row: usize| {
+                let (mut first, mut last) = (times.value(row), times.value(row));
+                while let Some(near) = rows
+                    .clone()
+                    .filter(|other| with(row, *other))
+                    .map(|other| times.value(other))
+                    .find(|other| (*other < first && first - other < *gap) || (*other > last && other - last < *gap))
+                {
+                    (first, last) = (first.min(near), last.max(near));
+                }
+                (first, last + gap)
+            };
+            let (starts, ends): (Vec<i64>, Vec<i64>) = rows.clone().map(session).unzip();
+            let edge = |edges| Arc::new(TimestampMicrosecondArray::from(edges).with_data_type(times.data_type().clone())) as ArrayRef;
+            let columns = inputs[0].columns().iter().cloned().chain([edge(starts), edge(ends)]).collect();
+            return typed(node, columns, inputs[0].num_rows());
         }
         Op::Project { exprs } => {
             let columns: Vec<ArrayRef> = exprs.iter().map(|expr| expr.evaluate(&inputs[0]).unwrap()).collect();
@@ -207,6 +234,9 @@ fn a_view_computes_what_its_query_reads() {
         "SELECT window_start, window_end, count(*) FROM TUMBLE(bids, at, INTERVAL '1 minute') WHERE price > 40 GROUP BY window_start, window_end",
         "SELECT window_start, channel, max(price) FROM TUMBLE((SELECT price, channel, at + INTERVAL '1 hour' AS later FROM bids), later, INTERVAL '1 hour') GROUP BY 1, 2",
         "SELECT window_start FROM TUMBLE(bids, at, INTERVAL '1 month') GROUP BY window_start",
+        "SELECT window_start, window_end, channel, count(*) FROM SESSION(bids PARTITION BY channel, at, INTERVAL '30 seconds') GROUP BY window_start, window_end, channel",
+        "SELECT window_end, max(price) FROM SESSION(bids, at, INTERVAL '20 seconds') GROUP BY window_end",
+        "SELECT window_start, window_end, count(*), sum(price) FROM CUMULATE(bids, at, INTERVAL '20 seconds', INTERVAL '1 minute') GROUP BY window_start, window_end",
         "SELECT n, name FROM t WHERE id = 1 UNION ALL SELECT price, channel FROM bids UNION ALL SELECT id, 'x' FROM cheap",
         "SELECT k, sum(v) FROM (SELECT ok AS k, n AS v FROM t UNION ALL SELECT price > 60, price FROM bids) u GROUP BY k",
         "SELECT max(total), sum(n) FROM totals",

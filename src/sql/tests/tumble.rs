@@ -57,8 +57,16 @@ fn what_is_no_window_is_refused() {
         ("TUMBLE(nothing, at, INTERVAL '1 minute')", "42P01", "relation \"nothing\" does not exist"),
         ("HOP(bids, at, INTERVAL '1 minute')", "42601", "HOP takes a relation, a time column, a slide and a size"),
         ("HOP(bids, at, INTERVAL '2 minutes', INTERVAL '1 minute')", "22023", "the slide of a window must not be longer than its size"),
-        ("SESSION(bids, at, INTERVAL '1 minute')", "0A000", "SESSION is not supported yet"),
-        ("CUMULATE(bids, at, INTERVAL '1 minute', INTERVAL '2 minutes')", "0A000", "CUMULATE is not supported yet"),
+        ("SESSION(bids, at, INTERVAL '0 minutes')", "22023", "the gap of a session must be greater than zero"),
+        ("SESSION(bids, at, INTERVAL '1 month')", "0A000", "the gap of a session cannot have months"),
+        ("SESSION(bids, at, INTERVAL '1 minute', price)", "42601", "SESSION takes at most 3 arguments"),
+        ("SESSION(bids PARTITION BY price + 1, at, INTERVAL '1 minute')", "42601", "sessions are partitioned by columns, not by price + 1"),
+        ("CUMULATE(bids, at, INTERVAL '1 minute')", "42601", "CUMULATE takes a relation, a time column, a step and a size"),
+        (
+            "CUMULATE(bids, at, INTERVAL '2 minutes', INTERVAL '3 minutes')",
+            "22023",
+            "the size of a cumulating window must be a multiple of its step",
+        ),
     ] {
         let error = world().error(&format!("SELECT * FROM {from}"));
         assert_eq!((error.sqlstate().0, error.message()), (sqlstate, message), "{from}");

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use crate::harness::{describe, rows, run};
 
 /// Each view and its query. What is over the source can be asked as a batch over `raw`, which has its rows.
-pub const VIEWS: [(&str, &str); 9] = [
+pub const VIEWS: [(&str, &str); 11] = [
     ("raw", "SELECT id, at, kind, v FROM events"),
     (
         "by_minute",
@@ -19,6 +19,16 @@ pub const VIEWS: [(&str, &str); 9] = [
     (
         "hopping",
         "SELECT window_start, count(*) AS n, min(v) AS least FROM HOP(events, at, INTERVAL '20 seconds', INTERVAL '1 minute') GROUP BY window_start",
+    ),
+    (
+        "visits",
+        "SELECT kind, window_start, window_end, count(*) AS n, max(v) AS most
+         FROM SESSION(events PARTITION BY kind, at, INTERVAL '5 seconds') GROUP BY kind, window_start, window_end",
+    ),
+    (
+        "crowds",
+        "SELECT window_start, window_end, count(*) AS visits, min(most) AS least
+         FROM SESSION((SELECT window_start AS began, most FROM visits), began, INTERVAL '4 seconds') GROUP BY window_start, window_end",
     ),
     ("busiest", "SELECT kind, count(*) AS minutes, max(n) AS n, sum(total) AS total FROM by_minute GROUP BY kind"),
     ("sums", "SELECT sum(n) AS n, max(least) AS least FROM hopping"),
@@ -36,7 +46,11 @@ pub async fn create(client: &Client) {
 
 /// A view's query as a batch.
 pub fn batch(query: &str) -> String {
-    query.replace("TUMBLE(events", "TUMBLE(raw").replace("HOP(events", "HOP(raw").replace("FROM events", "FROM raw")
+    query
+        .replace("TUMBLE(events", "TUMBLE(raw")
+        .replace("HOP(events", "HOP(raw")
+        .replace("SESSION(events", "SESSION(raw")
+        .replace("FROM events", "FROM raw")
 }
 
 /// Holds what a view has against its query, both at one commit; nothing may be filling.

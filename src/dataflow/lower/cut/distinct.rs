@@ -11,7 +11,7 @@ use crate::operator::aggregate::{AggregateSpec, Stage};
 
 impl Lowering {
     pub(super) fn distinct(&mut self, input: Open, schema: SchemaRef, facts: Facts) -> Result<Open> {
-        let input = input.hopped();
+        let input = input.windowed();
         let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         if types(&input.schema) != types(&schema) {
             return Err(Error::internal("the columns of DISTINCT are not what the plan says"));

@@ -1,4 +1,4 @@
-//! Hopping windows: a row for each window that holds its event time.
+//! Windows that overlap: a row for each window that holds its event time.
 
 use std::sync::Arc;
 
@@ -9,35 +9,35 @@ use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 use weir_common::expr::BatchExpr;
 use weir_common::lateness::Closed;
-use weir_common::window::{HopWindow, window_starts};
+use weir_common::window::{Windows, window_starts};
 
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::rows::times;
 
-/// Rows of one delta that goes out.
+/// Rows of one delta that goes out, besides the windows of one more row.
 const DELTA_ROWS: usize = 64 * 1024;
 
-/// Puts the start of each window in the place of the event time, one row for each.
+/// Puts an edge of each window in the place of the event time, one row for each.
 ///
 /// # Invariants
 /// - A row that is taken back comes out as often as it did when it came, but for windows that closed in between.
-pub(crate) struct Hop {
+pub(crate) struct ToWindows {
     column: usize,
-    window: HopWindow,
+    windows: Windows,
     closed: Option<Closed>,
 }
 
-impl Hop {
-    pub(crate) fn new(column: usize, window: HopWindow, closed: Option<Closed>) -> Self {
-        Hop { column, window, closed }
+impl ToWindows {
+    pub(crate) fn new(column: usize, windows: Windows, closed: Option<Closed>) -> Self {
+        ToWindows { column, windows, closed }
     }
 
-    /// Whether the window that begins at `start` takes the rows that come now.
-    fn takes(&self, start: i64, watermark: i64, admitted: Option<i64>) -> bool {
+    /// Whether the window that this edge tells takes the rows that come now.
+    fn takes(&self, edge: i64, watermark: i64, admitted: Option<i64>) -> bool {
         let Some(closed) = &self.closed else { return true };
         let mut takes = true;
-        closed.each(start, |span| {
+        closed.each(edge, |span| {
             takes = match admitted {
                 Some(end) => span.end == end,
                 None => !closed.is_closed(span.end, watermark),
@@ -47,35 +47,34 @@ impl Hop {
     }
 }
 
-impl Operator for Hop {
+impl Operator for ToWindows {
     fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         let times = times(&delta.rows, self.column)?;
         let watermark = self.closed.as_ref().map_or(i64::MIN, |closed| closed.watermark(cx.times.before(closed.source)));
-        let (mut rows, mut starts) = (Vec::new(), Vec::new());
+        let (mut rows, mut edges) = (Vec::new(), Vec::new());
         for (row, time) in times.values().iter().enumerate() {
-            for start in self.window.starts(*time) {
-                if !self.takes(start, watermark, cx.admitted) {
-                    continue;
+            self.windows.edges(*time, |edge| {
+                if self.takes(edge, watermark, cx.admitted) {
+                    rows.push(row as u32);
+                    edges.push(edge);
                 }
-                rows.push(row as u32);
-                starts.push(start);
-                if rows.len() == DELTA_ROWS {
-                    cx.out.push(copies(&delta, self.column, std::mem::take(&mut rows), std::mem::take(&mut starts))?);
-                }
+            });
+            if rows.len() >= DELTA_ROWS {
+                cx.out.push(copies(&delta, self.column, std::mem::take(&mut rows), std::mem::take(&mut edges))?);
             }
         }
         if !rows.is_empty() {
-            cx.out.push(copies(&delta, self.column, rows, starts)?);
+            cx.out.push(copies(&delta, self.column, rows, edges)?);
         }
         Ok(())
     }
 }
 
 /// These rows of a delta, with other values in one column.
-fn copies(delta: &Delta, column: usize, rows: Vec<u32>, starts: Vec<i64>) -> Result<Delta> {
+fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Result<Delta> {
     let copied = delta.take(&UInt32Array::from(rows))?;
     let mut columns = copied.rows.columns().to_vec();
-    columns[column] = of_type(starts, columns[column].data_type());
+    columns[column] = of_type(edges, columns[column].data_type());
     let rows = batch(copied.rows.schema(), columns, copied.num_rows())?;
     Ok(copied.with_rows(rows))
 }
@@ -91,19 +90,19 @@ pub(crate) struct SliceStart {
     column: usize,
     data_type: DataType,
     name: String,
-    window: HopWindow,
+    windows: Windows,
 }
 
 impl SliceStart {
-    pub(crate) fn new(column: usize, name: &str, data_type: DataType, window: HopWindow) -> Self {
-        SliceStart { column, data_type, name: name.to_string(), window }
+    pub(crate) fn new(column: usize, name: &str, data_type: DataType, windows: Windows) -> Self {
+        SliceStart { column, data_type, name: name.to_string(), windows }
     }
 }
 
 impl BatchExpr for SliceStart {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let times = times(batch, self.column)?;
-        Ok(of_type(window_starts(times.values(), self.window.slice(), self.window.offset), &self.data_type))
+        Ok(of_type(window_starts(times.values(), self.windows.slice(), self.windows.offset()), &self.data_type))
     }
 
     fn data_type(&self) -> &DataType {

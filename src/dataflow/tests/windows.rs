@@ -1,4 +1,4 @@
-//! Hopping windows over random rows, against putting each row into each window by hand.
+//! Hopping and cumulating windows over random rows, against putting each row into each window by hand.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use fastrand::Rng;
 use weir_common::delta::Delta;
 use weir_common::plan::{AggregateFunction, Facts, Node, Op};
-use weir_common::window::HopWindow;
+use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::explain::explain;
 use crate::lower::lower;
@@ -25,8 +25,13 @@ fn bids(facts: Facts) -> Node {
     import("bids", &[("k", DataType::Int64), ("ts", TIME), ("x", DataType::Int64)], facts)
 }
 
-fn hop(input: Node, window: HopWindow) -> Node {
-    Node { schema: input.schema.clone(), facts: input.facts.clone(), op: Op::Hop { column: 1, window, closed: None }, inputs: vec![input] }
+fn copies(input: Node, windows: Windows) -> Node {
+    Node {
+        schema: input.schema.clone(),
+        facts: input.facts.clone(),
+        op: Op::Windows { column: 1, windows, closed: None },
+        inputs: vec![input],
+    }
 }
 
 fn delta(input: &Node, rows: &[(Row, i64)]) -> Delta {
@@ -41,10 +46,10 @@ fn delta(input: &Node, rows: &[(Row, i64)]) -> Delta {
 }
 
 /// What a view gives over these rows, each row of it as often as it is there.
-type Batch = fn(&[Row], HopWindow) -> Vec<Vec<Option<String>>>;
+type Batch = fn(&[Row], Windows) -> Vec<Vec<Option<String>>>;
 
 /// Runs random changes through the plan and compares after each epoch.
-fn check(rng: &mut Rng, input: &Node, view: &Node, window: HopWindow, batch: Batch) {
+fn check(rng: &mut Rng, input: &Node, view: &Node, windows: Windows, batch: Batch) {
     let workers = rng.usize(1..=4);
     let plan = lower(view, "v", workers).unwrap();
     let mut simulator = interrupted(view, workers, rng.u64(..));
@@ -66,15 +71,18 @@ fn check(rng: &mut Rng, input: &Node, view: &Node, window: HopWindow, batch: Bat
             simulator.push(0, delta(input, &changes), rng.usize(..workers));
         }
         simulator.close_epoch().iter().for_each(|delta| integral.add(delta));
-        let mut expected = batch(&there, window);
+        let mut expected = batch(&there, windows);
         expected.sort();
-        assert_eq!(integral.rows(), expected, "{window:?} on {workers} workers\n{}", explain(&plan));
+        assert_eq!(integral.rows(), expected, "{windows:?} on {workers} workers\n{}", explain(&plan));
     }
 }
 
-fn random_window(rng: &mut Rng) -> HopWindow {
-    let slide = rng.i64(1..12);
-    HopWindow { slide, size: slide + rng.i64(0..50), offset: rng.i64(-20..20) }
+fn random_windows(rng: &mut Rng) -> Windows {
+    let (every, offset) = (rng.i64(1..12), rng.i64(-20..20));
+    match rng.bool() {
+        true => Windows::Hop(HopWindow { slide: every, size: every + rng.i64(0..50), offset }),
+        false => Windows::Cumulate(CumulateWindow { step: every, size: every * rng.i64(1..8), offset }),
+    }
 }
 
 fn time(micros: i64) -> Option<String> {
@@ -87,13 +95,21 @@ fn chrono_text(micros: i64) -> String {
 }
 
 /// Rows by window and key, put there one by one.
-fn groups(rows: &[Row], window: HopWindow) -> BTreeMap<(i64, i64), Vec<i64>> {
+fn groups(rows: &[Row], windows: Windows) -> BTreeMap<(i64, i64), Vec<i64>> {
+    // Start, end, and the one of them that tells the window.
+    let all: Vec<(i64, i64, i64)> = match windows {
+        Windows::Hop(HopWindow { slide, size, offset }) => {
+            (-200..200).filter(|start| (start - offset) % slide == 0).map(|start| (start, start + size, start)).collect()
+        }
+        Windows::Cumulate(CumulateWindow { step, size, offset }) => {
+            let starts = (-200..200).filter(|start| (start - offset) % size == 0);
+            starts.flat_map(|start| (1..=size / step).map(move |steps| (start, start + steps * step, start + steps * step))).collect()
+        }
+    };
     let mut groups: BTreeMap<(i64, i64), Vec<i64>> = BTreeMap::new();
     for (key, at, value) in rows {
-        for start in -200..200 {
-            if (start - window.offset) % window.slide == 0 && start <= *at && *at < start + window.size {
-                groups.entry((start, *key)).or_default().push(*value);
-            }
+        for (_, _, edge) in all.iter().filter(|(start, end, _)| start <= at && at < end) {
+            groups.entry((*edge, *key)).or_default().push(*value);
         }
     }
     groups
@@ -106,35 +122,35 @@ fn groups_of_overlapping_windows_equal_a_recomputation() {
     let mut rng = Rng::with_seed(seed);
     for run in 0..300 {
         let input = bids(if run % 2 == 0 { append_only() } else { Facts::default() });
-        let window = random_window(&mut rng);
+        let windows = random_windows(&mut rng);
         let x = || Some((2, DataType::Int64));
         // (window, key): count, sum, and where it has no partial sums under retraction, max
         let keys = project(
-            hop(input.clone(), window),
+            copies(input.clone(), windows),
             vec![("w", column(1, "ts", TIME)), ("k", column(0, "k", DataType::Int64)), ("x", column(2, "x", DataType::Int64))],
             input.facts.clone(),
         );
         let mut calls = vec![call(AggregateFunction::Count, None, None), call(AggregateFunction::Sum, x(), None)];
         let batch: Batch = if rng.bool() {
             calls.push(call(AggregateFunction::Max, x(), None));
-            |rows, window| {
+            |rows, windows| {
                 let row = |((start, key), values): ((i64, i64), Vec<i64>)| {
                     let text = |value: i64| Some(value.to_string());
                     let (count, sum) = (values.len() as i64, values.iter().sum::<i64>());
                     vec![time(start), text(key), text(count), text(sum), text(*values.iter().max().unwrap())]
                 };
-                groups(rows, window).into_iter().map(row).collect()
+                groups(rows, windows).into_iter().map(row).collect()
             }
         } else {
-            |rows, window| {
+            |rows, windows| {
                 let row = |((start, key), values): ((i64, i64), Vec<i64>)| {
                     let text = |value: i64| Some(value.to_string());
                     vec![time(start), text(key), text(values.len() as i64), text(values.iter().sum::<i64>())]
                 };
-                groups(rows, window).into_iter().map(row).collect()
+                groups(rows, windows).into_iter().map(row).collect()
             }
         };
-        check(&mut rng, &input, &aggregate(keys, 2, calls), window, batch);
+        check(&mut rng, &input, &aggregate(keys, 2, calls), windows, batch);
     }
 }
 
@@ -145,28 +161,29 @@ fn rows_come_out_once_for_each_window() {
     let mut rng = Rng::with_seed(seed);
     for run in 0..200 {
         let input = bids(if run % 2 == 0 { append_only() } else { Facts::default() });
-        let window = random_window(&mut rng);
-        let batch: Batch = |rows, window| {
+        let windows = random_windows(&mut rng);
+        let batch: Batch = |rows, windows| {
             let text = |value: i64| Some(value.to_string());
-            let rows = groups(rows, window).into_iter().flat_map(|((start, key), values)| values.into_iter().map(move |x| (start, key, x)));
+            let rows =
+                groups(rows, windows).into_iter().flat_map(|((start, key), values)| values.into_iter().map(move |x| (start, key, x)));
             rows.map(|(start, key, x)| vec![text(key), time(start), text(x)]).collect()
         };
-        check(&mut rng, &input, &hop(input.clone(), window), window, batch);
+        check(&mut rng, &input, &copies(input.clone(), windows), windows, batch);
         // Counted as a whole: the copies count, though nobody looks at their windows.
-        let batch: Batch = |rows, window| {
-            let copies: usize = groups(rows, window).values().map(Vec::len).sum();
+        let batch: Batch = |rows, windows| {
+            let copies: usize = groups(rows, windows).values().map(Vec::len).sum();
             vec![vec![Some(copies.to_string())]]
         };
-        let none = project(hop(input.clone(), window), vec![("x", column(2, "x", DataType::Int64))], input.facts.clone());
-        check(&mut rng, &input, &aggregate(none, 0, vec![call(AggregateFunction::Count, None, None)]), window, batch);
+        let none = project(copies(input.clone(), windows), vec![("x", column(2, "x", DataType::Int64))], input.facts.clone());
+        check(&mut rng, &input, &aggregate(none, 0, vec![call(AggregateFunction::Count, None, None)]), windows, batch);
     }
 }
 
 #[test]
 fn sums_are_made_by_slice_before_they_are_copied() {
-    let window = HopWindow { slide: 20_000_000, size: 50_000_000, offset: 0 };
+    let window = Windows::Hop(HopWindow { slide: 20_000_000, size: 50_000_000, offset: 0 });
     let keys = project(
-        hop(bids(append_only()), window),
+        copies(bids(append_only()), window),
         vec![("w", column(1, "ts", TIME)), ("k", column(0, "k", DataType::Int64))],
         append_only(),
     );

@@ -1,0 +1,411 @@
+//! SESSION without a GROUP BY that fits it: each row, with the window of its session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::row::RowConverter;
+use weir_common::delta::{Delta, batch};
+use weir_common::error::Result;
+
+use crate::fragment::Context;
+use crate::operator::Operator;
+use crate::operator::aggregate::cells::Cells;
+use crate::operator::aggregate::copied::Copied;
+use crate::operator::aggregate::entries::Count;
+use crate::operator::aggregate::gone::Gone;
+use crate::operator::aggregate::keys::Keys;
+use crate::operator::aggregate::marks::Marks;
+use crate::operator::aggregate::ordered::{from_words, words};
+use crate::operator::aggregate::session::reach::{Sessions, reach};
+use crate::operator::aggregate::tracked::PIECE_ROWS;
+use crate::rows::{converter, decode, encode};
+use crate::state::{StateChanges, StateSpec};
+
+/// Rows of one delta that goes out.
+const DELTA_ROWS: usize = 64 * 1024;
+
+/// What rows are put into which sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionRowsSpec {
+    /// The columns of the partition.
+    pub(crate) partition: Vec<usize>,
+    /// The column of the event time.
+    pub(crate) time: usize,
+    /// As in [`super::SessionSpec::gap`].
+    pub(crate) gap: i64,
+    /// The number of its state.
+    pub(crate) state: u16,
+}
+
+impl SessionRowsSpec {
+    /// Whether rows of this schema can be kept.
+    pub(crate) fn check(&self, input: &Schema) -> Result<()> {
+        converter(input.fields().iter().map(|field| field.data_type()))?;
+        Keys::new(&self.key_types(input)).map(|_| ())
+    }
+
+    fn key_types(&self, input: &Schema) -> Vec<DataType> {
+        self.partition.iter().map(|column| input.field(*column).data_type().clone()).collect()
+    }
+
+    /// Its state, over rows with this schema: each row and how often it is there.
+    pub(crate) fn state_spec(&self, input: &Schema, placement: &[usize]) -> StateSpec {
+        let (schema, keys) = (state_schema(input.fields().iter().cloned()), input.fields().len());
+        StateSpec { state: self.state, part: 0, schema, keys, placement: placement.to_vec() }
+    }
+
+    /// Builds the operator; its output has the columns of the input, then the window. `checkpoints`: whether anybody will ask what
+    /// changed.
+    pub(crate) fn build(&self, schema: SchemaRef, checkpoints: bool) -> Box<dyn Operator> {
+        let checked = "checked when the plan was lowered";
+        let width = schema.fields().len() - 2;
+        let input = Schema::new(schema.fields()[..width].to_vec());
+        let converter = converter(input.fields().iter().map(|field| field.data_type())).expect(checked);
+        let keys = Keys::new(&self.key_types(&input)).expect(checked);
+        let kept = state_schema(input.fields().iter().cloned());
+        let (partitions, pending, slots) = (Cells::new(), BTreeMap::new(), vec![]);
+        let (changed, frozen, gone, copied, marks) = (vec![], vec![], Gone::default(), Copied::default(), Marks::new());
+        let (spec, key) = (self.clone(), Arc::new(input));
+        Box::new(SessionRows {
+            spec,
+            schema,
+            kept,
+            key,
+            converter,
+            checkpoints,
+            keys,
+            partitions,
+            pending,
+            slots,
+            marks,
+            changed,
+            frozen,
+            gone,
+            copied,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+}
+
+fn state_schema(fields: impl Iterator<Item = Arc<Field>>) -> SchemaRef {
+    let count = Arc::new(Field::new("count", DataType::Int64, true));
+    Arc::new(Schema::new(fields.chain([count]).collect::<Vec<_>>()))
+}
+
+/// A row as bytes.
+type Row = Box<[u8]>;
+
+/// Keeps the rows of each partition by their times; at the end of an epoch it gives what has changed, in rows or in their windows.
+struct SessionRows {
+    spec: SessionRowsSpec,
+    schema: SchemaRef,
+    /// Of its state.
+    kept: SchemaRef,
+    /// Of its key.
+    key: SchemaRef,
+    converter: RowConverter,
+    checkpoints: bool,
+    keys: Keys,
+    partitions: Cells<Partition>,
+    /// What the current epoch adds to how often rows are there, by partition and time.
+    pending: BTreeMap<(u32, i64), BTreeMap<Row, i64>>,
+    /// The partitions of the current batch.
+    slots: Vec<u32>,
+    marks: Marks,
+    /// Rows whose counts changed since the last freeze, by partition and time; some may be there twice, or be gone.
+    changed: Vec<(u32, i64, Row)>,
+    /// Those that had changed then and are still to be copied; some may be there twice, or be copied already.
+    frozen: Vec<(u32, i64, Row)>,
+    /// Rows that the last checkpoint has and that are gone.
+    gone: Gone,
+    copied: Copied,
+    rows: usize,
+    /// Of the rows.
+    bytes: usize,
+}
+
+#[derive(Clone, Default)]
+struct Partition {
+    rows: BTreeMap<i64, BTreeMap<Row, Count>>,
+    sessions: Sessions<()>,
+}
+
+/// Rows on their way out, with the windows of their sessions and weights.
+#[derive(Default)]
+struct Out {
+    rows: Vec<Row>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    weights: Vec<i64>,
+}
+
+impl Out {
+    fn push(&mut self, row: &Row, (first, last): (i64, i64), weight: i64) {
+        self.rows.push(row.clone());
+        self.starts.push(first);
+        self.ends.push(last);
+        self.weights.push(weight);
+    }
+}
+
+/// The session that holds a moment: its first and last one.
+fn session(sessions: &Sessions<()>, moment: i64) -> Option<(i64, i64)> {
+    sessions.range(..=moment).next_back().map(|(first, (last, ()))| (*first, *last)).filter(|(_, last)| moment <= *last)
+}
+
+impl SessionRows {
+    fn columns(&self, rows: &[Row]) -> Result<Vec<ArrayRef>> {
+        let parser = self.converter.parser();
+        decode(&self.converter, rows.iter().map(|row| parser.parse(row)))
+    }
+
+    /// Rows and their counts as a checkpoint has them.
+    fn state_rows(&self, rows: Vec<(Row, i64)>) -> Result<RecordBatch> {
+        let (rows, counts): (Vec<Row>, Vec<i64>) = rows.into_iter().unzip();
+        let mut columns = self.columns(&rows)?;
+        columns.push(Arc::new(Int64Array::from(counts)));
+        batch(self.kept.clone(), columns, rows.len())
+    }
+
+    /// Applies what the epoch did to some times of a partition, and finds what goes out.
+    fn settle(&mut self, partition: u32, changes: Vec<(i64, BTreeMap<Row, i64>)>, cx: &mut Context) -> Result<()> {
+        let moments: Vec<i64> = changes.iter().map(|(time, _)| *time).collect();
+        let reaches = reach(&self.partitions[partition as usize].sessions, &moments, self.spec.gap);
+        let mut changes = changes.into_iter().peekable();
+        let mut out = Out::default();
+        let (mut kept, mut gone) = (vec![], vec![]);
+        for reach in reaches {
+            let Partition { rows, sessions } = &mut self.partitions[partition as usize];
+            let old: Sessions<()> = reach.sessions.iter().map(|(first, last, ())| (*first, (*last, ()))).collect();
+            old.keys().for_each(|first| _ = sessions.remove(first));
+            // What comes and goes, before it is there or gone.
+            let mut new: BTreeMap<i64, BTreeMap<Row, i64>> = BTreeMap::new();
+            while let Some((time, changed)) = changes.next_if(|(time, _)| *time <= reach.last) {
+                new.insert(time, changed);
+            }
+            let was: BTreeSet<i64> = rows.range(reach.first..=reach.last).map(|(time, _)| *time).collect();
+            let mut is = was.clone();
+            for (time, changed) in &new {
+                let there = rows.get(time);
+                let count = |row: &Row| there.and_then(|there| there.get(row)).map_or(0, |count| count.get());
+                let others = there.is_some_and(|there| there.keys().any(|row| !changed.contains_key(row)));
+                match others || changed.iter().any(|(row, weight)| count(row) + weight != 0) {
+                    true => is.insert(*time),
+                    false => is.remove(time),
+                };
+            }
+            let mut last_one: Option<(i64, i64)> = None;
+            for time in is {
+                match &mut last_one {
+                    Some((_, last)) if time.saturating_sub(*last) < self.spec.gap => *last = time,
+                    ended => {
+                        sessions.extend(ended.map(|(first, last)| (first, (last, ()))));
+                        *ended = Some((time, time));
+                    }
+                }
+            }
+            sessions.extend(last_one.map(|(first, last)| (first, (last, ()))));
+            // Rows whose window has changed go, and come with the new one.
+            for time in &was {
+                let (before, now) = (session(&old, *time), session(sessions, *time));
+                if before != now {
+                    for (row, count) in &rows[time] {
+                        before.into_iter().for_each(|window| out.push(row, window, -count.get()));
+                        now.into_iter().for_each(|window| out.push(row, window, count.get()));
+                    }
+                }
+            }
+            for (time, changed) in new {
+                let now = session(sessions, time);
+                for (row, weight) in changed {
+                    // Where nothing is left at this time, all of it was taken out of the window that it had.
+                    now.into_iter().for_each(|window| out.push(&row, window, weight));
+                    let there = rows.entry(time).or_default();
+                    let old = there.get(&row).copied();
+                    let count = old.map_or(0, Count::get) + weight;
+                    debug_assert!(count >= 0, "a row is there {count} times");
+                    match (old, count) {
+                        (None, 0) => {}
+                        (None, _) => {
+                            let mut count = Count::new(count);
+                            self.rows += 1;
+                            self.bytes += row.len();
+                            if self.checkpoints {
+                                count.change(self.marks);
+                                self.changed.push((partition, time, row.clone()));
+                            }
+                            there.insert(row, count);
+                        }
+                        (Some(mut old), 0) => {
+                            there.remove(&row);
+                            self.rows -= 1;
+                            self.bytes -= row.len();
+                            if old.copy(self.marks) {
+                                kept.push((row.clone(), old.get()));
+                            }
+                            if old.is_stored() {
+                                gone.push(row);
+                            }
+                        }
+                        (Some(mut old), _) => {
+                            if self.checkpoints && old.change(self.marks) {
+                                if old.copy(self.marks) {
+                                    kept.push((row.clone(), old.get()));
+                                }
+                                self.changed.push((partition, time, row.clone()));
+                            }
+                            old.add(weight);
+                            there.insert(row, old);
+                        }
+                    }
+                    if there.is_empty() {
+                        rows.remove(&time);
+                    }
+                }
+            }
+            if out.rows.len() >= DELTA_ROWS {
+                self.emit(std::mem::take(&mut out), cx)?;
+            }
+        }
+        self.emit(out, cx)?;
+        if !kept.is_empty() {
+            let rows = self.state_rows(kept)?;
+            self.copied.keep(rows);
+        }
+        if !gone.is_empty() {
+            let columns = self.columns(&gone)?;
+            self.gone.push(columns);
+        }
+        if self.partitions[partition as usize].rows.is_empty() {
+            self.keys.release(partition);
+        }
+        Ok(())
+    }
+
+    fn emit(&self, out: Out, cx: &mut Context) -> Result<()> {
+        let kept: Vec<usize> = (0..out.rows.len()).filter(|row| out.weights[*row] != 0).collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<Row> = kept.iter().map(|row| out.rows[*row].clone()).collect();
+        let mut columns = self.columns(&rows)?;
+        let time = self.schema.field(self.spec.time).data_type();
+        columns.push(from_words(kept.iter().map(|row| Some(out.starts[*row])), time)?);
+        columns.push(from_words(kept.iter().map(|row| Some(out.ends[*row].saturating_add(self.spec.gap))), time)?);
+        let weights = kept.iter().map(|row| out.weights[*row]).collect();
+        cx.out.push(Delta::weighted(batch(self.schema.clone(), columns, rows.len())?, weights));
+        Ok(())
+    }
+
+    /// The partition of each row.
+    fn find(&mut self, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let keys: Vec<ArrayRef> = self.spec.partition.iter().map(|column| columns[*column].clone()).collect();
+        self.keys.find(&keys, rows, &mut self.slots)?;
+        self.partitions.grow(self.keys.slots(), Partition::default());
+        Ok(())
+    }
+}
+
+impl Operator for SessionRows {
+    fn push(&mut self, _port: usize, delta: Delta, _cx: &mut Context) -> Result<()> {
+        self.find(delta.rows.columns(), delta.num_rows())?;
+        let rows = encode(&self.converter, delta.rows.columns())?;
+        let times = words(delta.rows.column(self.spec.time))?;
+        for (row, slot) in self.slots.iter().enumerate() {
+            let pending = self.pending.entry((*slot, times[row])).or_default();
+            *pending.entry(rows.value(row).into()).or_insert(0) += delta.weights.get(row);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, cx: &mut Context) -> Result<()> {
+        let mut pending = std::mem::take(&mut self.pending).into_iter().peekable();
+        while let Some(((partition, time), rows)) = pending.next() {
+            let mut changes = vec![(time, rows)];
+            while let Some(((_, time), rows)) = pending.next_if(|((other, _), _)| *other == partition) {
+                changes.push((time, rows));
+            }
+            self.settle(partition, changes, cx)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Option<u16> {
+        Some(self.spec.state)
+    }
+
+    fn freeze(&mut self) {
+        debug_assert!(self.frozen.is_empty(), "one checkpoint is copied at a time");
+        self.marks.freeze();
+        self.frozen = std::mem::take(&mut self.changed);
+        self.gone.freeze();
+        self.copied.kept = 0;
+    }
+
+    fn copy(&mut self, budget: &mut usize) -> Result<()> {
+        self.gone.copy(&self.key, budget, &mut self.copied.gone)?;
+        while *budget > 0 && !self.frozen.is_empty() {
+            let mut rows = vec![];
+            while *budget > 0
+                && rows.len() < PIECE_ROWS
+                && let Some((partition, time, row)) = self.frozen.pop()
+            {
+                *budget -= 1;
+                let there = self.partitions[partition as usize].rows.get_mut(&time).and_then(|there| there.get_mut(&row));
+                if let Some(count) = there
+                    && count.copy(self.marks)
+                {
+                    rows.push((row, count.get()));
+                }
+            }
+            let rows = self.state_rows(rows)?;
+            self.copied.put.push(rows);
+        }
+        Ok(())
+    }
+
+    fn kept_rows(&self) -> usize {
+        self.copied.kept
+    }
+
+    fn take_copied(&mut self) -> Vec<StateChanges> {
+        self.copied.take(self.spec.state, 0).into_iter().collect()
+    }
+
+    fn load(&mut self, _part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        let (counts, columns) = columns.split_last().expect("the count is the last column");
+        self.find(columns, rows)?;
+        let bytes = encode(&self.converter, columns)?;
+        let times = words(&columns[self.spec.time])?;
+        for (row, (slot, count)) in self.slots.iter().zip(counts.as_primitive::<Int64Type>().values()).enumerate() {
+            let Partition { rows, sessions } = &mut self.partitions[*slot as usize];
+            rows.entry(times[row]).or_default().insert(bytes.value(row).into(), Count::stored(*count));
+            let mut joined = reach(sessions, &[times[row]], self.spec.gap);
+            if let Some(reach) = joined.pop() {
+                reach.sessions.iter().for_each(|(first, ..)| _ = sessions.remove(first));
+                sessions.insert(reach.first, (reach.last, ()));
+            }
+            self.bytes += bytes.value(row).len();
+        }
+        self.rows += rows;
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        // A node of a BTreeMap is about two thirds full.
+        let rows = self.rows * (size_of::<(Row, Count)>() + size_of::<(i64, BTreeMap<Row, Count>)>()) * 3 / 2 + self.bytes;
+        self.keys.memory_bytes() + self.partitions.memory_bytes() + rows + self.dirty_bytes()
+    }
+
+    fn dirty_bytes(&self) -> usize {
+        let each = self.bytes.checked_div(self.rows).unwrap_or(0);
+        self.changed.len() * (each + size_of::<(u32, i64, Row)>()) + self.gone.bytes()
+    }
+
+    fn groups(&self) -> usize {
+        self.rows
+    }
+}
