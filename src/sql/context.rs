@@ -215,6 +215,8 @@ impl Context {
         crate::functions_in_from::unnest_series(&mut query);
         self.system.rewrite(&mut query).map_err(external)?;
         crate::values::give_types(&mut query);
+        crate::window::group_by::move_to_from(&mut query)?;
+        crate::window::time::ask(&mut query);
         crate::interval::spell_out(&mut query);
         crate::function::zone::spell_out(&mut query);
         crate::names::name_outputs(&mut query);

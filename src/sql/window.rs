@@ -3,7 +3,9 @@
 //! `SESSION(t [PARTITION BY k], ts, gap)`: these rows, once each, with the window of their session.
 
 mod arguments; // what stands between the parentheses
+pub(crate) mod group_by; // windows in GROUP BY
 mod interval; // constant intervals
+pub(crate) mod time; // window_time
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ExprSchema, Result};
@@ -30,19 +32,24 @@ pub(crate) const WINDOW_START: &str = "window_start";
 /// The column that holds the moment at which a window ends.
 pub(crate) const WINDOW_END: &str = "window_end";
 
+/// The column that holds a window's last moment.
+pub(crate) const WINDOW_TIME: &str = "window_time";
+/// The window functions.
+pub(crate) const FUNCTIONS: [&str; 4] = ["tumble", "hop", "session", "cumulate"];
+
 /// Plans the window functions in FROM.
 #[derive(Debug)]
 pub(crate) struct WindowPlanner;
 
 impl RelationPlanner for WindowPlanner {
     fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
-        let (name, args, alias) = match &relation {
-            TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args.clone(), alias.clone()),
+        let (name, args, alias, standard) = match &relation {
+            TableFactor::Table { name, args: Some(args), alias, .. } => (name, args.args.clone(), alias.clone(), false),
             // TABLE(TUMBLE(...))
             TableFactor::TableFunction {
                 expr: ast::Expr::Function(ast::Function { name, args: FunctionArguments::List(list), .. }),
                 alias,
-            } => (name, list.args.clone(), alias.clone()),
+            } => (name, list.args.clone(), alias.clone(), true),
             _ => return Ok(RelationPlanning::Original(Box::new(relation))),
         };
         let (function, plan): (_, Plan) = match last_part(name).as_str() {
@@ -54,13 +61,24 @@ impl RelationPlanner for WindowPlanner {
         };
         let span = name.span();
         let arguments = Arguments::read(function, args, span)?;
+        let with_time = standard || arguments.time_asked;
         let plan = plan(arguments, span, context)?;
+        // A relation that has such a column keeps it.
+        let has_time = plan.schema().iter().any(|(_, field)| field.name() == WINDOW_TIME);
+        let plan = if with_time && !has_time { timed(plan)? } else { plan };
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias))))
     }
 }
 
 /// What plans a window function.
 type Plan = fn(Arguments, tokenizer::Span, &mut dyn RelationPlannerContext) -> Result<LogicalPlan>;
+
+/// The rows with `window_time` besides.
+fn timed(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mut columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    columns.push(moved(WINDOW_END, -1).alias(WINDOW_TIME));
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
+}
 
 fn invalid(message: impl Into<String>, span: tokenizer::Span) -> DataFusionError {
     at(Error::new(SqlState::INVALID_PARAMETER_VALUE, message), span)

@@ -178,7 +178,7 @@ impl OutsideFrom {
 
     fn refused(&self) -> DataFusionError {
         let name = self.name.to_uppercase();
-        let error = Error::unsupported(format!("{name} is supported in FROM only"))
+        let error = Error::unsupported(format!("{name} is supported in FROM and GROUP BY only"))
             .with_hint("Write SELECT window_start, ... FROM TUMBLE(t, ts, INTERVAL '1 minute') GROUP BY window_start.");
         external(error)
     }

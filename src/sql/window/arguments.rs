@@ -8,6 +8,7 @@ use weir_common::error::{Error, SqlState};
 use crate::context::at;
 use crate::names::normalized;
 use crate::parser::PARTITION_BY;
+use crate::window::time::ASKED;
 
 /// A window function and its arguments.
 #[derive(Debug)]
@@ -71,6 +72,8 @@ pub(super) struct Arguments {
     pub(super) length: ast::Expr,
     /// The columns of PARTITION BY.
     pub(super) partition: Vec<ast::Expr>,
+    /// Whether the query names `window_time`.
+    pub(super) time_asked: bool,
     pub(super) offset: Option<ast::Expr>,
 }
 
@@ -92,9 +95,14 @@ impl Arguments {
         let mut given: Vec<Option<ast::Expr>> = vec![None; function.slots.len()];
         // PARTITION BY stands among the arguments by position, and has none.
         let mut after_partition = 0;
+        let mut time_asked = false;
         for (position, arg) in args.into_iter().enumerate() {
             let by_name = !matches!(arg, FunctionArg::Unnamed(_));
             let (slot, arg) = match arg {
+                FunctionArg::Named { name, .. } if name.value == ASKED => {
+                    time_asked = true;
+                    continue;
+                }
                 FunctionArg::Unnamed(arg) => (position - after_partition, arg),
                 FunctionArg::Named { name, arg, .. } => (slot(&name)?, arg),
                 FunctionArg::ExprNamed { name: ast::Expr::Identifier(name), arg, .. } => (slot(&name)?, arg),
@@ -122,7 +130,7 @@ impl Arguments {
         });
         match (data, time, length) {
             (Some(data), Some(time), Some(length)) if every.is_some() || function.every.is_empty() => {
-                Ok(Arguments { function, data, time, every, length, partition, offset })
+                Ok(Arguments { function, data, time, every, length, partition, time_asked, offset })
             }
             _ => Err(wrong(format!("{name} takes {}", function.takes))),
         }
