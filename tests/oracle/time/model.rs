@@ -20,6 +20,8 @@ pub struct Rules {
     pub size: i64,
     /// From one window to the next: `size` where they stand side by side.
     pub slide: i64,
+    /// Whether windows begin together, every size, and end one slide after the other.
+    pub cumulates: bool,
     pub offset: i64,
     pub emit: Emit,
     /// `None`: windows never close.
@@ -29,7 +31,7 @@ pub struct Rules {
     pub rejected: Option<i32>,
 }
 
-/// The start of a window and a key.
+/// The start of a window and a key. A cumulating window starts as if it had the full size.
 pub type Group = (i64, i32);
 
 /// The windows of a view, each with its rows.
@@ -96,7 +98,13 @@ impl Model {
 
     /// The windows that hold a moment.
     fn starts(&self, time: i64) -> Vec<i64> {
-        let Rules { size, slide, offset, .. } = self.rules;
+        let Rules { size, slide, offset, cumulates, .. } = self.rules;
+        if cumulates {
+            // They are told by their ends, as if all were of one size.
+            let first = time - (time - offset).rem_euclid(size);
+            let ends = (1..=size / slide).map(|steps| first + steps * slide);
+            return ends.filter(|end| time < *end).map(|end| end - size).collect();
+        }
         (time - size + 1..=time).filter(|start| (start - offset).rem_euclid(slide) == 0).collect()
     }
 }

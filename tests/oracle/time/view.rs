@@ -47,8 +47,13 @@ impl View {
     pub fn random(rng: &mut Rng) -> View {
         let append_only = rng.bool();
         let slide = rng.i64(1..30);
-        let size = if rng.bool() { slide } else { slide * rng.i64(1..4) + rng.i64(0..slide) };
-        let hop = size != slide || percent(rng, 20);
+        let size = match rng.u8(0..4) {
+            0 | 1 => slide,
+            2 => slide * rng.i64(1..5),
+            _ => slide * rng.i64(1..4) + rng.i64(0..slide),
+        };
+        let cumulates = size % slide == 0 && percent(rng, 50);
+        let hop = !cumulates && (size != slide || percent(rng, 20));
         let offset = if percent(rng, 30) { rng.i64(-20..20) } else { 0 };
         let emit = [Emit::Update, Emit::Update, Emit::WindowClose, Emit::WindowClose, Emit::Final][rng.usize(..5)];
         let said = percent(rng, 60).then(|| rng.i64(0..40));
@@ -67,13 +72,16 @@ impl View {
         let interval = |seconds: i64| format!("INTERVAL '{seconds} seconds'");
         let offset_text = if offset == 0 { String::new() } else { format!(", {}", interval(offset)) };
         let windows = match hop {
+            _ if cumulates => format!("CUMULATE(i, ts, {}, {}{offset_text})", interval(slide), interval(size)),
             true => format!("HOP(i, ts, {}, {}{offset_text})", interval(slide), interval(size)),
             false => format!("TUMBLE(i, ts, {}{offset_text})", interval(size)),
         };
+        // Cumulating windows are told by their ends.
+        let told = if cumulates { format!("window_end - {} AS told", interval(size)) } else { "window_start".to_string() };
         let counted = if distinct { "count(DISTINCT v)" } else { "max(v)" };
         let filter = rejected.map_or(String::new(), |value| format!(" WHERE v <> {value}"));
         let mut sql = format!(
-            "CREATE MATERIALIZED VIEW v AS SELECT window_start, k, count(*) AS n, sum(v) AS s, min(v) AS lo, {counted} AS x FROM {windows}{filter} GROUP BY window_start, window_end, k"
+            "CREATE MATERIALIZED VIEW v AS SELECT {told}, k, count(*) AS n, sum(v) AS s, min(v) AS lo, {counted} AS x FROM {windows}{filter} GROUP BY window_start, window_end, k"
         );
         if let Some(said) = said {
             sql += &format!(" ALLOW LATENESS {}", interval(said));
@@ -88,7 +96,8 @@ impl View {
         if !options.is_empty() {
             sql += &format!(" WITH ({})", options.join(", "));
         }
-        let rules = Rules { size, slide: if hop { slide } else { size }, offset, emit, lateness, retention, rejected };
+        let rules =
+            Rules { size, slide: if hop || cumulates { slide } else { size }, cumulates, offset, emit, lateness, retention, rejected };
         View { rules, delay: rng.i64(0..20), append_only, distinct, admits, sql }
     }
 
