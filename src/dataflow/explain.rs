@@ -19,7 +19,13 @@ pub fn explain(plan: &DataflowPlan) -> String {
     let mut text = Text { plan, out: String::new() };
     let workers = if plan.workers == 1 { "1 worker".to_string() } else { format!("{} workers", plan.workers) };
     text.line(0, format!("View {} on {workers}: {}", plan.view, list(plan.schema.fields().iter().map(|field| field.name().clone()))));
-    text.line(1, format!("{}; {}", text.facts(&plan.facts, &plan.schema), text.closes(plan.facts.closes.as_ref(), &plan.schema)));
+    // Where windows close, the state says when.
+    let has_life = |step: &StepSpec| matches!(&step.op, StepOp::Aggregate(spec) if spec.life.is_some());
+    let closes = match plan.fragments.iter().flat_map(|fragment| &fragment.steps).any(has_life) {
+        true => String::new(),
+        false => format!("; {}", text.closes(plan.facts.closes.as_ref(), &plan.schema)),
+    };
+    text.line(1, format!("{}{closes}", text.facts(&plan.facts, &plan.schema)));
     for fragment in plan.fragments.iter().rev() {
         text.fragment(fragment);
     }

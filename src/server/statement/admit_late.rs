@@ -1,7 +1,10 @@
 //! ALTER MATERIALIZED VIEW .. ADMIT LATE: late rows go into the windows that were closed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use weir_common::error::{Error, Result, SqlState};
-use weir_sql::catalog::RelationKind;
+use weir_sql::catalog::{Catalog, Relation, RelationKind};
 use weir_sql::statement::AdmitLate;
 
 use crate::names;
@@ -41,8 +44,7 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
                 "DISTINCT, and min and max over rows that can be taken back, need all values: create it WITH (keep_closed = 'true').",
             ));
     }
-    let late = relation.late().map(|late| late.id);
-    let reader = catalog.dependents(relation.id).into_iter().filter(|id| Some(*id) != late).find_map(|id| catalog.by_id(id));
+    let reader = reader(&catalog, &relation);
     if let Some(reader) = reader.filter(|_| view.facts.append_only) {
         let message =
             format!("late rows cannot be admitted to \"{name}\", because {} \"{}\" relies on its results", reader.kind.word(), reader.name);
@@ -57,4 +59,21 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
         entries => format!("admitted {entries} late rows"),
     }));
     Ok(done("ALTER MATERIALIZED VIEW"))
+}
+
+/// A materialized view that is made of this one, directly or through views that are planned anew wherever they are read; those over its
+/// late rows only are none.
+fn reader(catalog: &Catalog, relation: &Relation) -> Option<Arc<Relation>> {
+    let late = relation.late().map(|late| late.id);
+    let mut read_as = BTreeSet::from([relation.id]);
+    for other in catalog.relations() {
+        if Some(other.id) == late || !other.depends_on.iter().any(|on| read_as.contains(on)) {
+            continue;
+        }
+        if matches!(other.kind, RelationKind::MaterializedView(_)) {
+            return Some(other.clone());
+        }
+        read_as.insert(other.id);
+    }
+    None
 }

@@ -113,12 +113,14 @@ impl Policy {
         if lives(root).next().is_some() {
             return Ok(());
         }
-        let hint = if sessions(root) {
-            "The windows of SESSION are not closed yet: leave the clause out."
-        } else if windows(root) {
-            "Declare WATERMARK FOR the event time of the source, and put that column into windows: only a watermark closes them."
-        } else {
-            "Group by window_start and window_end of TUMBLE, HOP or CUMULATE over a source with a WATERMARK."
+        let hint = match (clause, closable(root), windows(root)) {
+            ("keep_closed", true, _) => "Without ALLOW LATENESS, EMIT ON WINDOW CLOSE or EMIT FINAL no window closes.",
+            _ if sessions(root) => "The windows of SESSION are not closed yet: leave the clause out.",
+            (_, _, WindowsOf::Timed) => "Group by window_start or window_end: a window is closed with the groups that it is part of.",
+            (_, _, WindowsOf::Untimed) => {
+                "Declare WATERMARK FOR the event time of the source, and put that column into windows: only a watermark closes them."
+            }
+            (_, _, WindowsOf::None) => "Group by window_start and window_end of TUMBLE, HOP or CUMULATE over a source with a WATERMARK.",
         };
         let message = format!("{clause} needs windows that a watermark closes");
         let error = Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint);
@@ -139,14 +141,37 @@ fn lives(node: &Node) -> Box<dyn Iterator<Item = &WindowLife> + '_> {
     Box::new(own.into_iter().chain(node.inputs.iter().flat_map(lives)))
 }
 
-/// Whether there is anything that looks like windows.
-fn windows(node: &Node) -> bool {
-    matches!(node.op, Op::RequireEventTime { .. } | Op::Windows { .. }) || node.inputs.iter().any(windows)
-}
-
 /// Whether there are sessions.
 fn sessions(node: &Node) -> bool {
     matches!(node.op, Op::Session { .. }) || node.inputs.iter().any(sessions)
+}
+
+/// Windows in a plan.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WindowsOf {
+    None,
+    /// Of a time that no watermark tells of.
+    Untimed,
+    /// Of one that a watermark tells of.
+    Timed,
+}
+
+fn windows(node: &Node) -> WindowsOf {
+    let own = match (&node.op, node.inputs.as_slice()) {
+        (Op::RequireEventTime { column } | Op::Windows { column, .. }, [input]) => {
+            match input.facts.event_times.iter().any(|time| time.column == *column) {
+                true => WindowsOf::Timed,
+                false => WindowsOf::Untimed,
+            }
+        }
+        _ => WindowsOf::None,
+    };
+    node.inputs.iter().map(windows).fold(own, WindowsOf::max)
+}
+
+/// Whether there are groups that a watermark could close.
+fn closable(node: &Node) -> bool {
+    (matches!(node.op, Op::Aggregate { .. }) && node.facts.closes.is_some()) || node.inputs.iter().any(closable)
 }
 
 /// What is promised to views that read this one: late rows of final results are admitted only where no view reads them.
