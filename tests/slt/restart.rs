@@ -9,7 +9,7 @@ const WORKERS: [usize; 2] = [3, 1];
 /// Words that begin statements whose effect is the session's, and ends with it.
 const OF_SESSIONS: [&str; 9] = ["BEGIN", "START", "SET", "RESET", "PREPARE", "DECLARE", "DISCARD", "SAVEPOINT", "LOCK"];
 /// Words that begin statements after which something is there that must survive.
-const OF_ALL: [&str; 7] = ["CREATE", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "COPY", "DROP"];
+const OF_ALL: [&str; 8] = ["CREATE", "ALTER", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "COPY", "DROP"];
 
 /// Whether killing the server in this file shows anything: it makes a materialized view or a table, and nothing in it is
 /// about a session.
@@ -27,7 +27,10 @@ pub fn moments(records: &[SltRecord]) -> Vec<(usize, usize)> {
     let writes: Vec<usize> = records
         .iter()
         .enumerate()
-        .filter(|(_, record)| first_word(record).is_some_and(|word| OF_ALL.contains(&word.as_str())))
+        .filter(|(_, record)| {
+            // Commands of the system write what is followed.
+            matches!(record, Record::System { .. }) || first_word(record).is_some_and(|word| OF_ALL.contains(&word.as_str()))
+        })
         .map(|(number, _)| number + 1)
         .collect();
     let Some(last) = writes.last() else { return vec![] };

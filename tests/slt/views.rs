@@ -17,6 +17,18 @@ const SHOWN: usize = 10;
 pub struct View {
     name: String,
     query: String,
+    windows: Windows,
+}
+
+/// What becomes of a view's windows, as its clauses say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Windows {
+    /// They are always there.
+    Stay,
+    /// They close: the view has all that its query answers once its sources have ended, but what came too late.
+    Close,
+    /// They are removed some day.
+    Go,
 }
 
 /// The materialized views that a file has created so far.
@@ -78,11 +90,17 @@ impl<'a> Words<'a> {
     }
 
     fn start_with(&self, expected: &[&str]) -> bool {
-        self.words.len() >= expected.len() && self.words.iter().zip(expected).all(|((word, _), e)| word.eq_ignore_ascii_case(e))
+        self.is(0, expected)
+    }
+
+    /// Whether these words stand at this place; a semicolon may follow the last one.
+    fn is(&self, at: usize, expected: &[&str]) -> bool {
+        let same = |((word, _), e): (&(&str, usize), &&str)| word.trim_end_matches(';').eq_ignore_ascii_case(e);
+        self.words.len() >= at + expected.len() && self.words[at..].iter().zip(expected).all(same)
     }
 }
 
-/// `CREATE [OR REPLACE] MATERIALIZED VIEW [IF NOT EXISTS] name AS query`.
+/// `CREATE [OR REPLACE] MATERIALIZED VIEW [IF NOT EXISTS] name [WITH (..)] AS query [clauses]`.
 fn definition(words: &Words) -> Option<View> {
     let mut at = 0;
     let mut eat = |expected: &[&str]| {
@@ -98,15 +116,56 @@ fn definition(words: &Words) -> Option<View> {
         return None;
     }
     eat(&["IF", "NOT", "EXISTS"]);
-    let (name, _) = words.words.get(at)?;
-    let (_, end) = words.words.get(at + 1).filter(|(word, _)| word.eq_ignore_ascii_case("AS"))?;
-    let query = words.sql[*end..].trim().trim_end_matches(';').to_string();
-    Some(View { name: name.to_string(), query })
+    let (name, name_end) = words.words.get(at)?;
+    let is_options = |at: usize| words.is(at, &["WITH"]) && words.words.get(at + 1).is_some_and(|(word, _)| word.starts_with('('));
+    let mut query = at + 1;
+    if is_options(query) {
+        query += words.words[query..].iter().position(|(word, _)| word.eq_ignore_ascii_case("AS"))?;
+    }
+    let (_, start) = words.words.get(query).filter(|(word, _)| word.eq_ignore_ascii_case("AS"))?;
+    let is_clause = |at: usize| words.is(at, &["ALLOW", "LATENESS"]) || EMITS.iter().any(|emit| words.is(at, emit));
+    let clauses = (query + 1..words.words.len()).find(|at| is_clause(*at) || is_options(*at)).unwrap_or(words.words.len());
+    let (_, end) = words.words[clauses - 1];
+    let text = words.sql[*start..end].trim().trim_end_matches(';').to_string();
+    let told = format!("{} {}", &words.sql[*name_end..*start], &words.sql[end..]).to_uppercase();
+    let windows = match (told.contains("RETENTION"), (clauses..words.words.len()).any(is_clause)) {
+        (true, _) => Windows::Go,
+        (false, true) => Windows::Close,
+        (false, false) => Windows::Stay,
+    };
+    Some(View { name: name.to_string(), query: text, windows })
 }
 
+/// How a clause begins that says when windows are shown.
+const EMITS: [&[&str]; 3] = [&["EMIT", "ON"], &["EMIT", "CHANGES"], &["EMIT", "FINAL"]];
+
 impl View {
-    /// Compares the view with its query. False: the view does not exist any more.
+    /// Whether it has all that its query answers.
+    async fn is_whole(&self, client: &Client) -> Result<bool, Failed> {
+        let late = match self.name.strip_suffix('"') {
+            Some(name) => format!("{name}$late\""),
+            None => format!("{}$late", self.name),
+        };
+        Ok(match self.windows {
+            Windows::Stay => true,
+            Windows::Close => {
+                let sql = format!("SELECT 1 FROM {late} LIMIT 1");
+                match client.simple_query(&sql).await {
+                    Ok(messages) => !messages.iter().any(|message| matches!(message, SimpleQueryMessage::Row(_))),
+                    // Its windows never close, or it is gone.
+                    Err(error) if error.code().is_some_and(|code| code.code() == "42P01") => true,
+                    Err(error) => return Err(format!("{sql}: {}", describe(&error)).into()),
+                }
+            }
+            Windows::Go => false,
+        })
+    }
+
+    /// Compares the view with its query, if it has all that this answers. False: the view does not exist any more.
     pub async fn check(&self, client: &Client) -> Result<bool, Failed> {
+        if !self.is_whole(client).await? {
+            return Ok(true);
+        }
         let held = format!("SELECT * FROM {}", self.name);
         let deadline = Instant::now() + PATIENCE;
         loop {
