@@ -27,6 +27,7 @@ mod psql; // what a person types
 mod readme; // what the README promises
 mod tidy; // the repository itself
 mod subscribe; // rows, then changes by commit
+mod time; // windows that close, and rows that come too late
 mod transfers; // many writers, many readers, one total
 mod upgrade; // a data directory of an earlier version
 mod upserts; // ON CONFLICT and RETURNING, as drivers use them
