@@ -17,11 +17,14 @@ pub enum Reason {
     Expression,
     /// The source itself broke off, such as a truncated gzip member; what came before it was used.
     Truncated,
+    /// The event time is too far ahead of the wall clock.
+    FutureEventTime,
 }
 
 impl Reason {
     /// Every reason, for metrics and documentation.
-    pub const ALL: [Reason; 5] = [Reason::Decode, Reason::TooLong, Reason::NullEventTime, Reason::Expression, Reason::Truncated];
+    pub const ALL: [Reason; 6] =
+        [Reason::Decode, Reason::TooLong, Reason::NullEventTime, Reason::Expression, Reason::Truncated, Reason::FutureEventTime];
 
     /// The word in `weir.dead_letters.reason`.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Reason {
             Reason::NullEventTime => "null_event_time",
             Reason::Expression => "expression",
             Reason::Truncated => "truncated",
+            Reason::FutureEventTime => "future_event_time",
         }
     }
 }

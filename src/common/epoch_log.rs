@@ -28,6 +28,8 @@ pub struct EpochRecord {
     pub lives: Vec<RelationId>,
     /// Views whose late rows were admitted, before all other rows of the epoch.
     pub admitted: Vec<RelationId>,
+    /// What the wall clock did to readers: their watermarks and rows after this epoch, where it did something.
+    pub marks: Vec<Mark>,
 }
 
 /// Rows written to a table, in one piece.
@@ -116,6 +118,17 @@ pub struct Progress {
     pub idle: bool,
     /// Whether the source had come to its end.
     pub ended: bool,
+}
+
+/// What the wall clock has to do with where a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The reader's stream; in a checkpoint also that of a table.
+    pub stream: StreamId,
+    /// Its watermark, microseconds since 1970 UTC: that of its rows, or later if it was idle.
+    pub watermark: Option<i64>,
+    /// Rows since its start that were dated too far ahead of the wall clock; [`Progress::rows`] counts them too.
+    pub future: u64,
 }
 
 /// Told once: the record, and all before it, are durable, or why they never will be.

@@ -58,6 +58,12 @@ pub const DEPENDENTS_TOLD_MAX: usize = 100;
 pub const WRITE_BYTES_MAX: usize = 2 << 30;
 /// Times that INSERT .. ON CONFLICT looks up its keys while others keep being first with one of them.
 pub const UPSERT_ATTEMPTS_MAX: usize = 100;
+/// Milliseconds between two looks whether a watermark that goes on by itself has reached a window.
+pub const WATERMARK_TICK_MILLIS: u64 = 1000;
+/// Seconds after which a source that gives nothing is idle, unless it is told otherwise.
+pub const IDLE_TIMEOUT_SECONDS: i64 = 30;
+/// Seconds that an event time may be ahead of the wall clock, unless the source is told otherwise.
+pub const MAX_FUTURE_SECONDS: i64 = 24 * 60 * 60;
 /// Seconds that a source may give nothing while epochs are replayed that it gave rows for.
 pub const REPLAY_QUIET_SECONDS_MAX: u64 = 60;
 /// Bytes after which the epoch log goes on in a new file; what a checkpoint frees is whole files.

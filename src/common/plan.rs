@@ -234,6 +234,17 @@ impl Closing {
         }
         self.steps.iter().fold(source_watermark, |watermark, step| step.apply(watermark))
     }
+
+    /// The source's watermark cannot be earlier than this when [`Closing::watermark`] comes to a moment; both in microseconds.
+    pub fn earliest(&self, watermark: i64) -> i64 {
+        self.steps.iter().rev().fold(watermark, |watermark, step| match step {
+            TimeStep::Shift(micros) => watermark.saturating_sub(*micros),
+            // They go down.
+            TimeStep::Floor { .. } | TimeStep::Months(_) | TimeStep::Hop(_) | TimeStep::SessionEnd => watermark,
+            TimeStep::Cumulate(window) => watermark.saturating_sub(window.step),
+            TimeStep::MonthsEnd(window) => window.start(watermark.saturating_sub(1)),
+        })
+    }
 }
 
 /// From the moment that names a window to the window's end.

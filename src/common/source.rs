@@ -10,6 +10,7 @@ use crate::dead_letter::DeadLetter;
 use crate::error::Result;
 #[cfg(doc)]
 use crate::limits::READER_IDLE_MILLIS_MAX;
+use crate::limits::{IDLE_TIMEOUT_SECONDS, MAX_FUTURE_SECONDS};
 
 /// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read. The empty one,
 /// [`Position::default`], is the source's start.
@@ -20,6 +21,26 @@ impl Position {
     /// Whether it is the source's start, before the first row.
     pub fn is_start(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// How a watermark follows the event times of a relation; all lengths are microseconds, 0 or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The column of the event time.
+    pub column: usize,
+    /// How far it stays behind the greatest event time.
+    pub delay: i64,
+    /// How long a source gives nothing before it is idle.
+    pub idle_timeout: i64,
+    /// How far ahead of the wall clock an event time may be.
+    pub max_future: i64,
+}
+
+impl Watermark {
+    /// Of a column, with this delay and without more being said.
+    pub fn of(column: usize, delay: i64) -> Self {
+        Watermark { column, delay, idle_timeout: IDLE_TIMEOUT_SECONDS * 1_000_000, max_future: MAX_FUTURE_SECONDS * 1_000_000 }
     }
 }
 

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::Epoch;
+use weir_common::ids::{Epoch, RelationId};
 
 use crate::checker::Checker;
 use crate::operator::Operator;
@@ -188,6 +188,11 @@ impl Fragment {
             groups: operator.groups(),
             dirty_bytes: operator.dirty_bytes(),
         })
+    }
+
+    /// What will happen next although no row comes: sources, and a watermark of each before which it does not.
+    pub fn due(&self) -> impl Iterator<Item = (RelationId, i64)> {
+        self.steps.iter().filter_map(|step| step.operator.due())
     }
 
     /// Groups in the state of all operators.

@@ -12,7 +12,7 @@ mod identity; // what decides about the state of a plan
 mod isolate; // which rows of a batch an expression fails on
 pub mod lower; // a plan cut into fragments at its exchanges
 mod operator; // what maintains its output as its input changes
-mod rows; // rows as text and as bytes
+pub mod rows; // rows as text and as bytes
 pub mod scatter; // a delta split by worker
 pub mod state; // the state of operators as rows
 pub mod times; // the wall clock and the watermarks of an epoch

@@ -3,6 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
+use weir_common::ids::RelationId;
 
 use crate::fragment::Context;
 use crate::state::StateChanges;
@@ -72,6 +73,11 @@ pub(crate) trait Operator: Send {
     /// Takes back rows of a part of its state before its first epoch; part 0 comes first.
     fn load(&mut self, _part: u16, _columns: &[ArrayRef], _rows: usize) -> Result<()> {
         Err(Error::internal("an operator without state was given some"))
+    }
+
+    /// What will happen next to its state although no row comes: the source, and a watermark before which it does not.
+    fn due(&self) -> Option<(RelationId, i64)> {
+        None
     }
 
     /// Bytes of state.

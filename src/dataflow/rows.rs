@@ -13,13 +13,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use weir_common::error::{Error, Result};
 
 /// Writes rows as `name = value` pairs.
-pub(crate) struct RowText {
+pub struct RowText {
     names: Vec<String>,
     columns: Vec<ArrayRef>,
 }
 
 impl RowText {
-    pub(crate) fn new(batch: &RecordBatch) -> Self {
+    /// Of a batch.
+    pub fn new(batch: &RecordBatch) -> Self {
         Self::of_columns(batch.schema_ref(), batch.columns())
     }
 
@@ -29,7 +30,8 @@ impl RowText {
         RowText { names, columns: columns.iter().map(printable).collect() }
     }
 
-    pub(crate) fn row(&self, row: usize) -> String {
+    /// A row of it.
+    pub fn row(&self, row: usize) -> String {
         let pairs: Vec<String> =
             self.names.iter().zip(&self.columns).map(|(name, column)| format!("{name} = {}", value(column, row))).collect();
         pairs.join(", ")

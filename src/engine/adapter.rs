@@ -27,7 +27,7 @@ use timely::scheduling::Activator;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::{Epoch, StreamId};
+use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
@@ -59,6 +59,8 @@ pub struct Dataflow {
     admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
     /// How often timely has let one of its operators work.
     pub turns: Arc<AtomicU64>,
+    /// Rows that came too late.
+    pub late_rows: Arc<AtomicU64>,
 }
 
 /// The times of epochs that are not over, for a view that depends on them.
@@ -134,6 +136,18 @@ impl Dataflow {
         self.head.activate();
     }
 
+    /// What will happen next although no row comes: sources, and a watermark of each before which it does not.
+    pub fn due(&self) -> BTreeMap<RelationId, i64> {
+        let mut due = BTreeMap::new();
+        if self.failure.borrow().is_some() {
+            return due;
+        }
+        for (source, at) in self.fragments.iter().flat_map(|fragment| fragment.borrow().due().collect::<Vec<_>>()) {
+            due.entry(source).and_modify(|first: &mut i64| *first = at.min(*first)).or_insert(at);
+        }
+        due
+    }
+
     /// Bytes of its state.
     pub fn state_bytes(&self) -> usize {
         self.state.iter().map(|sizes| sizes.borrow().iter().map(|size| size.bytes).sum::<usize>()).sum()
@@ -192,7 +206,8 @@ pub fn build(
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
         let (dropped, at) = (Rc::new(Cell::new(false)), view.at);
         let (times, admitted) = (Rc::default(), Rc::default());
-        let shared = Shared { dropped, failure: Rc::default(), turns: Arc::default(), dead, late, times, admitted, at };
+        let shared =
+            Shared { dropped, failure: Rc::default(), turns: Arc::default(), late_rows: Arc::default(), dead, late, times, admitted, at };
         let (imports, streams, ticks, head) = head(scope, hub, view, &shared);
         let mut outputs: Vec<TimelyStream<Epoch, Chunk>> = vec![];
         let mut state = vec![];
@@ -246,8 +261,8 @@ pub fn build(
         }
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
-        let Shared { dropped, failure, turns, times, admitted, .. } = shared;
-        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, times, admitted }
+        let Shared { dropped, failure, turns, late_rows, times, admitted, .. } = shared;
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted }
     })
 }
 
@@ -257,6 +272,7 @@ struct Shared {
     dropped: Rc<Cell<bool>>,
     failure: Rc<RefCell<Option<Error>>>,
     turns: Arc<AtomicU64>,
+    late_rows: Arc<AtomicU64>,
     dead: Rc<RefCell<Vec<DeadLetter>>>,
     /// Where late rows go.
     late: Option<Rc<RefCell<Stream>>>,
@@ -568,6 +584,8 @@ impl Runner {
         let times = times.as_deref().unwrap_or(&none);
         let mut context = Context { epoch, times, admitted: None, out, dead: &mut dead, late: &mut late };
         let result = step(&mut self.fragment.borrow_mut(), &mut context);
+        let late_rows: usize = late.iter().map(Delta::num_rows).sum();
+        self.shared.late_rows.fetch_add(late_rows as u64, Ordering::Relaxed);
         let result =
             result.and_then(|()| self.shared.late.iter().try_for_each(|stream| publish_late(stream, epoch, std::mem::take(&mut late))));
         if let Err(error) = result {

@@ -221,6 +221,10 @@ pub struct ShardStats {
     pub served: StateSize,
     /// The state of each operator, fragment after fragment.
     pub operators: Vec<StateSize>,
+    /// Of a view: what will happen next although no row comes: sources, and a watermark of each before which it does not.
+    pub due: BTreeMap<RelationId, i64>,
+    /// Of a view: rows that came too late, also those that were admitted or cancelled since. Counted on as `turns`.
+    pub late_rows: Arc<AtomicU64>,
     /// Of a view: how often timely has let its dataflow work. Counted on, whether or not the rest is told anew.
     pub turns: Arc<AtomicU64>,
 }

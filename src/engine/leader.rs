@@ -28,6 +28,7 @@ use crate::leader::checkpoint::Checkpoints;
 use crate::leader::epoch::InFlight;
 use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
+use crate::pacer;
 use crate::recovery::Recovered;
 use crate::status::{CheckpointWhy, Failures, Status};
 use crate::times::Times;
@@ -42,6 +43,7 @@ mod replay; // epochs of an earlier run
 mod restore; // from a checkpoint
 mod readers; // the readers of sources
 mod subscribe; // feeds, and temporary views
+mod marks; // watermarks, epoch by epoch
 
 /// What reaches the leader.
 pub enum Message {
@@ -65,6 +67,8 @@ pub enum Message {
     Checkpoint(oneshot::Sender<Result<()>>),
     /// It is time for a checkpoint.
     CheckpointDue,
+    /// Time has passed for which the leader has asked: a watermark may have gone on by itself.
+    Tick,
     /// A checkpoint is in the store, or never will be.
     Checkpointed(Result<Written>),
     /// A question.
@@ -105,6 +109,8 @@ struct Leader {
     next_own_reader: u64,
     /// How many of each source's undecodable records have become dead letters, whichever reader met them first.
     letters_told: BTreeMap<RelationId, u64>,
+    /// How many of each source's rows some reader has met: those of them that are dated too far ahead have been told.
+    rows_met: BTreeMap<RelationId, u64>,
     /// Which worker takes the next batch.
     next_worker: usize,
     /// Which reader is drained first in the next epoch, so that none starves.
@@ -142,6 +148,10 @@ struct Leader {
     last_wall_micros: i64,
     /// Whether epochs of an earlier run are done again: then records say what happens, and nothing is logged.
     replaying: bool,
+    /// Asks to be woken for the sake of watermarks; whether that is asked, and whether an epoch is to move one.
+    pacer: Option<crossbeam_channel::Sender<()>>,
+    tick_asked: bool,
+    ticked: bool,
     checkpoints: Option<Checkpoints>,
     memory: Option<Memory>,
     /// The changes of relations that are subscribed to.
@@ -212,9 +222,10 @@ pub fn run(
         let (jobs, thread) = writer::start(checkpoints.store.clone(), checkpoints.interval, to_self.clone())?;
         Ok(Checkpoints::new(jobs, thread))
     });
-    let (checkpoints, unstarted) = match checkpoints.transpose() {
-        Ok(checkpoints) => (checkpoints, None),
-        Err(error) => (None, Some(error)),
+    let started = checkpoints.transpose().and_then(|checkpoints| Ok((checkpoints, Some(pacer::start(to_self.clone())?))));
+    let ((checkpoints, pacer), unstarted) = match started {
+        Ok(started) => (started, None),
+        Err(error) => ((None, None), Some(error)),
     };
     let mut leader = Leader {
         clock: config.clock,
@@ -228,6 +239,7 @@ pub fn run(
         readers: BTreeMap::new(),
         next_own_reader: OWN_READERS_FROM,
         letters_told: BTreeMap::new(),
+        rows_met: BTreeMap::new(),
         next_worker: 0,
         first_reader: 0,
         ready: Arc::default(),
@@ -250,6 +262,9 @@ pub fn run(
         pauses: 0,
         last_wall_micros: 0,
         replaying: false,
+        pacer,
+        tick_asked: false,
+        ticked: false,
         checkpoints,
         memory: config.memory_limit.map(Memory::new),
         feeds: BTreeMap::new(),
@@ -294,6 +309,7 @@ pub fn run(
             let _ = news.died.send(Some(because("an epoch cannot be opened", &error)));
             return leader.end();
         }
+        leader.ask_for_tick();
     }
 }
 
@@ -341,6 +357,7 @@ impl Leader {
             Message::Report(_, Report::Resized) => self.look_at_memory(),
             Message::Checkpoint(reply) => self.checkpoint_asked(reply),
             Message::CheckpointDue => self.checkpoint_due(CheckpointWhy::Interval),
+            Message::Tick => self.tick(),
             Message::Checkpointed(Ok(written)) => self.checkpointed(written),
             Message::Checkpointed(Err(error)) => return Next::Fail(because("a checkpoint cannot be written", &error)),
             Message::Ready => self.ready.store(false, Ordering::SeqCst),
@@ -483,7 +500,7 @@ impl Leader {
         }
         let waiting_rows: usize = self.readers.values().map(ReaderState::waiting).sum::<usize>() * BATCH_ROWS_MAX;
         if self.open.is_empty() {
-            return !self.writes.is_empty() || !self.filled.is_empty() || waiting_rows > 0;
+            return !self.writes.is_empty() || !self.filled.is_empty() || waiting_rows > 0 || self.ticked;
         }
         self.open.len() < EPOCHS_IN_FLIGHT_MAX && waiting_rows >= EPOCH_SOURCE_ROWS_MAX / 2
     }

@@ -20,6 +20,9 @@ pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
 pub mod times; // how long things took
 mod leader; // the epoch clock
+mod pacer; // wakes it for the sake of watermarks
+mod event_clock; // the watermark of a reader
+mod future; // rows that are dated too far ahead
 pub mod checkpoint; // state and positions outside of memory
 pub mod keys; // primary keys of tables
 pub mod feed; // changes of one relation, for those who subscribe to it

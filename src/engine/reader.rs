@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use arrow::array::{Array, AsArray};
-use arrow::compute::max;
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, bounded};
 use weir_common::error::{Error, Result};
 use weir_common::limits::READER_QUEUE_BATCHES_MAX;
-use weir_common::source::{Position, Read, SourceBatch, SourceRef};
+use weir_common::source::{Position, Read, SourceBatch, SourceRef, Watermark};
+
+use crate::future::latest;
 
 /// A source as the engine needs it.
 #[derive(Clone, Debug)]
@@ -20,8 +18,8 @@ pub struct SourceSpec {
     pub name: String,
     /// Opens readers.
     pub source: SourceRef,
-    /// The event-time column and the bounded delay of its watermark in microseconds, where declared.
-    pub watermark: Option<(usize, i64)>,
+    /// How its watermark follows its event times, where one is declared.
+    pub watermark: Option<Watermark>,
 }
 
 /// What a reader thread hands over.
@@ -51,7 +49,7 @@ impl Reader {
         let mut reader = spec.source.open(from)?;
         let (send, events) = bounded(READER_QUEUE_BATCHES_MAX);
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, event_time) = (stop.clone(), spec.watermark.map(|(column, _)| column));
+        let (stopped, event_time) = (stop.clone(), spec.watermark.map(|watermark| watermark.column));
         let read = move || {
             let mut idle = idle;
             while !stopped.load(Ordering::Relaxed) {
@@ -92,13 +90,5 @@ impl Drop for Reader {
         // Free the queue so that a blocked send ends, then let the thread finish by itself: it may be inside a read.
         self.events = crossbeam_channel::never();
         drop(self.thread.take());
-    }
-}
-
-/// The greatest event time of a batch, microseconds.
-fn latest(rows: &RecordBatch, column: usize) -> Option<i64> {
-    match rows.column(column).data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => max(rows.column(column).as_primitive::<TimestampMicrosecondType>()),
-        _ => None,
     }
 }

@@ -21,11 +21,11 @@ pub struct SourceStatus {
     pub source: RelationId,
     /// The view whose own reader it is; `None` for the shared one.
     pub view: Option<RelationId>,
-    /// Rows read.
+    /// Rows given to views.
     pub rows: u64,
     /// Bytes read, decompressed.
     pub bytes: u64,
-    /// Records that became dead letters.
+    /// Records that became dead letters, those that are dated too far ahead included.
     pub dead_letters: u64,
     /// Where it stands, in the connector's words.
     pub position: String,
@@ -33,6 +33,8 @@ pub struct SourceStatus {
     pub at_end: bool,
     /// The watermark, microseconds since 1970 UTC; `None` before the first event time, or without a watermark.
     pub watermark: Option<i64>,
+    /// The wall clock since which its watermark goes on by itself, microseconds since 1970 UTC; `None` while it does not.
+    pub idle_since: Option<i64>,
     /// Why it stopped, if it did.
     pub error: Option<String>,
 }

@@ -4,6 +4,7 @@ mod checkpoint; // a restart from a checkpoint
 mod memory; // the memory limit
 mod operators; // memory by operator
 mod replay; // a restart
+mod watermarks; // watermarks that go on by themselves
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,7 +23,7 @@ use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 use weir_common::snapshot::Snapshot;
-use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
+use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, Watermark};
 use weir_dataflow::lower::lower;
 
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
@@ -220,7 +221,11 @@ impl Numbers {
     fn spec(rows: i64) -> SourceSpec {
         let time = DataType::Timestamp(TimeUnit::Microsecond, None);
         let schema = Arc::new(Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("ts", time, true)]));
-        SourceSpec { name: "numbers".into(), source: Arc::new(Numbers { rows, schema, bad: false }), watermark: Some((1, 5_000_000)) }
+        SourceSpec {
+            name: "numbers".into(),
+            source: Arc::new(Numbers { rows, schema, bad: false }),
+            watermark: Some(Watermark::of(1, 5_000_000)),
+        }
     }
 
     fn with_bad_records(rows: i64) -> SourceSpec {

@@ -390,7 +390,11 @@ impl WorkerState {
         let stats = board.entry(id).or_default();
         let before = stats.bytes();
         (stats.rows, stats.served) = (rows, served);
-        view.iter().for_each(|dataflow| stats.turns.clone_from(&dataflow.turns));
+        if let Some(dataflow) = view {
+            stats.turns.clone_from(&dataflow.turns);
+            stats.late_rows.clone_from(&dataflow.late_rows);
+            stats.due = dataflow.due();
+        }
         stats.operators.clear();
         view.iter().flat_map(|dataflow| &dataflow.state).for_each(|sizes| stats.operators.extend_from_slice(&sizes.borrow()));
         self.bytes.set(self.bytes.get() - before + stats.bytes());

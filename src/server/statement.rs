@@ -9,6 +9,7 @@ pub mod truncate; // TRUNCATE
 pub mod copy; // COPY
 pub mod table; // CREATE TABLE
 pub mod source; // CREATE SOURCE
+pub mod watermark; // WATERMARK FOR, and the options that go with it
 pub mod view; // CREATE VIEW, CREATE MATERIALIZED VIEW
 pub mod admit_late; // ALTER MATERIALIZED VIEW .. ADMIT LATE
 pub mod drop; // DROP

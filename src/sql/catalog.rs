@@ -9,7 +9,7 @@ use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::ids::RelationId;
 use weir_common::limits::DEPENDENTS_TOLD_MAX;
 use weir_common::plan::Facts;
-use weir_common::source::SourceRef;
+use weir_common::source::{SourceRef, Watermark};
 use weir_common::types::{PG_TYPE_KEY, PgType};
 
 /// The schema of everything that users create.
@@ -86,10 +86,8 @@ pub struct CheckDef {
 pub struct SourceDef {
     /// Opens readers.
     pub source: SourceRef,
-    /// The column with a WATERMARK.
-    pub event_time: Option<usize>,
-    /// How far the watermark stays behind the greatest event time.
-    pub delay_micros: i64,
+    /// Its WATERMARK.
+    pub watermark: Option<Watermark>,
     /// `connector` of the WITH clause.
     pub connector: String,
     /// The whole WITH clause.

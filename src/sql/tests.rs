@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, Result};
 use weir_common::ids::RelationId;
 use weir_common::snapshot::{Run, Snapshot};
-use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
+use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, Watermark};
 use weir_common::types::PgType;
 
 use crate::catalog::{Catalog, ColumnDef, MaterializedViewDef, Relation, RelationKind, SourceDef, TableDef, ViewDef};
@@ -125,8 +125,7 @@ impl World {
         let source = Arc::new(FixedSource { rows: rows(&shape, text), finite: name != "endless" });
         let def = SourceDef {
             source,
-            event_time,
-            delay_micros: 5_000_000,
+            watermark: event_time.map(|column| Watermark::of(column, 5_000_000)),
             connector: "test".to_string(),
             options: Default::default(),
             format: "PLAIN".to_string(),

@@ -7,7 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use fastrand::Rng;
 use weir_common::error::Result;
-use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader};
+use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, Watermark};
 use weir_sql::ScalarValue;
 use weir_sql::catalog::{Catalog, ColumnDef, Relation, RelationKind, SourceDef, TableDef};
 
@@ -88,8 +88,7 @@ impl Input {
             Shape::Heap => RelationKind::Table(TableDef::default()),
             Shape::Source { event_time } => RelationKind::Source(SourceDef {
                 source: Arc::new(rows.clone()),
-                event_time: Some(*event_time),
-                delay_micros: 5_000_000,
+                watermark: Some(Watermark::of(*event_time, 5_000_000)),
                 connector: "test".to_string(),
                 options: BTreeMap::new(),
                 format: "PLAIN".to_string(),

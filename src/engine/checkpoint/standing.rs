@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_common::dead_letter::{DeadLetter, Reason};
-use weir_common::epoch_log::{Progress, Reading};
+use weir_common::epoch_log::{Mark, Progress, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::state_store::{Space, StateStore};
 
 use crate::checkpoint::layout;
 
-/// The first byte of a standing: how the rest is written. 1 is postcard of [`Standing`].
-const FORMAT: u8 = 1;
+/// The first byte of a standing: how the rest is written. 2 is postcard of [`Standing`]; 1 is the same without its last two lists.
+const FORMAT: u8 = 2;
 
 /// Where the leader stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,10 @@ pub(crate) struct Standing {
     pub(crate) failures: BTreeMap<RelationId, (String, String)>,
     /// The rows of views that are only counted.
     pub(crate) counted: BTreeMap<RelationId, i64>,
+    /// The watermarks of readers and tables.
+    pub(crate) marks: Vec<Mark>,
+    /// How many rows of each source were looked at for event times that are too far ahead.
+    pub(crate) rows_met: BTreeMap<RelationId, u64>,
 }
 
 /// Where a reader stands.
@@ -58,6 +62,11 @@ pub(crate) struct ReaderStanding {
 impl Standing {
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         postcard::to_extend(self, vec![FORMAT]).map_err(|error| Error::internal(format!("a checkpoint cannot be written: {error}")))
+    }
+
+    /// The mark of a stream, if it has one.
+    pub(crate) fn mark(&self, stream: StreamId) -> Option<&Mark> {
+        self.marks.iter().find(|mark| mark.stream == stream)
     }
 
     /// The reader of a stream.
@@ -77,6 +86,8 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
     let Some(bytes) = store.get(Space::Meta, layout::STANDING)? else { return Ok(None) };
     match bytes.split_first() {
         Some((&FORMAT, rest)) => postcard::from_bytes(rest).map(Some).map_err(|error| damaged(error.to_string())),
+        // Two lists of nothing are two zeros.
+        Some((1, rest)) => postcard::from_bytes(&[rest, &[0, 0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),
     }

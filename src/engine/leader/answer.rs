@@ -18,15 +18,17 @@ const SERVED_ROWS: &str = "served rows";
 impl Leader {
     pub(super) fn status(&self) -> Status {
         let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let wall_micros = self.clock.wall_micros().max(self.last_wall_micros);
         let sources = self.readers.values().map(|reader| SourceStatus {
             source: reader.source,
             view: reader.own,
-            rows: reader.rows,
+            rows: reader.rows - reader.future,
             bytes: reader.bytes,
-            dead_letters: reader.dead,
+            dead_letters: reader.dead + reader.future,
             position: reader.position.0.clone(),
             at_end: reader.is_at_end(self.committed()),
             watermark: reader.watermark(),
+            idle_since: reader.spec.watermark.filter(|_| reader.is_silent()).and_then(|of| reader.clock.idle_since(&of, wall_micros)),
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
         let views = self.views.iter().map(|(id, view)| {

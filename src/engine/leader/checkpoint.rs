@@ -236,6 +236,8 @@ impl Leader {
             letter_counts: vec![],
             failures: Default::default(),
             counted: Default::default(),
+            marks: self.standing_marks(),
+            rows_met: self.rows_met.clone(),
         }
     }
 }

@@ -111,7 +111,10 @@ impl Leader {
         }
         self.lane.send(LaneMessage::Rebind { view, from: stream, to: shared });
         self.rebind_view(stream, shared);
-        self.readers.remove(&stream);
+        if let Some((own, other)) = self.readers.remove(&stream).zip(self.readers.get_mut(&shared)) {
+            // One of them may have gone on by itself for longer: what was promised to the view holds.
+            other.clock.raise(own.clock.at());
+        }
         self.lane.send(LaneMessage::Drop(Arc::from([stream])));
     }
 
@@ -230,6 +233,7 @@ impl Leader {
                 checkpoints.dropped.push(*relation);
             }
             self.letters_told.remove(relation);
+            self.rows_met.remove(relation);
             self.first_rows.retain(|(table, _)| table != relation);
             let existed = self.tables.remove(relation).is_some();
             if let Some(view) = self.views.remove(relation) {

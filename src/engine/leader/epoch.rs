@@ -11,11 +11,11 @@ use weir_common::epoch_log::{EpochRecord, Written};
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
-use weir_dataflow::times::EpochTimes;
 
 use crate::engine::TableWrite;
 use crate::lane::{Dealt, LaneMessage, OpenEpoch};
-use crate::leader::{Ddl, Leader, Message, View, answer};
+use crate::leader::marks::Marks;
+use crate::leader::{Ddl, Leader, Message, answer};
 
 /// What goes into an epoch, by stream.
 pub(super) type Inputs = BTreeMap<StreamId, Vec<Dealt>>;
@@ -34,15 +34,16 @@ pub(super) struct InFlight {
     pub(super) lives: Vec<(RelationId, Option<oneshot::Sender<Result<()>>>)>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) source_rows: usize,
+    /// Its wall clock.
+    pub(super) wall_micros: i64,
+    /// Readers that gave rows which are dated too far ahead.
+    pub(super) future: BTreeSet<StreamId>,
     /// The watermarks of readers when it began.
     pub(super) marks: Marks,
     opened: Instant,
     /// How long a worker copied state for a checkpoint meanwhile, at most.
     copying: Duration,
 }
-
-/// The watermark of each reader that has one.
-pub(super) type Marks = BTreeMap<StreamId, Option<i64>>;
 
 impl Leader {
     /// Opens an epoch with all that is there, and hands its record to the log.
@@ -79,10 +80,12 @@ impl Leader {
         }
         // While views that are being filled are too far behind, sources wait.
         if self.behind.is_empty() {
-            record.progress = self.drain_readers(&mut flight, &mut inputs, record.wall_micros);
+            record.progress = self.drain_readers(&mut flight, &mut inputs)?;
         }
         let lives: Vec<RelationId> = std::mem::take(&mut self.filled).into_iter().collect();
         record.lives = lives.iter().copied().filter(|view| !self.is_temporary(*view)).collect();
+        self.ticked = false;
+        record.marks = self.advance_watermarks(&flight);
         let parts = self.cuts().then(|| self.announce_cut());
         self.launch(flight, inputs, &lives, &record.admitted);
         if let Some(parts) = parts {
@@ -109,21 +112,12 @@ impl Leader {
             lives: vec![],
             dead: vec![],
             source_rows: 0,
+            wall_micros: self.last_wall_micros,
+            future: BTreeSet::new(),
             marks: self.marks(),
             opened: Instant::now(),
             copying: Duration::ZERO,
         }
-    }
-
-    fn marks(&self) -> Marks {
-        self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).collect()
-    }
-
-    /// The times of an epoch as a view sees them.
-    fn times(&self, view: &View, before: &Marks, after: &Marks) -> EpochTimes {
-        let least = |streams: &BTreeSet<StreamId>, marks: &Marks| streams.iter().map(|stream| *marks.get(stream)?).min().flatten();
-        let watermarks = view.readers.iter().map(|(source, streams)| (*source, least(streams, before), least(streams, after)));
-        EpochTimes { wall_micros: self.last_wall_micros, watermarks: watermarks.collect() }
     }
 
     /// Sends an epoch to the workers; `lives` are the filled views that it makes readable.

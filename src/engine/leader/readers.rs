@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{Progress, Reading};
+use weir_common::epoch_log::{Mark, Progress, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::EPOCH_SOURCE_ROWS_MAX;
 use weir_common::source::{Position, SourceBatch};
 
 use crate::checkpoint::standing::{ReaderStanding, Standing};
+use crate::event_clock::EventClock;
+use crate::future;
 use crate::lane::LaneMessage;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, OWN_READERS_FROM};
@@ -30,7 +32,10 @@ pub(super) struct ReaderState {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) dead: u64,
-    pub(super) latest: Option<i64>,
+    /// Its watermark, where one is declared.
+    pub(super) clock: EventClock,
+    /// Rows that were dated too far ahead; `rows` counts them too.
+    pub(super) future: u64,
     /// The epoch with its last rows, once a finite source has been read to its end.
     pub(super) ended_in: Option<Epoch>,
     /// The epoch with its latest rows, while all that is there has been read.
@@ -53,7 +58,8 @@ impl ReaderState {
             rows: 0,
             bytes: 0,
             dead: 0,
-            latest: None,
+            clock: EventClock::new(None, None),
+            future: 0,
             ended_in: None,
             idle_in: None,
             caught_up_in: None,
@@ -69,6 +75,26 @@ impl ReaderState {
     /// Whether that was so at some time.
     pub(super) fn has_caught_up(&self, committed: Epoch) -> bool {
         self.caught_up_in.is_some_and(|epoch| epoch <= committed)
+    }
+
+    /// What the wall clock has to do with where it stands.
+    pub(super) fn mark(&self, stream: StreamId) -> Mark {
+        Mark { stream, watermark: self.clock.at(), future: self.future }
+    }
+
+    /// Whether it gives nothing although nothing holds it up.
+    pub(super) fn is_silent(&self) -> bool {
+        self.ended_in.is_none() && self.clock.partitions.iter().all(|partition| partition.silent_since.is_some())
+    }
+
+    /// From now on it is not held up if it gives nothing.
+    pub(super) fn silent(&mut self, since: i64) {
+        self.clock.partitions.iter_mut().for_each(|partition| _ = partition.silent_since.get_or_insert(since));
+    }
+
+    /// It gives something, or is held up.
+    fn not_silent(&mut self) {
+        self.clock.partitions.iter_mut().for_each(|partition| partition.silent_since = None);
     }
 
     /// All that there is has been read, and more may come.
@@ -92,7 +118,7 @@ impl ReaderState {
             rows: self.rows,
             dead: self.dead,
             bytes: self.bytes,
-            latest: self.latest,
+            latest: self.clock.latest(),
             idle: self.idle_in.is_some(),
             ended: self.ended_in.is_some(),
         }
@@ -103,25 +129,22 @@ impl ReaderState {
         self.reader.as_ref().map_or(0, |reader| reader.events.len())
     }
 
-    /// The promise about event times to come: greatest so far less the delay; the end of time once the source has ended.
+    /// The promise about event times to come; the end of time once the source has ended.
     pub(super) fn watermark(&self) -> Option<i64> {
-        let (_, delay) = self.spec.watermark?;
-        if self.ended_in.is_some() {
-            return Some(i64::MAX);
-        }
-        self.latest.map(|latest| latest.saturating_sub(delay))
+        self.spec.watermark.as_ref()?;
+        if self.ended_in.is_some() { Some(i64::MAX) } else { self.clock.at() }
     }
 }
 
 impl Leader {
     /// Takes what readers have, up to the epoch's budget, and deals the batches out to the workers; says where readers stand
     /// that have moved.
-    pub(super) fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Vec<Progress> {
+    pub(super) fn drain_readers(&mut self, flight: &mut InFlight, inputs: &mut Inputs) -> Result<Vec<Progress>> {
         let epoch = flight.epoch;
         let mut moved = vec![];
         let streams: Vec<StreamId> = self.readers.keys().copied().collect();
         if streams.is_empty() {
-            return moved;
+            return Ok(moved);
         }
         self.first_reader = (self.first_reader + 1) % streams.len();
         for turn in 0..streams.len() {
@@ -133,10 +156,12 @@ impl Leader {
                 events += 1;
                 match event {
                     Event::Batch(batch, latest) => {
-                        reader.latest = reader.latest.max(latest);
-                        self.deal(stream, batch, flight, inputs, wall_micros);
+                        self.deal(stream, batch, latest, flight, inputs)?;
                     }
-                    Event::Idle => reader.idle(epoch),
+                    Event::Idle => {
+                        reader.idle(epoch);
+                        reader.silent(flight.wall_micros);
+                    }
                     Event::End => {
                         reader.end(epoch);
                         tracing::info!(source = reader.spec.name, rows = reader.rows, "source read to its end");
@@ -145,6 +170,7 @@ impl Leader {
                         tracing::error!(source = reader.spec.name, %error, "source stopped");
                         reader.error = Some(error);
                         reader.reader = None;
+                        reader.not_silent();
                     }
                 }
             }
@@ -152,27 +178,57 @@ impl Leader {
                 moved.push(self.readers[&stream].progress(stream));
             }
         }
-        moved
+        Ok(moved)
     }
 
-    /// Counts a batch, keeps its dead letters, and deals its rows to the next worker.
-    pub(super) fn deal(&mut self, stream: StreamId, batch: SourceBatch, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) {
+    /// Counts a batch, keeps its dead letters, and deals its rows to the next worker. `latest` is the greatest event time among them;
+    /// those that are dated too far ahead become dead letters.
+    pub(super) fn deal(
+        &mut self,
+        stream: StreamId,
+        batch: SourceBatch,
+        latest: Option<i64>,
+        flight: &mut InFlight,
+        inputs: &mut Inputs,
+    ) -> Result<()> {
         let reader = self.readers.get_mut(&stream).expect("whoever deals has its reader");
-        flight.source_rows += batch.rows.num_rows();
-        reader.rows += batch.rows.num_rows() as u64;
-        reader.bytes += batch.bytes;
-        reader.dead += batch.dead.len() as u64;
-        reader.position = batch.position;
+        let SourceBatch { mut rows, dead, position, bytes } = batch;
+        let first = reader.rows;
+        flight.source_rows += rows.num_rows();
+        reader.rows += rows.num_rows() as u64;
+        reader.bytes += bytes;
+        reader.dead += dead.len() as u64;
+        reader.position = position;
         reader.idle_in = None;
-        // Every reader of a source meets the same letters in the same order: each is told once.
-        let told = self.letters_told.entry(reader.source).or_insert(0);
-        let known = batch.dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
-        *told = reader.dead.max(*told);
-        flight.dead.extend(batch.dead.into_iter().skip(known).map(|letter| DeadLetter { time_micros: wall_micros, ..letter }));
-        if batch.rows.num_rows() > 0 {
-            self.next_worker = (self.next_worker + 1) % self.lane.workers();
-            inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(batch.rows)));
+        reader.not_silent();
+        let mut latest = latest;
+        // Every reader of a source meets the same rows in the same order: each is told once.
+        let met = self.rows_met.entry(reader.source).or_insert(0);
+        if let Some(of) = &reader.spec.watermark
+            && let limit = flight.wall_micros.saturating_add(of.max_future)
+            && latest.is_some_and(|latest| latest > limit)
+        {
+            let (stay, letters) = future::take_out(&reader.spec.name, &rows, of.column, limit)?;
+            reader.future += letters.len() as u64;
+            flight.future.insert(stream);
+            let untold = letters.into_iter().filter(|(row, _)| first + *row as u64 >= *met);
+            flight.dead.extend(untold.map(|(_, letter)| DeadLetter { time_micros: flight.wall_micros, ..letter }));
+            latest = future::latest(&stay, of.column);
+            rows = stay;
         }
+        *met = reader.rows.max(*met);
+        let partition = &mut reader.clock.partitions[0];
+        partition.latest = partition.latest.max(latest);
+        // As every row, every reader of a source meets the same letters in the same order.
+        let told = self.letters_told.entry(reader.source).or_insert(0);
+        let known = dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
+        *told = reader.dead.max(*told);
+        flight.dead.extend(dead.into_iter().skip(known).map(|letter| DeadLetter { time_micros: flight.wall_micros, ..letter }));
+        if rows.num_rows() > 0 {
+            self.next_worker = (self.next_worker + 1) % self.lane.workers();
+            inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(rows)));
+        }
+        Ok(())
     }
 
     /// A reader that reads on from a position, at which it may have been `idle`, and wakes the leader when it has something.
@@ -248,13 +304,17 @@ impl Leader {
             || Error::new(SqlState::DATA_CORRUPTED, format!("the checkpoint does not say how far source \"{}\" was read", spec.name));
         let ReaderStanding { progress, caught_up } = standing.reader(stream).ok_or_else(unknown)?;
         let epoch = standing.epoch;
+        // Checkpoints of earlier versions tell of no marks: there rows alone moved watermarks.
+        let by_rows = progress.latest.zip(spec.watermark.as_ref()).map(|(latest, of)| latest.saturating_sub(of.delay));
+        let (watermark, future) = standing.mark(stream).map_or((by_rows, 0), |mark| (mark.watermark, mark.future));
         self.lane.send(LaneMessage::CreateReader(stream));
         let state = ReaderState {
             position: progress.position.clone(),
             rows: progress.rows,
             bytes: progress.bytes,
             dead: progress.dead,
-            latest: progress.latest,
+            clock: EventClock::new(progress.latest, watermark),
+            future,
             ended_in: progress.ended.then_some(epoch),
             idle_in: progress.idle.then_some(epoch),
             caught_up_in: caught_up.then_some(epoch),

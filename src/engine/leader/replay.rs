@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use weir_common::codec;
-use weir_common::epoch_log::{Definition, EpochRecord, Progress, Written};
+use weir_common::epoch_log::{Definition, EpochRecord, Mark, Progress, Written};
 use weir_common::error::{Error, Result, SqlState};
-use weir_common::ids::RelationId;
+use weir_common::ids::{RelationId, StreamId};
 use weir_common::limits::{EPOCHS_IN_FLIGHT_MAX, REPLAY_QUIET_SECONDS_MAX};
 use weir_common::source::{Read, SourceBatch};
 use weir_common::state_store::StateStore;
 
 use crate::engine::TableWrite;
+use crate::future;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, Next};
 use crate::reader::Event;
@@ -112,8 +113,10 @@ impl Leader {
             inputs.entry((*table).into()).or_default().push((None, write.delta));
         }
         for progress in &record.progress {
-            self.read_again(progress, &mut flight, &mut inputs, record.wall_micros)?;
+            let future = record.marks.iter().find(|mark| mark.stream == progress.stream).map(|mark| mark.future);
+            self.read_again(progress, future, &mut flight, &mut inputs)?;
         }
+        self.mark_again(&record.marks, &flight);
         self.filled.retain(|view| !record.lives.contains(view));
         let source_rows = flight.source_rows as u64;
         self.launch(flight, inputs, &record.lives, &record.admitted);
@@ -135,19 +138,35 @@ impl Leader {
         Ok(made)
     }
 
-    /// Takes from a reader what it gave for an epoch the first time.
-    fn read_again(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<()> {
+    /// Watermarks go on by rows, or as the record says.
+    fn mark_again(&mut self, marks: &[Mark], flight: &InFlight) {
+        // While epochs are done again no reader is silent: of itself the wall clock moves nothing.
+        self.advance_watermarks(flight);
+        for mark in marks {
+            if let Some(reader) = self.readers.get_mut(&mark.stream) {
+                reader.clock.raise(mark.watermark);
+            }
+        }
+    }
+
+    /// Takes from a reader what it gave for an epoch the first time; `future` tells of rows that were dated too far ahead, if there were
+    /// any then.
+    fn read_again(&mut self, to: &Progress, future: Option<u64>, flight: &mut InFlight, inputs: &mut Inputs) -> Result<()> {
         // What read only for views that are dropped later is not there.
         if !self.readers.contains_key(&to.stream) {
             return Ok(());
         }
-        if !self.read_between(to, flight, inputs, wall_micros)? {
-            self.read_as_many(to, flight, inputs, wall_micros)?;
+        let looks = future.is_some_and(|future| future > self.readers[&to.stream].future);
+        if !self.read_between(to, looks, flight, inputs)? {
+            self.read_as_many(to, looks, flight, inputs)?;
         }
         let reader = self.readers.get_mut(&to.stream).expect("it was read from");
+        if looks && future != Some(reader.future) {
+            return Err(changed(&reader.spec.name, to, None));
+        }
         reader.position = to.position.clone();
         reader.bytes = to.bytes;
-        reader.latest = to.latest;
+        reader.clock.partitions[0].latest = to.latest;
         if to.idle {
             reader.idle(flight.epoch);
         }
@@ -158,7 +177,7 @@ impl Leader {
     }
 
     /// Where the order of rows depends on when they came: takes what lies between two positions. False where it does not.
-    fn read_between(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<bool> {
+    fn read_between(&mut self, to: &Progress, looks: bool, flight: &mut InFlight, inputs: &mut Inputs) -> Result<bool> {
         let reader = &self.readers[&to.stream];
         if reader.rows >= to.rows && reader.dead >= to.dead {
             return Ok(true);
@@ -168,7 +187,7 @@ impl Leader {
         let Some(mut between) = reader.spec.source.between(&reader.position, &to.position).map_err(failed)? else { return Ok(false) };
         loop {
             match between.next().map_err(failed)? {
-                Read::Batch(batch) => self.deal(to.stream, batch, flight, inputs, wall_micros),
+                Read::Batch(batch) => self.deal_again(to.stream, batch, looks, flight, inputs)?,
                 Read::Idle => {}
                 Read::End => break,
             }
@@ -181,7 +200,7 @@ impl Leader {
     }
 
     /// Takes as many rows and dead letters as the reader gave.
-    fn read_as_many(&mut self, to: &Progress, flight: &mut InFlight, inputs: &mut Inputs, wall_micros: i64) -> Result<()> {
+    fn read_as_many(&mut self, to: &Progress, looks: bool, flight: &mut InFlight, inputs: &mut Inputs) -> Result<()> {
         loop {
             let reader = self.readers.get_mut(&to.stream).expect("whoever reads again has its reader");
             if reader.rows >= to.rows && reader.dead >= to.dead {
@@ -214,8 +233,15 @@ impl Leader {
                 return Err(changed(&reader.spec.name, to, None));
             }
             reader.ahead = later;
-            self.deal(to.stream, now, flight, inputs, wall_micros);
+            self.deal_again(to.stream, now, looks, flight, inputs)?;
         }
+    }
+
+    /// Deals a batch, and looks for rows that are dated too far ahead if there were some then: records of earlier versions have none.
+    fn deal_again(&mut self, stream: StreamId, batch: SourceBatch, looks: bool, flight: &mut InFlight, inputs: &mut Inputs) -> Result<()> {
+        let of = self.readers[&stream].spec.watermark.filter(|_| looks);
+        let latest = of.and_then(|of| future::latest(&batch.rows, of.column));
+        self.deal(stream, batch, latest, flight, inputs)
     }
 
     /// Views that were not filled were never there for anybody: they are dropped, and the log will say so.
@@ -231,6 +257,8 @@ impl Leader {
 
     /// Sources go on behind the last epoch: what was read beyond it is read again, in batches whose positions are known.
     fn read_on(&mut self) -> Result<()> {
+        // A restart is an outage: whoever gave nothing before it may have something now.
+        let wall_micros = self.clock.wall_micros().max(self.last_wall_micros);
         let streams: Vec<_> = self.readers.iter().filter(|(_, reader)| reader.ended_in.is_none()).map(|(stream, _)| *stream).collect();
         for stream in streams {
             let reader = self.readers.get_mut(&stream).expect("listed above");
@@ -242,7 +270,12 @@ impl Leader {
             let again = self.read(&spec, &position, idle);
             let reader = self.readers.get_mut(&stream).expect("listed above");
             match again {
-                Ok(again) => reader.reader = Some(again),
+                Ok(again) => {
+                    reader.reader = Some(again);
+                    if idle {
+                        reader.silent(wall_micros);
+                    }
+                }
                 // As when a source fails at any other time: the rest goes on.
                 Err(error) => {
                     tracing::error!(source = spec.name, %error, "source stopped");

@@ -48,6 +48,8 @@ impl Leader {
         definer.numbers_below(RelationId(standing.relations_below));
         self.letters_told = standing.letters_told.clone();
         self.letters_told.retain(|source, _| !dropped.contains(source));
+        self.rows_met = standing.rows_met.clone();
+        self.rows_met.retain(|source, _| !dropped.contains(source));
         for _ in 0..expected {
             answers.recv().map_err(|_| Error::internal("a worker ended while it loaded a checkpoint"))??;
         }

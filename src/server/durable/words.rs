@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
 use weir_common::plan::Facts;
+use weir_common::source::Watermark;
 use weir_common::types::PgType;
 use weir_connectors::SourceFormat;
 use weir_sql::catalog::{CheckDef, ColumnDef, MaterializedViewDef, Relation, RelationKind, SourceDef, TableDef, ViewDef};
@@ -39,10 +40,27 @@ struct Column {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    Table { key: Option<Vec<usize>>, key_name: Option<String>, checks: Vec<Check> },
-    Source { event_time: Option<usize>, delay_micros: i64, options: BTreeMap<String, String>, format: Option<Format> },
-    View { query: String },
-    MaterializedView { query: String },
+    Table {
+        key: Option<Vec<usize>>,
+        key_name: Option<String>,
+        checks: Vec<Check>,
+    },
+    Source {
+        event_time: Option<usize>,
+        delay_micros: i64,
+        #[serde(default)]
+        idle_timeout_micros: Option<i64>,
+        #[serde(default)]
+        max_future_micros: Option<i64>,
+        options: BTreeMap<String, String>,
+        format: Option<Format>,
+    },
+    View {
+        query: String,
+    },
+    MaterializedView {
+        query: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,8 +92,10 @@ pub fn of(relation: &Relation) -> Result<Vec<u8>> {
             Kind::Table { key: key.clone(), key_name: key_name.clone(), checks: checks.iter().map(check).collect() }
         }
         RelationKind::Source(source) => Kind::Source {
-            event_time: source.event_time,
-            delay_micros: source.delay_micros,
+            event_time: source.watermark.map(|watermark| watermark.column),
+            delay_micros: source.watermark.map_or(0, |watermark| watermark.delay),
+            idle_timeout_micros: source.watermark.map(|watermark| watermark.idle_timeout),
+            max_future_micros: source.watermark.map(|watermark| watermark.max_future),
             options: source.options.clone(),
             format: (!source.format.is_empty()).then(|| Format {
                 format: source.format.clone(),
@@ -117,14 +137,19 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
             let check = |Check { name, expr, columns }| CheckDef { name, expr, columns };
             RelationKind::Table(TableDef { key, key_name, checks: checks.into_iter().map(check).collect() })
         }
-        Kind::Source { event_time, delay_micros, options, format } => {
+        Kind::Source { event_time, delay_micros, idle_timeout_micros, max_future_micros, options, format } => {
             let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));
             let said = format.map(|Format { format, encode, options }| SourceFormat { format, encode, options });
             let source = weir_connectors::declared(&words.name, schema, said.as_ref(), &options)?;
             let connector = options.get("connector").cloned().unwrap_or_default();
             let SourceFormat { format, encode, options: format_options } =
                 said.unwrap_or_else(|| SourceFormat { format: String::new(), encode: String::new(), options: BTreeMap::new() });
-            RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode, format_options })
+            let watermark = event_time.map(|column| {
+                let said = Watermark::of(column, delay_micros);
+                let idle_timeout = idle_timeout_micros.unwrap_or(said.idle_timeout);
+                Watermark { idle_timeout, max_future: max_future_micros.unwrap_or(said.max_future), ..said }
+            });
+            RelationKind::Source(SourceDef { source, watermark, connector, options, format, encode, format_options })
         }
         Kind::View { query } => RelationKind::View(ViewDef { query }),
         Kind::MaterializedView { query } => {

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit, Schema, TimeUnit};
-use weir_common::error::{Error, Result, SqlState};
+use arrow::datatypes::Schema;
+use weir_common::error::{Error, Result};
+use weir_common::source::Watermark;
 use weir_connectors::SourceFormat;
-use weir_sql::ast;
 use weir_sql::catalog::{ColumnDef, Relation, RelationKind, SourceDef};
-use weir_sql::parser;
-use weir_sql::statement::{CreateSource, Options, Parsed, Statement, Watermark};
+use weir_sql::statement::{CreateSource, Options, Parsed};
 
 use crate::names;
 use crate::pgwire::backend::Outcome;
 use crate::session::{Session, done};
-use crate::statement::{define, dml, query};
+use crate::statement::{define, dml, watermark};
 
 /// CREATE SOURCE: nothing is read before a view needs it.
 pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSource) -> Result<Outcome> {
@@ -34,7 +32,9 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
         }
     }
     let values = |options: &Options| options.iter().map(|(name, option)| (name.clone(), option.value.clone())).collect();
-    let options: BTreeMap<String, String> = values(&create.options);
+    let mut options: BTreeMap<String, String> = values(&create.options);
+    // These are for Weir and not for the connector.
+    watermark::OPTIONS.iter().for_each(|option| _ = options.remove(*option));
     let said = create.format.as_ref().map(|format| SourceFormat {
         format: format.format.clone(),
         encode: format.encode.clone(),
@@ -47,12 +47,15 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
     if columns.is_empty() {
         columns = source.schema().fields().iter().map(|field| ColumnDef::of_field(field)).collect();
     }
-    let (event_time, delay_micros) = match &create.watermark {
-        Some(watermark) => {
-            let (column, delay) = watermark_of(session, parsed, watermark, &columns).await?;
-            (Some(column), delay)
+    let watermark = match &create.watermark {
+        Some(clause) => {
+            let (column, delay) = watermark::clause(session, parsed, clause, &columns).await?;
+            Some(watermark::with_options(Watermark::of(column, delay), &create.options)?)
         }
-        None => (None, 0),
+        None => {
+            watermark::refuse_options(&create.options)?;
+            None
+        }
     };
     let connector = options.get("connector").cloned().unwrap_or_default();
     let database = session.database.clone();
@@ -61,55 +64,9 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateSourc
         return Ok(done("CREATE SOURCE"));
     }
     let (format, encode, format_options) = said.map_or_else(Default::default, |said| (said.format, said.encode, said.options));
-    let kind = RelationKind::Source(SourceDef { source, event_time, delay_micros, connector, options, format, encode, format_options });
+    let kind = RelationKind::Source(SourceDef { source, watermark, connector, options, format, encode, format_options });
     let id = definitions.next_id();
     definitions.add(Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] }).await?;
     define::note(session, format!("CREATE SOURCE {name}"));
     Ok(done("CREATE SOURCE"))
-}
-
-/// The event-time column and its delay in microseconds: `c`, or `c - INTERVAL '..'`.
-async fn watermark_of(session: &mut Session, parsed: &Parsed, watermark: &Watermark, columns: &[ColumnDef]) -> Result<(usize, i64)> {
-    let name = names::ident(&watermark.column);
-    let column = columns.iter().position(|column| column.name == name).ok_or_else(|| {
-        Error::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist"))
-            .with_position(watermark.position)
-            .with_hint("WATERMARK FOR names a column of the source.")
-    })?;
-    if !matches!(columns[column].data_type, DataType::Timestamp(TimeUnit::Microsecond, _)) {
-        let message = format!("the event time must be a timestamp, but column \"{name}\" is {}", columns[column].ty.spelling());
-        return Err(Error::new(SqlState::DATATYPE_MISMATCH, message).with_position(watermark.position));
-    }
-    let wrong = || {
-        Error::unsupported("this WATERMARK expression is not supported")
-            .with_position(watermark.position)
-            .with_hint(format!("Write WATERMARK FOR {name} AS {name} - INTERVAL '5 seconds'."))
-    };
-    let is_column = |expr: &ast::Expr| matches!(expr, ast::Expr::Identifier(ident) if names::ident(ident) == name);
-    let delay = match &watermark.expr {
-        expr if is_column(expr) => return Ok((column, 0)),
-        ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Minus, right } if is_column(left) => right,
-        _ => return Err(wrong()),
-    };
-    let sql = format!("SELECT CAST({delay} AS INTERVAL)");
-    let Some(Statement::Query(select)) = parser::parse(&sql)?.pop().map(|parsed| parsed.statement) else { return Err(wrong()) };
-    let context = session.context(parsed).await?;
-    let plan = query::plan(&context, &select, &sql, &[]).map_err(|_| wrong())?;
-    let snapshots = query::snapshots(session, &plan).await?;
-    let rows = context.execute(&plan, &[], snapshots).await?.collect().await?;
-    let value = rows.first().filter(|rows| rows.num_rows() == 1).map(|rows| rows.column(0).clone()).ok_or_else(wrong)?;
-    if value.data_type() != &DataType::Interval(IntervalUnit::MonthDayNano) || value.is_null(0) {
-        return Err(wrong());
-    }
-    let interval = value.as_primitive::<IntervalMonthDayNanoType>().value(0);
-    if interval.months != 0 {
-        return Err(Error::unsupported("a WATERMARK delay of months is not supported")
-            .with_position(watermark.position)
-            .with_hint("Months differ in length; say it in days."));
-    }
-    let micros = interval.days as i64 * 86_400_000_000 + interval.nanoseconds / 1000;
-    if micros < 0 {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "a WATERMARK delay cannot be negative").with_position(watermark.position));
-    }
-    Ok((column, micros))
 }

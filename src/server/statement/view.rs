@@ -146,7 +146,7 @@ fn sources(catalog: &Catalog, plan: &ViewPlan) -> BTreeMap<RelationId, SourceSpe
     imports
         .filter_map(|relation| match &relation.kind {
             RelationKind::Source(source) => {
-                let watermark = source.event_time.map(|column| (column, source.delay_micros));
+                let watermark = source.watermark;
                 Some((relation.id, SourceSpec { name: relation.name.clone(), source: source.source.clone(), watermark }))
             }
             _ => None,

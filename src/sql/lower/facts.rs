@@ -20,7 +20,7 @@ pub(super) fn of_relation(relation: &Relation, columns: &[usize]) -> Facts {
     let whole = match &relation.kind {
         RelationKind::Table(table) => Facts { key: table.key.clone(), ..Facts::default() },
         RelationKind::Source(source) => {
-            let event_time = source.event_time.map(|column| EventTime { column, source: relation.id, steps: Vec::new() });
+            let event_time = source.watermark.map(|of| EventTime { column: of.column, source: relation.id, steps: Vec::new() });
             Facts { append_only: true, event_times: event_time.into_iter().collect(), ..Facts::default() }
         }
         RelationKind::MaterializedView(view) => view.facts.clone(),

@@ -74,6 +74,11 @@ impl Archive {
         Ok(taken)
     }
 
+    /// What names the first window.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.windows.keys().next().copied()
+    }
+
     /// Takes out the windows that are removed, all of their groups at once.
     pub(super) fn remove(&mut self, is_removed: impl Fn(i64) -> bool) -> Vec<RecordBatch> {
         let mut removed = Vec::new();

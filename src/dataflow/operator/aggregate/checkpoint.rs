@@ -103,6 +103,11 @@ impl Stored {
         Ok(())
     }
 
+    /// What names the first window of which groups are kept after it was closed.
+    pub(super) fn first_archived(&self) -> Option<i64> {
+        self.archive.as_ref().and_then(Archive::first)
+    }
+
     /// Takes out the groups of a closed window that have these keys.
     pub(super) fn take_archived(&mut self, named: i64, keys: &[ArrayRef]) -> Result<Vec<RecordBatch>> {
         self.archive.as_mut().map_or(Ok(Vec::new()), |archive| archive.take(named, keys))

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::{Error, Result};
+use weir_common::ids::RelationId;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -324,6 +325,13 @@ impl Operator for Aggregate {
             self.global = Global::Out;
         }
         Ok(())
+    }
+
+    fn due(&self) -> Option<(RelationId, i64)> {
+        let windows = self.windows.as_ref()?;
+        let archived = self.stored.first_archived().and_then(|named| windows.life.removed_at(named));
+        let closing = &windows.life.closing;
+        Some((closing.source, closing.earliest(windows.next_due().into_iter().chain(archived).min()?)))
     }
 
     fn memory_bytes(&self) -> usize {

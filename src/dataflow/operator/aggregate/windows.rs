@@ -118,6 +118,15 @@ impl Windows {
         closing
     }
 
+    /// The next watermark at which a window is shown, closed or removed.
+    pub(super) fn next_due(&self) -> Option<i64> {
+        let hidden = if self.holds_back() { self.open.keys().find(|named| !self.is_shown(**named)) } else { None };
+        let shown = hidden.map(|named| self.life.shown_at(*named));
+        let closed = self.open.keys().next().map(|named| self.life.closed_at(*named));
+        let removed = self.closed.keys().next().and_then(|named| self.life.removed_at(*named));
+        shown.into_iter().chain(closed).chain(removed).min()
+    }
+
     /// Keeps the groups of a closed window until it is removed.
     pub(super) fn keep(&mut self, named: i64, slots: Vec<u32>) {
         self.closed.entry(named).or_default().extend(slots);

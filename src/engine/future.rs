@@ -1,0 +1,36 @@
+//! Rows that are dated too far ahead of the wall clock to be believed.
+
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::{filter_record_batch, max};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use weir_common::dead_letter::{DeadLetter, Reason};
+use weir_common::error::Result;
+use weir_dataflow::rows::RowText;
+
+/// The greatest event time of a batch, microseconds.
+pub(crate) fn latest(rows: &RecordBatch, column: usize) -> Option<i64> {
+    match rows.column(column).data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => max(rows.column(column).as_primitive::<TimestampMicrosecondType>()),
+        _ => None,
+    }
+}
+
+/// Takes the rows of `source` out whose event time is after `limit`: the rows that stay, and of each that does not its place and a
+/// dead letter.
+pub(crate) fn take_out(source: &str, rows: &RecordBatch, column: usize, limit: i64) -> Result<(RecordBatch, Vec<(usize, DeadLetter)>)> {
+    let times = rows.column(column).as_primitive::<TimestampMicrosecondType>();
+    let text = RowText::new(rows);
+    let mut letters = vec![];
+    let mut stays = Vec::with_capacity(rows.num_rows());
+    for row in 0..rows.num_rows() {
+        let future = times.is_valid(row) && times.value(row) > limit;
+        stays.push(!future);
+        if future {
+            let name = rows.schema_ref().field(column).name().clone();
+            let error = format!("column \"{name}\" is further ahead of the wall clock than max_future allows");
+            letters.push((row, DeadLetter::of_bytes(source, Reason::FutureEventTime, error, text.row(row).as_bytes())));
+        }
+    }
+    Ok((filter_record_batch(rows, &BooleanArray::from(stays))?, letters))
+}

@@ -1,0 +1,95 @@
+//! Watermarks, epoch by epoch: what rows and the wall clock make of them, and when an epoch is needed for their sake alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_common::epoch_log::Mark;
+use weir_common::ids::{RelationId, StreamId};
+use weir_dataflow::times::EpochTimes;
+
+use crate::leader::epoch::InFlight;
+use crate::leader::{Leader, View};
+
+/// The watermark of each reader, and of each table that declares one.
+pub(super) type Marks = BTreeMap<StreamId, Option<i64>>;
+
+impl Leader {
+    /// The watermarks now.
+    pub(super) fn marks(&self) -> Marks {
+        self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).collect()
+    }
+
+    /// The times of an epoch as a view sees them.
+    pub(super) fn times(&self, view: &View, before: &Marks, after: &Marks) -> EpochTimes {
+        let watermarks = view.readers.iter().map(|(source, streams)| (*source, least(streams, before), least(streams, after)));
+        EpochTimes { wall_micros: self.last_wall_micros, watermarks: watermarks.collect() }
+    }
+
+    /// Brings the watermarks of readers to the wall clock of the epoch that has taken its rows; for its record, what the wall clock did.
+    pub(super) fn advance_watermarks(&mut self, flight: &InFlight) -> Vec<Mark> {
+        let mut marks = vec![];
+        for (stream, reader) in &mut self.readers {
+            let Some(of) = &reader.spec.watermark else { continue };
+            let walked = reader.clock.advance(of, flight.wall_micros);
+            if walked || flight.future.contains(stream) {
+                marks.push(reader.mark(*stream));
+            }
+        }
+        marks
+    }
+
+    /// What a checkpoint keeps of watermarks.
+    pub(super) fn standing_marks(&self) -> Vec<Mark> {
+        self.readers.iter().map(|(stream, reader)| reader.mark(*stream)).collect()
+    }
+
+    /// Time has passed: if a watermark that goes on by itself has reached what a view waits for, an epoch comes.
+    pub(super) fn tick(&mut self) {
+        self.tick_asked = false;
+        let wall_micros = self.clock.wall_micros().max(self.last_wall_micros);
+        let mut before = self.marks();
+        let mut after = before.clone();
+        for (stream, reader) in &self.readers {
+            let Some(of) = reader.spec.watermark.as_ref().filter(|_| reader.ended_in.is_none()) else { continue };
+            after.insert(*stream, reader.clock.at_wall(of, wall_micros));
+        }
+        before.retain(|stream, mark| after.get(stream) != Some(mark));
+        if before.is_empty() {
+            return;
+        }
+        self.ticked = self.waits().iter().any(|(streams, due)| {
+            streams.iter().any(|stream| before.contains_key(stream)) && least(streams, &after).is_some_and(|mark| mark >= *due)
+        });
+    }
+
+    /// Asks to be woken while a view waits for the watermark of a source that gives nothing.
+    pub(super) fn ask_for_tick(&mut self) {
+        let silent = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| reader.clock.at().is_some() && reader.is_silent());
+        if self.tick_asked || self.ticked || !self.readers.keys().any(silent) {
+            return;
+        }
+        if self.waits().iter().any(|(streams, _)| streams.iter().any(silent))
+            && let Some(pacer) = &self.pacer
+        {
+            self.tick_asked = pacer.send(()).is_ok();
+        }
+    }
+
+    /// What live views wait for: readers of one source, and a watermark of all of them.
+    fn waits(&self) -> Vec<(&BTreeSet<StreamId>, i64)> {
+        let mut waits = vec![];
+        for worker in self.stats.iter() {
+            let shards = worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            for (id, view) in self.views.iter().filter(|(_, view)| view.timed && view.filling.is_none()) {
+                let due = shards.get(&StreamId::from(*id)).map(|stats| &stats.due);
+                let of_source = |(source, at): (&RelationId, &i64)| Some((view.readers.get(source)?, *at));
+                waits.extend(due.into_iter().flatten().filter_map(of_source));
+            }
+        }
+        waits
+    }
+}
+
+/// The least watermark of these streams; `None` before all have one.
+pub(super) fn least(streams: &BTreeSet<StreamId>, marks: &Marks) -> Option<i64> {
+    streams.iter().map(|stream| *marks.get(stream)?).min().flatten()
+}
