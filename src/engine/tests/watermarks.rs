@@ -155,6 +155,7 @@ impl World {
             recovery: Some(recovery),
             checkpoints: Some(checkpoints),
             memory_limit: None,
+            feeds: Default::default(),
         };
         Engine::start(config).unwrap().0
     }
@@ -193,7 +194,7 @@ impl World {
         let spec = SourceSpec { name: format!("s{source}"), source: Arc::new(fed.clone()), watermark: Some(watermark) };
         let name = format!("v{id}");
         let sources = BTreeMap::from([(source, spec)]);
-        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, 2).unwrap()), name, sources, keep: true }
+        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, 2).unwrap()), name, sources, keep: true, temporary: false }
     }
 
     async fn create(&self, engine: &Engine, id: RelationId) {

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# What windows cost that close: whether state and memory stay flat over many events, and what overlapping windows cost.
+# usage: scripts/bench-windows.sh path/to/weir [millions of bids]
+#
+# One worker. Bids of the Nexmark generator, 100,000 events of event time a second; see docs/nexmark.md.
+set -euo pipefail
+weir=$1
+millions=${2:-50}
+
+scratch=$(mktemp -d)
+pid=""
+stop() { [ -z "$pid" ] || kill "$pid" 2>/dev/null || true; [ -z "$pid" ] || wait "$pid" 2>/dev/null || true; pid=""; }
+trap 'stop; rm -rf "$scratch"' EXIT
+
+start() {
+  stop
+  rm -rf "$scratch/data"
+  "$weir" serve --workers 1 --pg 127.0.0.1:0 --http 127.0.0.1:0 --data "$scratch/data" > "$scratch/out" 2> "$scratch/log" &
+  pid=$!
+  until grep -q '^ready: ' "$scratch/out"; do kill -0 "$pid" 2>/dev/null || { cat "$scratch/log" >&2; exit 1; }; sleep 0.02; done
+  url=$(sed -n 's/^ready: //p' "$scratch/out")
+}
+ask() { psql -X -q -At -v ON_ERROR_STOP=1 "$url" -c "$1"; }
+bids() {
+  ask "CREATE SOURCE bids (WATERMARK FOR date_time AS date_time - INTERVAL '1 second')
+       WITH (connector = 'nexmark', table = 'bid', first_event_rate = '100000', events = '$(($1 * 50000000 / 46))')"
+}
+# Seconds of CPU time of the server, user and system.
+cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($14 + $15) / hz }' "/proc/$pid/stat"; }
+at_end() { [ "$(ask "SELECT bool_and(at_end) FROM weir.sources")" = t ]; }
+
+echo "closed windows are freed: $millions M bids, TUMBLE of 1 s by auction, EMIT FINAL, retention of 60 s"
+start
+bids "$millions"
+ask "CREATE MATERIALIZED VIEW final AS SELECT window_start, auction, count(*) AS n, max(price) AS top
+     FROM TUMBLE(bids, date_time, INTERVAL '1 second') GROUP BY window_start, auction EMIT FINAL WITH (retention = '60 seconds')"
+echo "  M bids    rows shown    groups open    state MB    RSS MB"
+next=0
+while :; do
+  done=$(at_end && echo yes || echo no)
+  rows=$(ask "SELECT rows FROM weir.sources")
+  if [ "$done" = yes ] || [ "$rows" -ge "$next" ]; then
+    IFS='|' read -r shown groups state <<< "$(ask "SELECT (SELECT rows FROM weir.views), sum(groups), round(sum(bytes) / 1e6, 1) FROM weir.operators WHERE operator <> 'served rows'")"
+    printf '  %6.1f    %10s    %11s    %8s    %6s\n' "$(awk -v r="$rows" 'BEGIN { print r / 1e6 }')" "$shown" "$groups" "$state" "$(awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$pid/status")"
+    next=$((rows + millions * 100000))
+  fi
+  [ "$done" = no ] || break
+  sleep 0.2
+done
+
+# CPU seconds for one view over 10 M bids.
+cost() {
+  start
+  bids 10
+  local before
+  before=$(cpu)
+  ask "CREATE MATERIALIZED VIEW v AS SELECT window_start, auction, count(*) AS n FROM $1 GROUP BY window_start, auction EMIT ON WINDOW CLOSE"
+  until at_end; do sleep 0.1; done
+  awk -v a="$before" -v b="$(cpu)" 'BEGIN { printf "%.2f\n", b - a }'
+}
+echo "overlapping windows, 10 M bids by auction, EMIT ON WINDOW CLOSE: seconds of CPU time"
+tumble=$(cost "TUMBLE(bids, date_time, INTERVAL '60 seconds')")
+hop=$(cost "HOP(bids, date_time, INTERVAL '1 second', INTERVAL '60 seconds')")
+awk -v t="$tumble" -v h="$hop" 'BEGIN { printf "  TUMBLE of 60 s: %s; HOP of 60 s every second: %s; ratio %.2f (aim: 2.5)\n", t, h, h / t }'
