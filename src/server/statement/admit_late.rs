@@ -12,7 +12,7 @@ use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
 use crate::statement::{define, dml};
 
-/// Admits all late rows of a view; the tag says how many entries there were.
+/// Admits all late rows of a view; a notice says how many entries there were.
 pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
     dml::refuse_if_read_only(session, "ALTER MATERIALIZED VIEW")?;
     let name = names::relation(&admit.name)?;
@@ -44,7 +44,7 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
                 "DISTINCT, and min and max over rows that can be taken back, need all values: create it WITH (keep_closed = 'true').",
             ));
     }
-    let reader = reader(&catalog, &relation);
+    let reader = reader(&catalog, relation);
     if let Some(reader) = reader.filter(|_| view.facts.append_only) {
         let message =
             format!("late rows cannot be admitted to \"{name}\", because {} \"{}\" relies on its results", reader.kind.word(), reader.name);
