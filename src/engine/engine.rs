@@ -15,6 +15,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::{LANE_REQUESTS_MAX, MEMORY_STEPS, WRITE_BYTES_MAX};
 use weir_common::snapshot::Snapshot;
+use weir_common::source::Watermark;
 use weir_common::state_store::StateStore;
 use weir_dataflow::lower::DataflowPlan;
 
@@ -74,6 +75,9 @@ pub struct TableSpec {
     pub key: Option<Vec<usize>>,
     /// The name of the primary key's constraint, for messages; without one, the table's with `_pkey` behind it.
     pub key_name: Option<String>,
+    /// How its watermark follows the event times that are written, where one is declared. A table is never idle, and what was written
+    /// is believed.
+    pub watermark: Option<Watermark>,
 }
 
 /// A materialized view to create.

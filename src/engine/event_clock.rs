@@ -25,17 +25,24 @@ pub(crate) struct EventClock {
     at: Option<i64>,
     /// Where it stood when the last partition became idle, while all of them are.
     stood: Option<i64>,
+    /// The wall clock at which it moved last, as far as that is known.
+    moved_at: Option<i64>,
 }
 
 impl EventClock {
     /// One that stands here, of a source with one partition.
     pub(crate) fn new(latest: Option<i64>, at: Option<i64>) -> Self {
-        EventClock { partitions: vec![Partition { latest, silent_since: None }], at, stood: None }
+        EventClock { partitions: vec![Partition { latest, silent_since: None }], at, stood: None, moved_at: None }
     }
 
     /// The watermark.
     pub(crate) fn at(&self) -> Option<i64> {
         self.at
+    }
+
+    /// The wall clock since which it has stood where it is, if it moved since the last restart or the epochs that were done again then.
+    pub(crate) fn moved_at(&self) -> Option<i64> {
+        self.moved_at
     }
 
     /// The greatest event time of all partitions.
@@ -80,7 +87,11 @@ impl EventClock {
     pub(crate) fn advance(&mut self, of: &Watermark, wall_micros: i64) -> bool {
         let promised = self.latest().map(|latest| latest.saturating_sub(of.delay));
         let by_rows = self.at.max(promised);
+        let before = self.at;
         (self.at, self.stood) = self.reached(of, wall_micros);
+        if self.at != before {
+            self.moved_at = Some(wall_micros);
+        }
         self.at != by_rows
     }
 }

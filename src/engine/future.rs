@@ -1,8 +1,8 @@
 //! Rows that are dated too far ahead of the wall clock to be believed.
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{filter_record_batch, max};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::error::Result;
@@ -10,10 +10,12 @@ use weir_dataflow::rows::RowText;
 
 /// The greatest event time of a batch, microseconds.
 pub(crate) fn latest(rows: &RecordBatch, column: usize) -> Option<i64> {
-    match rows.column(column).data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => max(rows.column(column).as_primitive::<TimestampMicrosecondType>()),
-        _ => None,
-    }
+    latest_of(rows.column(column))
+}
+
+/// The greatest of these event times, microseconds.
+pub(crate) fn latest_of(times: &ArrayRef) -> Option<i64> {
+    max(times.as_primitive_opt::<TimestampMicrosecondType>()?)
 }
 
 /// Takes the rows of `source` out whose event time is after `limit`: the rows that stay, and of each that does not its place and a

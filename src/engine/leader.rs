@@ -18,9 +18,11 @@ use weir_common::epoch_log::{Definition, EpochLog, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{BATCH_ROWS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGHT_MAX};
+use weir_common::source::Watermark;
 
 use crate::checkpoint::writer::{self, Written};
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::event_clock::EventClock;
 use crate::feed::{Feed, FeedCounters, FeedLimits, Seat};
 use crate::keys::{KeyChange, KeyIndex};
 use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
@@ -171,6 +173,8 @@ struct Leader {
 struct Table {
     schema: SchemaRef,
     keys: Option<KeyIndex>,
+    /// How its watermark follows what is written, and where it is.
+    watermark: Option<(Watermark, EventClock)>,
 }
 
 struct View {

@@ -33,10 +33,25 @@ pub struct SourceStatus {
     pub at_end: bool,
     /// The watermark, microseconds since 1970 UTC; `None` before the first event time, or without a watermark.
     pub watermark: Option<i64>,
+    /// The wall clock at which its watermark moved last, microseconds since 1970 UTC, as far as this run knows.
+    pub watermark_moved: Option<i64>,
     /// The wall clock since which its watermark goes on by itself, microseconds since 1970 UTC; `None` while it does not.
     pub idle_since: Option<i64>,
     /// Why it stopped, if it did.
     pub error: Option<String>,
+}
+
+/// A table.
+#[derive(Clone, Copy, Debug)]
+pub struct TableStatus {
+    /// The table.
+    pub table: RelationId,
+    /// Its rows.
+    pub rows: u64,
+    /// Its watermark, microseconds since 1970 UTC; `None` before the first event time. The outer one: where none is declared.
+    pub watermark: Option<Option<i64>>,
+    /// The wall clock at which that moved last, as far as this run knows.
+    pub watermark_moved: Option<i64>,
 }
 
 /// A materialized view.
@@ -58,6 +73,11 @@ pub struct ViewStatus {
     pub turns: u64,
     /// The watermark of its event time, microseconds since 1970 UTC.
     pub watermark: Option<i64>,
+    /// The source or table that its watermark waits for, and the wall clock since which that one stands where it is.
+    pub held_back_by: Option<(RelationId, Option<i64>)>,
+    /// Rows that came too late for its windows in this run, also those that were admitted or cancelled since; an epoch that a restart
+    /// does again counts.
+    pub late_rows: u64,
     /// Why it stopped computing, if it did.
     pub error: Option<String>,
 }
@@ -78,8 +98,12 @@ pub struct OperatorStatus {
 /// Everything at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
+    /// The wall clock, microseconds since 1970 UTC.
+    pub wall_micros: i64,
     /// The latest committed epoch.
     pub committed: Epoch,
+    /// How long the oldest epoch that is not committed has been open; 0 while there is none.
+    pub processing_lag: Duration,
     /// Epochs opened and not committed.
     pub in_flight: usize,
     /// Epochs committed since the start.
@@ -98,8 +122,8 @@ pub struct Status {
     pub views: Vec<ViewStatus>,
     /// Every operator of every view, and the served rows of every table and view.
     pub operators: Vec<OperatorStatus>,
-    /// Every table with its rows.
-    pub tables: Vec<(RelationId, u64)>,
+    /// Every table.
+    pub tables: Vec<TableStatus>,
     /// The latest dead letters, oldest first.
     pub dead_letters: Vec<DeadLetter>,
     /// Dead letters since the start, by relation and reason, those that are kept no longer included.

@@ -124,7 +124,7 @@ async fn a_write_that_returned_is_seen_in_views_on_views() {
         let schema = ints(&["k", "v"]);
         engine
             .create_table(
-                TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None },
+                TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None, watermark: None },
                 None,
                 vec![],
             )
@@ -175,7 +175,11 @@ async fn keys_are_checked_in_the_order_of_writes() {
     let table = RelationId(20000);
     let schema = ints(&["k", "v"]);
     engine
-        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None }, None, vec![])
+        .create_table(
+            TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None, watermark: None },
+            None,
+            vec![],
+        )
         .await
         .unwrap();
     let insert = |key: i64, value: i64| vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![key, value]])) }];
@@ -427,7 +431,11 @@ async fn a_fast_source_waits_for_a_view_that_is_being_filled() {
     let spec = Numbers::spec(400_000);
     let schema = ints(&["k", "v"]);
     engine
-        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None, key_name: None }, None, vec![])
+        .create_table(
+            TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: None, key_name: None, watermark: None },
+            None,
+            vec![],
+        )
         .await
         .unwrap();
     let many: Vec<Vec<i64>> = (0..500_000).map(|row| vec![row % 7, row]).collect();
@@ -464,7 +472,11 @@ async fn a_quiet_view_is_not_touched() {
     let (busy, quiet) = (RelationId(20000), RelationId(20001));
     for id in [busy, quiet] {
         engine
-            .create_table(TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None, key_name: None }, None, vec![])
+            .create_table(
+                TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: None, key_name: None, watermark: None },
+                None,
+                vec![],
+            )
             .await
             .unwrap();
     }
@@ -492,7 +504,7 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     let stays = RelationId(20000);
     engine
         .create_table(
-            TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None },
+            TableSpec { id: stays, name: "stays".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None, watermark: None },
             None,
             vec![],
         )
@@ -504,7 +516,7 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
         let goes = RelationId(30000 + round);
         engine
             .create_table(
-                TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None },
+                TableSpec { id: goes, name: "goes".into(), schema: schema.clone(), key: Some(vec![0]), key_name: None, watermark: None },
                 None,
                 vec![],
             )
@@ -573,7 +585,14 @@ async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
     })
     .unwrap();
     let schema = ints(&["k", "v"]);
-    let spec = |id: RelationId| TableSpec { id, name: format!("t{id}"), schema: schema.clone(), key: Some(vec![0]), key_name: None };
+    let spec = |id: RelationId| TableSpec {
+        id,
+        name: format!("t{id}"),
+        schema: schema.clone(),
+        key: Some(vec![0]),
+        key_name: None,
+        watermark: None,
+    };
     let create = |id: RelationId| {
         let (engine, spec, rows) = (engine.clone(), spec(id), Delta::insert(rows(&schema, &[vec![1, 1]])));
         tokio::spawn(async move { engine.create_table(spec, Some(rows), vec![]).await })
@@ -613,7 +632,11 @@ async fn a_view_that_keeps_nothing_counts() {
     let schema = ints(&["k", "v"]);
     let (table, counted, over) = (RelationId(20000), RelationId(20001), RelationId(20002));
     engine
-        .create_table(TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None }, None, vec![])
+        .create_table(
+            TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None, watermark: None },
+            None,
+            vec![],
+        )
         .await
         .unwrap();
     engine.write(vec![TableWrite { table, delta: Delta::insert(rows(&schema, &[vec![1, 1], vec![2, 2]])) }]).await.unwrap();

@@ -104,9 +104,9 @@ impl Metrics {
             filling.get_or_create(&label).set(i64::from(view.filling));
             turns.get_or_create(&label).inc_by(view.turns);
         }
-        for (table, count) in &status.tables {
-            let Some(label) = name(*table) else { continue };
-            rows.get_or_create(&label).set(*count as i64);
+        for table in &status.tables {
+            let Some(label) = name(table.table) else { continue };
+            rows.get_or_create(&label).set(table.rows as i64);
         }
         registry.register("weir_memory_bytes", "Bytes that tables and materialized views take", ConstGauge::new(status.memory_bytes()));
         if let Some(limit) = status.memory_limit {

@@ -205,8 +205,8 @@ fn views(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
 }
 
 fn tables(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
-    let tables: Vec<_> = status.tables.iter().filter(|(table, _)| catalog.by_id(*table).is_some()).collect();
-    vec![text(tables.iter().map(|(table, _)| name_of(catalog, *table))), ints(tables.iter().map(|(_, rows)| *rows))]
+    let tables: Vec<_> = status.tables.iter().filter(|table| catalog.by_id(table.table).is_some()).collect();
+    vec![text(tables.iter().map(|table| name_of(catalog, table.table))), ints(tables.iter().map(|table| table.rows))]
 }
 
 fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {

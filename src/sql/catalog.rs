@@ -68,6 +68,8 @@ pub struct TableDef {
     pub key_name: Option<String>,
     /// The CHECK constraints, by name: the order in which they are checked.
     pub checks: Vec<CheckDef>,
+    /// Its WATERMARK, of which the column and the delay matter.
+    pub watermark: Option<Watermark>,
 }
 
 /// A CHECK constraint of a table.

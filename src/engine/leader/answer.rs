@@ -7,10 +7,13 @@ use std::sync::atomic::Ordering;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_dataflow::state::StateSize;
 
+use crate::event_clock::EventClock;
 use crate::lane::ShardStats;
+use crate::leader::epoch::InFlight;
+use crate::leader::marks::{Marks, least};
 use crate::leader::memory::Memory;
-use crate::leader::{Leader, View};
-use crate::status::{OperatorStatus, SourceStatus, Status, ViewStatus};
+use crate::leader::{Leader, Table, View};
+use crate::status::{OperatorStatus, SourceStatus, Status, TableStatus, ViewStatus};
 
 /// What stands in the place of an operator for rows that can be read.
 const SERVED_ROWS: &str = "served rows";
@@ -28,9 +31,11 @@ impl Leader {
             position: reader.position.0.clone(),
             at_end: reader.is_at_end(self.committed()),
             watermark: reader.watermark(),
+            watermark_moved: reader.clock.moved_at(),
             idle_since: reader.spec.watermark.filter(|_| reader.is_silent()).and_then(|of| reader.clock.idle_since(&of, wall_micros)),
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
+        let marks = self.marks();
         let views = self.views.iter().map(|(id, view)| {
             let total = self.held((*id).into());
             let state = total.state();
@@ -39,6 +44,7 @@ impl Leader {
                     !reader.has_caught_up(self.committed()) && reader.error.is_none() && reader.spec.source.catches_up()
                 })
             };
+            let (watermark, held_back_by) = self.view_watermark(view, &marks);
             ViewStatus {
                 view: *id,
                 filling: view.filling.is_some() || view.readers.values().flatten().any(behind),
@@ -47,12 +53,16 @@ impl Leader {
                 state_bytes: state.bytes as u64,
                 groups: state.groups as u64,
                 turns: total.turns.load(Ordering::Relaxed),
-                watermark: self.view_watermark(view),
+                watermark,
+                held_back_by,
+                late_rows: total.late_rows.load(Ordering::Relaxed),
                 error: failures.get(id).map(|error| error.message().to_string()),
             }
         });
         Status {
+            wall_micros,
             committed: self.committed(),
+            processing_lag: self.open.front().map(InFlight::age).unwrap_or_default(),
             in_flight: self.open.len(),
             epochs: self.epochs,
             epoch_times: self.epoch_times.clone(),
@@ -63,7 +73,7 @@ impl Leader {
             views: views.collect(),
             operators: self.operators(),
             memory_limit: self.memory.as_ref().map(Memory::limit),
-            tables: self.tables.keys().map(|id| (*id, self.held((*id).into()).rows as u64)).collect(),
+            tables: self.tables.iter().map(|(id, table)| self.table_status(*id, table)).collect(),
             dead_letters: self.dead_letters.iter().cloned().collect(),
             dead_letter_counts: self.dead_letter_counts.clone(),
             checkpoints: self.past_checkpoints(),
@@ -75,6 +85,16 @@ impl Leader {
         }
     }
 
+    fn table_status(&self, id: RelationId, table: &Table) -> TableStatus {
+        let clock = table.watermark.as_ref().map(|(_, clock)| clock);
+        TableStatus {
+            table: id,
+            rows: self.held(id.into()).rows as u64,
+            watermark: clock.map(EventClock::at),
+            watermark_moved: clock.and_then(EventClock::moved_at),
+        }
+    }
+
     /// What a table or view holds, over all workers.
     pub(super) fn held(&self, stream: StreamId) -> ShardStats {
         let mut total = ShardStats::default();
@@ -82,6 +102,7 @@ impl Leader {
             if let Some(stats) = worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&stream) {
                 total.rows += stats.rows;
                 total.served += stats.served;
+                total.late_rows.fetch_add(stats.late_rows.load(Ordering::Relaxed), Ordering::Relaxed);
                 total.turns.fetch_add(stats.turns.load(Ordering::Relaxed), Ordering::Relaxed);
                 let operators = total.operators.len().max(stats.operators.len());
                 total.operators.resize(operators, StateSize::default());
@@ -112,15 +133,27 @@ impl Leader {
         self.next - 1 - self.open.len() as Epoch
     }
 
-    /// The watermark of a view's first event-time column: the least over the readers that feed it.
-    fn view_watermark(&self, view: &View) -> Option<i64> {
-        let first = view.event_times.first()?.column;
-        let of_column = view.event_times.iter().filter(|event_time| event_time.column == first);
+    /// The watermark of a view's first event-time column, the least over what feeds it; and who that is.
+    fn view_watermark(&self, view: &View, marks: &Marks) -> (Option<i64>, Option<(RelationId, Option<i64>)>) {
+        let Some(first) = view.event_times.first() else { return (None, None) };
+        let of_column = view.event_times.iter().filter(|event_time| event_time.column == first.column);
         let watermarks = of_column.map(|event_time| {
-            let streams = view.readers.get(&event_time.source)?;
-            let source = streams.iter().map(|stream| self.readers.get(stream)?.watermark()).min()??;
-            Some(if source == i64::MAX { source } else { event_time.watermark(source) })
+            let source = view.readers.get(&event_time.source).and_then(|streams| least(streams, marks));
+            let watermark = source.map(|source| if source == i64::MAX { source } else { event_time.watermark(source) });
+            (watermark, event_time.source)
         });
-        watermarks.min().flatten()
+        let Some((watermark, source)) = watermarks.min() else { return (None, None) };
+        // At the end of time nothing is waited for.
+        let holder = (watermark != Some(i64::MAX)).then(|| (source, self.moved_at(view, source)));
+        (watermark, holder)
+    }
+
+    /// The wall clock since which the watermark of a source or table stands where a view sees it.
+    fn moved_at(&self, view: &View, source: RelationId) -> Option<i64> {
+        if let Some(table) = self.tables.get(&source) {
+            return table.watermark.as_ref().and_then(|(_, clock)| clock.moved_at());
+        }
+        let readers = view.readers.get(&source)?.iter().filter_map(|stream| self.readers.get(stream));
+        readers.min_by_key(|reader| reader.watermark()).and_then(|reader| reader.clock.moved_at())
     }
 }

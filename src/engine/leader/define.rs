@@ -11,6 +11,7 @@ use weir_dataflow::explain;
 
 use crate::checkpoint::standing::Standing;
 use crate::engine::{TableSpec, TableWrite, ViewSpec};
+use crate::event_clock::EventClock;
 use crate::keys::KeyIndex;
 use crate::lane::{LaneMessage, NewView, Restoring};
 use crate::leader::readers::ReaderState;
@@ -140,7 +141,8 @@ impl Leader {
             spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
         let schema = spec.schema;
         self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: schema.clone(), placement, restoring });
-        self.tables.insert(spec.id, Table { schema, keys });
+        let watermark = spec.watermark.map(|watermark| (watermark, EventClock::new(None, None)));
+        self.tables.insert(spec.id, Table { schema, keys, watermark });
         Ok(())
     }
 
@@ -181,6 +183,9 @@ impl Leader {
                     for (source, streams) in &view.readers {
                         readers.entry(*source).or_default().extend(streams);
                     }
+                }
+                if self.tables.get(&relation).is_some_and(|table| table.watermark.is_some()) {
+                    readers.entry(relation).or_default().insert(relation.into());
                 }
                 imports.push(relation.into());
             } else {

@@ -45,6 +45,13 @@ pub(super) struct InFlight {
     copying: Duration,
 }
 
+impl InFlight {
+    /// How long ago it was opened.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+}
+
 impl Leader {
     /// Opens an epoch with all that is there, and hands its record to the log.
     pub(super) fn open_epoch(&mut self) -> Result<()> {
@@ -75,6 +82,7 @@ impl Leader {
             flight.writes.push(reply);
         }
         for (table, delta) in written {
+            self.written(table, &delta, record.wall_micros)?;
             record.writes.push(Written { table, rows: codec::encode(&delta)? });
             inputs.entry(table.into()).or_default().push((None, delta));
         }

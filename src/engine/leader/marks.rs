@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::array::BooleanArray;
+use arrow::compute::filter;
+use weir_common::delta::Delta;
 use weir_common::epoch_log::Mark;
+use weir_common::error::Result;
 use weir_common::ids::{RelationId, StreamId};
 use weir_dataflow::times::EpochTimes;
 
+use crate::future;
 use crate::leader::epoch::InFlight;
-use crate::leader::{Leader, View};
+use crate::leader::{Leader, Table, View};
 
 /// The watermark of each reader, and of each table that declares one.
 pub(super) type Marks = BTreeMap<StreamId, Option<i64>>;
@@ -15,7 +20,19 @@ pub(super) type Marks = BTreeMap<StreamId, Option<i64>>;
 impl Leader {
     /// The watermarks now.
     pub(super) fn marks(&self) -> Marks {
-        self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).collect()
+        let tables = self.tables.iter().filter_map(|(table, of)| Some((StreamId::from(*table), of.watermark.as_ref()?.1.at())));
+        self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).chain(tables).collect()
+    }
+
+    /// Rows are written to a table in an epoch: its watermark follows those that are added.
+    pub(super) fn written(&mut self, table: RelationId, delta: &Delta, wall_micros: i64) -> Result<()> {
+        let Some((of, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) else { return Ok(()) };
+        let added: BooleanArray = (0..delta.num_rows()).map(|row| Some(delta.weights.get(row) > 0)).collect();
+        let times = filter(delta.rows.column(of.column), &added)?;
+        let partition = &mut clock.partitions[0];
+        partition.latest = partition.latest.max(future::latest_of(&times));
+        clock.advance(of, wall_micros);
+        Ok(())
     }
 
     /// The times of an epoch as a view sees them.
@@ -39,7 +56,12 @@ impl Leader {
 
     /// What a checkpoint keeps of watermarks.
     pub(super) fn standing_marks(&self) -> Vec<Mark> {
-        self.readers.iter().map(|(stream, reader)| reader.mark(*stream)).collect()
+        let of_table = |(table, of): (&RelationId, &Table)| {
+            let (_, clock) = of.watermark.as_ref()?;
+            Some(Mark { stream: (*table).into(), watermark: clock.at(), future: 0 })
+        };
+        let tables = self.tables.iter().filter_map(of_table);
+        self.readers.iter().map(|(stream, reader)| reader.mark(*stream)).chain(tables).collect()
     }
 
     /// Time has passed: if a watermark that goes on by itself has reached what a view waits for, an epoch comes.

@@ -39,7 +39,7 @@ impl Leader {
             self.words.insert(*relation, words.clone());
             let restoring = Restoring { loader: loader.clone(), counted: 0, loaded: loaded.clone() };
             match definer.made(words, dropped)? {
-                Made::Table(spec) => self.restore_table(spec, restoring)?,
+                Made::Table(spec) => self.restore_table(spec, restoring, &standing)?,
                 Made::View(spec) => self.restore_view(spec, restoring, &standing)?,
                 Made::Nothing => continue,
             }
@@ -62,11 +62,14 @@ impl Leader {
         Ok(Some((standing.epoch, expected / self.lane.workers())))
     }
 
-    fn restore_table(&mut self, spec: TableSpec, restoring: Restoring) -> Result<()> {
+    fn restore_table(&mut self, spec: TableSpec, restoring: Restoring, standing: &Standing) -> Result<()> {
         let (table, schema, loader) = (spec.id, spec.schema.clone(), restoring.loader.clone());
         self.create_table_from(spec, Some(restoring))?;
         if let Some(keys) = self.tables.get_mut(&table).and_then(|table| table.keys.as_mut()) {
             loader.all_runs(table, &schema, |_, _, run| keys.load(&run.batch()?))?;
+        }
+        if let Some((_, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) {
+            clock.raise(standing.mark(table.into()).and_then(|mark| mark.watermark));
         }
         Ok(())
     }

@@ -113,7 +113,7 @@ fn pairs() -> SchemaRef {
 
 impl World {
     fn table(&self) -> TableSpec {
-        TableSpec { id: TABLE, name: "t".into(), schema: pairs(), key: Some(vec![1]), key_name: None }
+        TableSpec { id: TABLE, name: "t".into(), schema: pairs(), key: Some(vec![1]), key_name: None, watermark: None }
     }
 
     fn view(&self, id: RelationId) -> ViewSpec {

@@ -38,7 +38,7 @@ fn pairs() -> SchemaRef {
 }
 
 fn table(id: RelationId) -> TableSpec {
-    TableSpec { id, name: format!("t{id}"), schema: pairs(), key: Some(vec![1]), key_name: None }
+    TableSpec { id, name: format!("t{id}"), schema: pairs(), key: Some(vec![1]), key_name: None, watermark: None }
 }
 
 /// `SELECT k, min(v), max(v), count(DISTINCT v) GROUP BY k`.

@@ -35,7 +35,7 @@ async fn the_sizes_of_operators_add_up_to_those_of_their_view() {
         };
         let (engine, _) = Engine::start(config).unwrap();
         let (table, by_key, schema) = (RelationId(20000), RelationId(20001), ints(&["k", "v"]));
-        let spec = TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None };
+        let spec = TableSpec { id: table, name: "t".into(), schema: schema.clone(), key: Some(vec![1]), key_name: None, watermark: None };
         engine.create_table(spec, None, vec![]).await.unwrap();
         let spec = view(&engine, by_key.0, &count(table, &schema, false), BTreeMap::new());
         let plan = spec.plan.clone();

@@ -83,7 +83,7 @@ struct World {
 
 impl World {
     fn table(&self) -> TableSpec {
-        TableSpec { id: TABLE, name: "t".into(), schema: ints(&["k", "n"]), key: Some(vec![1]), key_name: None }
+        TableSpec { id: TABLE, name: "t".into(), schema: ints(&["k", "n"]), key: Some(vec![1]), key_name: None, watermark: None }
     }
 
     fn view(&self, workers: usize, id: RelationId) -> ViewSpec {

@@ -44,6 +44,10 @@ enum Kind {
         key: Option<Vec<usize>>,
         key_name: Option<String>,
         checks: Vec<Check>,
+        #[serde(default)]
+        event_time: Option<usize>,
+        #[serde(default)]
+        delay_micros: i64,
     },
     Source {
         event_time: Option<usize>,
@@ -87,9 +91,15 @@ pub fn of(relation: &Relation) -> Result<Vec<u8>> {
         default: column.default.clone(),
     });
     let kind = match &relation.kind {
-        RelationKind::Table(TableDef { key, key_name, checks }) => {
+        RelationKind::Table(TableDef { key, key_name, checks, watermark }) => {
             let check = |check: &CheckDef| Check { name: check.name.clone(), expr: check.expr.clone(), columns: check.columns.clone() };
-            Kind::Table { key: key.clone(), key_name: key_name.clone(), checks: checks.iter().map(check).collect() }
+            Kind::Table {
+                key: key.clone(),
+                key_name: key_name.clone(),
+                checks: checks.iter().map(check).collect(),
+                event_time: watermark.map(|watermark| watermark.column),
+                delay_micros: watermark.map_or(0, |watermark| watermark.delay),
+            }
         }
         RelationKind::Source(source) => Kind::Source {
             event_time: source.watermark.map(|watermark| watermark.column),
@@ -133,9 +143,10 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
     let words: Words = serde_json::from_slice(words).map_err(|error| damaged(&error.to_string()))?;
     let columns = words.columns.into_iter().map(column).collect::<Result<Vec<_>>>()?;
     let kind = match words.kind {
-        Kind::Table { key, key_name, checks } => {
+        Kind::Table { key, key_name, checks, event_time, delay_micros } => {
             let check = |Check { name, expr, columns }| CheckDef { name, expr, columns };
-            RelationKind::Table(TableDef { key, key_name, checks: checks.into_iter().map(check).collect() })
+            let watermark = event_time.map(|column| Watermark::of(column, delay_micros));
+            RelationKind::Table(TableDef { key, key_name, checks: checks.into_iter().map(check).collect(), watermark })
         }
         Kind::Source { event_time, delay_micros, idle_timeout_micros, max_future_micros, options, format } => {
             let schema = Arc::new(Schema::new(columns.iter().map(ColumnDef::field).collect::<Vec<_>>()));

@@ -1,6 +1,7 @@
 //! CREATE TABLE, and CREATE TABLE AS.
 
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::source::Watermark;
 use weir_engine::TableSpec;
 use weir_sql::catalog::{CheckDef, ColumnDef, Relation, RelationKind, TableDef};
 use weir_sql::statement::{CreateTable, Parsed, TableQuery};
@@ -8,24 +9,26 @@ use weir_sql::statement::{CreateTable, Parsed, TableQuery};
 use crate::names;
 use crate::pgwire::backend::Outcome;
 use crate::session::{Session, done};
-use crate::statement::{define, dml, query};
+use crate::statement::{define, dml, query, watermark};
 
 /// CREATE TABLE.
 pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable) -> Result<Outcome> {
     dml::refuse_if_read_only(session, "CREATE TABLE")?;
     let name = names::relation(&create.name)?;
-    if let Some(watermark) = &create.watermark {
-        return Err(Error::unsupported("a WATERMARK on a table is not supported yet")
-            .with_position(watermark.position)
-            .with_hint("Declare the watermark on a source; windows over a table never close."));
-    }
     if let Some(query) = &create.query {
         return create_as(session, parsed, create, name, query).await;
     }
     let mut columns = define::columns(&create.columns)?;
     let key = create.primary_key.as_ref().map(|key| key_columns(key, &mut columns)).transpose()?;
     check_defaults(session, parsed, &columns).await?;
-    let table = TableDef { key, key_name: create.primary_key_name.as_ref().map(names::ident), checks: vec![] };
+    let watermark = match &create.watermark {
+        Some(clause) => {
+            let (column, delay) = watermark::clause(session, parsed, clause, &columns).await?;
+            Some(Watermark::of(column, delay))
+        }
+        None => None,
+    };
+    let table = TableDef { key, key_name: create.primary_key_name.as_ref().map(names::ident), checks: vec![], watermark };
     let kind = RelationKind::Table(table);
     let id = session.catalog().next_id();
     let mut relation = Relation { id, name: name.clone(), kind, columns, sql: parsed.text.clone(), depends_on: vec![] };
@@ -47,7 +50,11 @@ pub async fn create(session: &mut Session, parsed: &Parsed, create: &CreateTable
 /// A table as the engine knows it.
 pub fn spec(relation: &Relation) -> TableSpec {
     let key = relation.key().map(<[usize]>::to_vec);
-    TableSpec { id: relation.id, name: relation.name.clone(), schema: relation.schema(), key, key_name: relation.key_name() }
+    let watermark = match &relation.kind {
+        RelationKind::Table(table) => table.watermark,
+        _ => None,
+    };
+    TableSpec { id: relation.id, name: relation.name.clone(), schema: relation.schema(), key, key_name: relation.key_name(), watermark }
 }
 
 fn key_columns(key: &[weir_sql::ast::Ident], columns: &mut [ColumnDef]) -> Result<Vec<usize>> {

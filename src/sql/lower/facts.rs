@@ -5,6 +5,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, Operator};
 use weir_common::expr::ExprRef;
 use weir_common::plan::{Closing, EventTime, Facts, Node, TimeStep, WindowEnd};
+use weir_common::source::Watermark;
 use weir_common::window::{MonthWindow, Windows};
 
 use crate::catalog::{Relation, RelationKind};
@@ -17,12 +18,12 @@ pub(super) type Step = Option<(usize, Vec<TimeStep>)>;
 
 /// Of a scan of some columns of a relation.
 pub(super) fn of_relation(relation: &Relation, columns: &[usize]) -> Facts {
+    let event_times = |watermark: Option<Watermark>| {
+        watermark.iter().map(|of| EventTime { column: of.column, source: relation.id, steps: Vec::new() }).collect()
+    };
     let whole = match &relation.kind {
-        RelationKind::Table(table) => Facts { key: table.key.clone(), ..Facts::default() },
-        RelationKind::Source(source) => {
-            let event_time = source.watermark.map(|of| EventTime { column: of.column, source: relation.id, steps: Vec::new() });
-            Facts { append_only: true, event_times: event_time.into_iter().collect(), ..Facts::default() }
-        }
+        RelationKind::Table(table) => Facts { key: table.key.clone(), event_times: event_times(table.watermark), ..Facts::default() },
+        RelationKind::Source(source) => Facts { append_only: true, event_times: event_times(source.watermark), ..Facts::default() },
         RelationKind::MaterializedView(view) => view.facts.clone(),
         RelationKind::View(_) | RelationKind::LateRows(_) => Facts::default(),
     };
