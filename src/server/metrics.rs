@@ -12,6 +12,8 @@ use weir_engine::status::Status;
 use weir_sql::catalog::Catalog;
 use weir_storage::group_commit::Counters;
 
+use crate::system::event_time_lag_seconds;
+
 /// Counters that sessions move.
 #[derive(Default)]
 pub struct Metrics {
@@ -38,6 +40,11 @@ pub struct Disk {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RelationLabel {
     relation: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ViewLabel {
+    view: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -94,7 +101,8 @@ impl Metrics {
         }
         let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
         type Gauges = Family<RelationLabel, Gauge<i64>>;
-        let turns = Counts::<RelationLabel>::default();
+        let (turns, late_rows) = (Counts::<RelationLabel>::default(), Counts::<ViewLabel>::default());
+        let (view_watermark, lag) = (Gauges::default(), Family::<ViewLabel, Gauge<f64, AtomicU64>>::default());
         let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
         for view in &status.views {
             let Some(label) = name(view.view) else { continue };
@@ -103,10 +111,22 @@ impl Metrics {
             served.get_or_create(&label).set(view.served_bytes as i64);
             filling.get_or_create(&label).set(i64::from(view.filling));
             turns.get_or_create(&label).inc_by(view.turns);
+            let of_view = ViewLabel { view: label.relation.clone() };
+            late_rows.get_or_create(&of_view).inc_by(view.late_rows);
+            if let Some(micros) = view.watermark.filter(|micros| *micros != i64::MAX) {
+                view_watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
+            }
+            if let Some(seconds) = event_time_lag_seconds(view, status.wall_micros) {
+                lag.get_or_create(&of_view).set(seconds);
+            }
         }
+        let table_watermark = Gauges::default();
         for table in &status.tables {
             let Some(label) = name(table.table) else { continue };
             rows.get_or_create(&label).set(table.rows as i64);
+            if let Some(micros) = table.watermark.flatten() {
+                table_watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
+            }
         }
         registry.register("weir_memory_bytes", "Bytes that tables and materialized views take", ConstGauge::new(status.memory_bytes()));
         if let Some(limit) = status.memory_limit {
@@ -116,6 +136,15 @@ impl Metrics {
         registry.register("weir_view_state_bytes", "Operator state of materialized views", state);
         registry.register("weir_view_served_bytes", "Served rows of materialized views and their index", served);
         registry.register("weir_view_turns", "Times that operators of materialized views were given the chance to work", turns);
+        registry.register("weir_late_rows", "Rows that came too late for windows of a materialized view", late_rows);
+        registry.register("weir_view_watermark_seconds", "Watermark of a materialized view, seconds since 1970 UTC", view_watermark);
+        registry.register("weir_table_watermark_seconds", "Watermark of a table, seconds since 1970 UTC", table_watermark);
+        registry.register("weir_event_time_lag_seconds", "How far the watermark of a materialized view is behind the wall clock", lag);
+        registry.register(
+            "weir_processing_lag_seconds",
+            "How long the oldest epoch that is not committed has been open",
+            ConstGauge::new(status.processing_lag.as_secs_f64()),
+        );
         registry.register("weir_view_filling", "1 while a materialized view takes in what was there before it", filling);
         let (read, bytes) = (Counts::<RelationLabel>::default(), Counts::<RelationLabel>::default());
         let watermark = Gauges::default();

@@ -8,7 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::types::PgType;
-use weir_engine::status::Status;
+use weir_engine::status::{SourceStatus, Status, ViewStatus};
 use weir_sql::catalog::{Catalog, RelationKind};
 use weir_sql::system::WeirTable;
 
@@ -99,8 +99,21 @@ static TABLES: &[Table] = &[
     Table { name: "tables", columns: &[("name", PgType::Text), ("rows", PgType::Int8)], rows: tables },
     Table {
         name: "watermarks",
-        columns: &[("relation", PgType::Text), ("kind", PgType::Text), ("watermark", PgType::Timestamp)],
+        columns: &[
+            ("relation", PgType::Text),
+            ("kind", PgType::Text),
+            ("partition", PgType::Text),
+            ("watermark", PgType::Timestamp),
+            ("held_back_by", PgType::Text),
+            ("held_back_since", PgType::Timestamptz),
+            ("idle_since", PgType::Timestamptz),
+        ],
         rows: watermarks,
+    },
+    Table {
+        name: "lag",
+        columns: &[("view", PgType::Text), ("event_time_lag_seconds", PgType::Float8), ("processing_lag_seconds", PgType::Float8)],
+        rows: lag,
     },
     Table {
         name: "dead_letters",
@@ -209,19 +222,70 @@ fn tables(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
     vec![text(tables.iter().map(|table| name_of(catalog, table.table))), ints(tables.iter().map(|table| table.rows))]
 }
 
+/// A line of `weir.watermarks`.
+#[derive(Default)]
+struct Mark {
+    relation: String,
+    kind: &'static str,
+    watermark: Option<i64>,
+    held_back_by: Option<String>,
+    held_back_since: Option<i64>,
+    idle_since: Option<i64>,
+}
+
 fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
-    let mut found: Vec<(String, &str, Option<i64>)> = vec![];
+    let mut found: Vec<Mark> = vec![];
     for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
-        found.push((name_of(catalog, reader.source), "source", reader.watermark));
+        let SourceStatus { watermark, idle_since, watermark_moved: held_back_since, .. } = *reader;
+        let relation = name_of(catalog, reader.source);
+        found.push(Mark { relation, kind: "source", watermark, held_back_since, idle_since, ..Mark::default() });
+    }
+    for table in status.tables.iter().filter(|table| catalog.by_id(table.table).is_some()) {
+        let Some(watermark) = table.watermark else { continue };
+        let (relation, held_back_since) = (name_of(catalog, table.table), table.watermark_moved);
+        found.push(Mark { relation, kind: "table", watermark, held_back_since, ..Mark::default() });
     }
     for view in status.views.iter().filter(|view| catalog.by_id(view.view).is_some()) {
-        found.push((name_of(catalog, view.view), "materialized view", view.watermark));
+        found.push(Mark {
+            relation: name_of(catalog, view.view),
+            kind: "materialized view",
+            watermark: view.watermark,
+            held_back_by: view.held_back_by.map(|(relation, _)| name_of(catalog, relation)),
+            held_back_since: view.held_back_by.and_then(|(_, since)| since),
+            idle_since: None,
+        });
     }
+    let wall = |times: &mut dyn Iterator<Item = Option<i64>>| -> ArrayRef {
+        Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
     vec![
-        text(found.iter().map(|(name, ..)| name.clone())),
-        text(found.iter().map(|(_, kind, _)| kind.to_string())),
-        Arc::new(found.iter().map(|(.., watermark)| *watermark).collect::<TimestampMicrosecondArray>()),
+        text(found.iter().map(|mark| mark.relation.clone())),
+        text(found.iter().map(|mark| mark.kind.to_string())),
+        // Sources have one partition each.
+        text(found.iter().map(|_| None::<String>)),
+        Arc::new(found.iter().map(|mark| mark.watermark).collect::<TimestampMicrosecondArray>()),
+        text(found.iter().map(|mark| mark.held_back_by.clone())),
+        wall(&mut found.iter().map(|mark| mark.held_back_since)),
+        wall(&mut found.iter().map(|mark| mark.idle_since)),
     ]
+}
+
+/// How far views are behind: NULL where there is no watermark, or where its sources have ended.
+fn lag(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
+    let views: Vec<_> = status.views.iter().filter(|view| catalog.by_id(view.view).is_some()).collect();
+    let processing = status.processing_lag.as_secs_f64();
+    vec![
+        text(views.iter().map(|view| name_of(catalog, view.view))),
+        Arc::new(views.iter().map(|view| event_time_lag_seconds(view, status.wall_micros)).collect::<Float64Array>()),
+        // What a view that fills has still to take in is not known as a time.
+        Arc::new(views.iter().map(|view| (!view.filling).then_some(processing)).collect::<Float64Array>()),
+    ]
+}
+
+/// How far a view's watermark is behind the wall clock.
+pub fn event_time_lag_seconds(view: &ViewStatus, wall_micros: i64) -> Option<f64> {
+    let watermark = view.watermark.filter(|watermark| *watermark != i64::MAX)?;
+    Some(wall_micros.saturating_sub(watermark) as f64 / 1e6)
 }
 
 fn dead_letters(_: &Catalog, status: &Status) -> Vec<ArrayRef> {

@@ -30,4 +30,5 @@ mod subscribe; // rows, then changes by commit
 mod time; // windows that close, and rows that come too late
 mod transfers; // many writers, many readers, one total
 mod upgrade; // a data directory of an earlier version
+mod watermarks; // sources that give nothing for a while
 mod upserts; // ON CONFLICT and RETURNING, as drivers use them
