@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use criterion::{BatchSize, Criterion, Throughput};
 use weir_common::delta::Delta;
 use weir_common::ids::RelationId;
+use weir_common::source::Watermark;
 use weir_dataflow::lower::{DataflowPlan, lower};
 use weir_dataflow::simulator::Simulator;
 use weir_sql::catalog::{Catalog, ColumnDef, Relation, RelationKind, SourceDef};
@@ -68,8 +69,7 @@ fn plan(sql: &str) -> DataflowPlan {
     let event_time = columns.iter().position(|column| column.name == "date_time");
     let of_source = SourceDef {
         source,
-        event_time,
-        delay_micros: 4_000_000,
+        watermark: event_time.map(|column| Watermark::of(column, 4_000_000)),
         connector: "nexmark".into(),
         options: BTreeMap::new(),
         format: String::new(),

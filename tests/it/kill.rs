@@ -141,12 +141,22 @@ impl Load {
         let client = connect(server.url()).await.unwrap();
         let seen = self.answers.latest();
         // At once: it may still be the last commit before the restart.
-        let mut found = Vec::new();
+        let (mut found, mut moved) = (Vec::new(), false);
         for (view, _) in VIEWS {
             let (answer, again) = self.answers.read(&client, view).await.expect("it is there");
-            assert!(again || self.rest.is_none(), "nothing happened but a restart, and there is another commit");
+            moved |= !again && self.rest.is_some();
             self.again += usize::from(again);
             found.push(answer);
+        }
+        if moved {
+            // Nothing but a checkpoint is a commit of its own where nothing happens.
+            let commit: i64 = value(&client, "SELECT commit FROM weir.snapshot").await.parse().unwrap();
+            let checkpoints = format!("SELECT count(*) FROM weir.checkpoints WHERE epoch = {commit}");
+            let mut looks = 0..1000;
+            while value(&client, &checkpoints).await != "1" {
+                assert!(looks.next().is_some(), "nothing happened but a restart, and there is commit {commit}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
         assert!(self.rest.take().is_none_or(|rest| rest == found), "nothing happened but a restart, and views changed");
         let commit: i64 = value(&client, "SELECT commit FROM weir.snapshot").await.parse().unwrap();
