@@ -40,11 +40,13 @@ pub struct Model {
     groups: BTreeMap<Group, BTreeMap<i32, i64>>,
     /// Rows by the end of the window that they were late for (microseconds), with their weights.
     pub late: BTreeMap<(Row, i64), i64>,
+    /// The watermark, as it was before the source came to its end.
+    aged: Option<i64>,
 }
 
 impl Model {
     pub fn new(rules: Rules) -> Model {
-        Model { rules, groups: BTreeMap::new(), late: BTreeMap::new() }
+        Model { rules, groups: BTreeMap::new(), late: BTreeMap::new(), aged: None }
     }
 
     /// A row comes, or goes; the watermark is that of the end of the epoch before.
@@ -74,9 +76,11 @@ impl Model {
     pub fn close(&mut self, watermark: Option<i64>) -> usize {
         self.groups.retain(|_, rows| !rows.is_empty());
         let before = self.groups.len();
+        // The end of a source closes windows, and makes no result old.
+        self.aged = watermark.filter(|watermark| *watermark != i64::MAX).or(self.aged);
         if let Some(retention) = self.rules.retention {
-            let size = self.rules.size;
-            self.groups.retain(|(start, _), _| !passed(start + size + retention, watermark));
+            let (size, aged) = (self.rules.size, self.aged);
+            self.groups.retain(|(start, _), _| !passed(start + size + retention, aged));
         }
         before - self.groups.len()
     }

@@ -58,7 +58,7 @@ impl Aggregate {
     /// The watermark has come here: windows close, and old ones are removed.
     pub(super) fn close_windows(&mut self, watermark: i64, cx: &mut Context) -> Result<()> {
         let Some(mut windows) = self.windows.take() else { return Ok(()) };
-        let closed = self.close_some(&mut windows, watermark).and_then(|()| self.remove_some(&mut windows, watermark, cx));
+        let closed = self.close_some(&mut windows, watermark).and_then(|()| self.remove_some(&mut windows, cx));
         self.windows = Some(windows);
         closed
     }
@@ -79,12 +79,12 @@ impl Aggregate {
     }
 
     /// Takes back the rows of windows that are kept no longer.
-    fn remove_some(&mut self, windows: &mut Windows, watermark: i64, cx: &mut Context) -> Result<()> {
+    fn remove_some(&mut self, windows: &mut Windows, cx: &mut Context) -> Result<()> {
         let mut removed = Vec::new();
-        for (named, slots) in windows.remove(watermark) {
+        for (named, slots) in windows.remove() {
             removed.extend(windows.of_window(named, slots, &self.groups)?);
         }
-        for rows in self.stored.remove_archived(|named| windows.life.removed_at(named).is_some_and(|at| at <= watermark)) {
+        for rows in self.stored.remove_archived(|named| windows.is_removed(named)) {
             removed.extend(self.stored.restore(&mut self.groups, &mut self.tracked, rows.columns(), rows.num_rows())?);
         }
         if removed.is_empty() {

@@ -19,6 +19,8 @@ pub(super) struct Windows {
     pub(super) life: WindowLife,
     /// The watermark of their event time when the last epoch closed.
     upto: i64,
+    /// The same before the source had ended: its end closes all windows, and makes no result old.
+    aged: i64,
     /// Whether `upto` is still to be taken from the first epoch after a restart.
     resumed: bool,
     open: BTreeMap<i64, Vec<u32>>,
@@ -28,7 +30,7 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new(life: WindowLife) -> Self {
-        Windows { life, upto: i64::MIN, resumed: false, open: BTreeMap::new(), closed: BTreeMap::new() }
+        Windows { life, upto: i64::MIN, aged: i64::MIN, resumed: false, open: BTreeMap::new(), closed: BTreeMap::new() }
     }
 
     pub(super) fn resume(&mut self) {
@@ -39,8 +41,20 @@ impl Windows {
     pub(super) fn begin(&mut self, times: &EpochTimes) {
         if self.resumed && *times != EpochTimes::NONE {
             self.upto = self.life.closing.watermark(times.before(self.life.closing.source));
+            self.age(self.upto);
             self.resumed = false;
         }
+    }
+
+    fn age(&mut self, watermark: i64) {
+        if watermark < i64::MAX {
+            self.aged = watermark;
+        }
+    }
+
+    /// Whether the results of this window are too old to be kept.
+    pub(super) fn is_removed(&self, named: i64) -> bool {
+        self.life.removed_at(named).is_some_and(|at| at <= self.aged)
     }
 
     /// The watermark at the end of the epoch.
@@ -78,9 +92,8 @@ impl Windows {
 
     /// Which of these windows are not removed yet; `None` where all are.
     pub(super) fn standing(&self, named: &[i64]) -> Option<BooleanArray> {
-        let is_removed = |named: &i64| self.life.removed_at(*named).is_some_and(|at| at <= self.upto);
-        let first = named.iter().min().filter(|first| is_removed(first));
-        first.map(|_| named.iter().map(|named| Some(!is_removed(named))).collect())
+        let first = named.iter().min().filter(|first| self.is_removed(**first));
+        first.map(|_| named.iter().map(|named| Some(!self.is_removed(*named))).collect())
     }
 
     /// A group has come.
@@ -106,6 +119,7 @@ impl Windows {
     /// The watermark has come here: the slots of each window that closes, sorted, each once; some may belong to others by now.
     pub(super) fn close(&mut self, watermark: i64) -> Vec<(i64, Vec<u32>)> {
         self.upto = watermark;
+        self.age(watermark);
         let mut closing = Vec::new();
         while let Some(first) = self.open.first_entry()
             && self.life.closed_at(*first.key()) <= watermark
@@ -133,12 +147,12 @@ impl Windows {
     }
 
     /// The kept groups of the windows that are removed now, as [`Windows::close`] has them.
-    pub(super) fn remove(&mut self, watermark: i64) -> Vec<(i64, Vec<u32>)> {
+    pub(super) fn remove(&mut self) -> Vec<(i64, Vec<u32>)> {
         let mut removed = Vec::new();
-        while let Some(first) = self.closed.first_entry()
-            && self.life.removed_at(*first.key()).is_some_and(|at| at <= watermark)
+        while let Some(named) = self.closed.keys().next().copied()
+            && self.is_removed(named)
         {
-            let (named, mut slots) = first.remove_entry();
+            let mut slots = self.closed.remove(&named).unwrap_or_default();
             slots.sort_unstable();
             slots.dedup();
             removed.push((named, slots));
