@@ -5,6 +5,7 @@
 //!
 //! # Invariants
 //! - Rows of the epoch that the frontier stands at may be pushed at once; later ones wait; no operator handles two epochs.
+//! - Where times matter, no epoch begins on a worker that has not been told of its times, though rows of it may come from others.
 //! - Apart from the head, an operator holds capabilities only for epochs whose rows it holds, and for its first epoch,
 //!   which it closes even without rows: a global aggregate has a row over no input.
 
@@ -237,6 +238,7 @@ pub fn build(
             let sink = (number == last).then(|| view_stream.clone());
             let takes_late = view.plan.late.as_ref().is_some_and(|late| late.fragment == number);
             let fragment = fragments[number].clone();
+            let opened = view.plan.is_timed().then(|| hub.opened.clone());
             let shared = shared.clone();
             builder.build_reschedule(move |capabilities| {
                 let mut first = capabilities.into_iter().next().expect("one output, one capability");
@@ -248,6 +250,7 @@ pub fn build(
                     output: OutputBuilder::from(output),
                     pending: BTreeMap::new(),
                     current: Some((shared.at, first)),
+                    opened,
                     sink,
                     takes_late,
                     sizes,
@@ -468,6 +471,9 @@ struct Runner {
     pending: BTreeMap<Epoch, Waiting>,
     /// The epoch that has begun and is not closed.
     current: Option<(Epoch, Capability<Epoch>)>,
+    /// Where the times of epochs matter: all before it have been opened on this worker, so that their times are known. Rows may
+    /// come of later ones, from workers that are ahead; the tick of their epoch wakes this one.
+    opened: Option<Rc<Cell<Epoch>>>,
     /// Where the output goes if this is the last fragment.
     sink: Option<Rc<RefCell<Stream>>>,
     /// Whether late rows are taken out here.
@@ -495,6 +501,7 @@ impl Runner {
         let of_all =
             frontiers.iter().map(|frontier| frontier.frontier().first().copied().unwrap_or(Epoch::MAX)).min().unwrap_or(Epoch::MAX);
         let frontier = of_all.max(of_own);
+        let opened = self.opened.as_ref().map_or(Epoch::MAX, |opened| opened.get());
         let mut worked = false;
         loop {
             if let Some((epoch, _)) = &self.current {
@@ -507,7 +514,7 @@ impl Runner {
                 worked = true;
             }
             match self.pending.first_entry() {
-                Some(entry) if *entry.key() <= frontier => {
+                Some(entry) if *entry.key() <= frontier && *entry.key() < opened => {
                     let epoch = *entry.key();
                     let (capability, deltas) = entry.remove();
                     self.current = Some((epoch, capability.clone()));
@@ -580,6 +587,7 @@ impl Runner {
         let mut dead = self.shared.dead.borrow_mut();
         let mut late = vec![];
         let times = self.shared.times.borrow().get(&epoch).cloned();
+        debug_assert!(self.opened.is_none() || times.is_some() || epoch == self.shared.at, "epoch {epoch} began without its times");
         let none = EpochTimes::NONE;
         let times = times.as_deref().unwrap_or(&none);
         let mut context = Context { epoch, times, admitted: None, out, dead: &mut dead, late: &mut late };
