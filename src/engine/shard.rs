@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
+use arrow::array::{BooleanArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, MutableBuffer};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
-use arrow::datatypes::*;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::util::bit_util;
 use weir_common::delta::{Delta, Weights};
@@ -20,11 +20,13 @@ use weir_common::hash;
 use weir_common::limits::RUN_ROWS_MAX;
 use weir_common::snapshot::Run;
 
+use crate::shard::find::{FIND_ROWS, find, rows_equal};
 use crate::shard::index::{Index, Pages, Place};
 use crate::shard::stored::{Mark, Stored};
 
 pub mod stored; // what of it the last checkpoint has
 
+mod find; // rows that are taken back
 mod index; // where a row lies
 
 /// Runs of one size class before they are merged into one of the next.
@@ -157,23 +159,35 @@ impl Shard {
 
     /// Takes back rows of a delta, each a number of times; gives those of which there were not as many.
     fn remove(&mut self, rows: &RecordBatch, hashes: &[u64], removed: Vec<(u32, i64)>) -> Result<Vec<(u32, i64)>> {
-        let mut kills: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let Shard { slots, index: Some(index), live_rows, .. } = self else { return Ok(removed) };
+        // By slot.
+        let mut kills: Vec<Vec<u32>> = vec![vec![]; slots.len()];
         let mut left = vec![];
-        for (row, times) in removed {
-            let mut missing = times;
-            while missing > 0
-                && let Some((slot, at)) = self.unindex(rows, row as usize, hashes[row as usize])
-            {
-                kills.entry(slot).or_default().push(at);
-                self.live_rows -= 1;
-                missing -= 1;
-            }
-            if missing > 0 {
-                left.push((row, missing));
+        for wanted in removed.chunks(FIND_ROWS) {
+            let found = find(index, slots, rows, hashes, wanted)?;
+            for ((row, times), found) in wanted.iter().zip(found) {
+                let hash = hashes[*row as usize];
+                let same = |(slot, at): Place| {
+                    let slot = slots[slot as usize].as_ref().expect("indexed runs exist");
+                    rows_equal(&slot.rows, at as usize, rows, *row as usize)
+                };
+                let mut missing = *times;
+                // A row that is wanted twice has taken what was found for both.
+                let mut next = found.and_then(|number| index.remove(hash, |other| other == number));
+                while missing > 0
+                    && let Some((slot, at)) = next.take().or_else(|| index.remove_same(hash, same))
+                {
+                    kills[slot as usize].push(at);
+                    *live_rows -= 1;
+                    missing -= 1;
+                }
+                if missing > 0 {
+                    left.push((*row, missing));
+                }
             }
         }
-        for (slot, rows) in kills {
-            self.kill(slot, &rows)?;
+        for (slot, rows) in kills.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            self.kill(slot as u32, &rows)?;
         }
         Ok(left)
     }
@@ -208,15 +222,6 @@ impl Shard {
             index.add(&slot.pages, &hash::rows(&slot.rows, &self.hashed)?, slot.live.as_ref());
         }
         Ok(())
-    }
-
-    /// Removes one index entry of a row equal to `rows[row]`.
-    fn unindex(&mut self, rows: &RecordBatch, row: usize, hash: u64) -> Option<Place> {
-        let slots = &self.slots;
-        self.index.as_mut()?.remove(hash, |(slot, at)| {
-            let slot = slots[slot as usize].as_ref().expect("indexed runs exist");
-            rows_equal(&slot.rows, at as usize, rows, row)
-        })
     }
 
     /// Clears the live bits of rows that are no longer indexed, and drops or rewrites the run when little is left.
@@ -304,34 +309,12 @@ fn bits_len(rows: usize) -> usize {
     rows.div_ceil(8)
 }
 
-/// Whether two rows are the same value for value: NULL equals NULL, floats by their bits.
-fn rows_equal(a: &RecordBatch, i: usize, b: &RecordBatch, j: usize) -> bool {
-    a.columns().iter().zip(b.columns()).all(|(a, b)| values_equal(a.as_ref(), i, b.as_ref(), j))
-}
-
-fn values_equal(a: &dyn Array, i: usize, b: &dyn Array, j: usize) -> bool {
-    match (a.is_null(i), b.is_null(j)) {
-        (true, true) => return true,
-        (false, false) => {}
-        _ => return false,
-    }
-    match a.data_type() {
-        DataType::Int64 => a.as_primitive::<Int64Type>().value(i) == b.as_primitive::<Int64Type>().value(j),
-        DataType::Int32 => a.as_primitive::<Int32Type>().value(i) == b.as_primitive::<Int32Type>().value(j),
-        DataType::Float64 => a.as_primitive::<Float64Type>().value(i).to_bits() == b.as_primitive::<Float64Type>().value(j).to_bits(),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            a.as_primitive::<TimestampMicrosecondType>().value(i) == b.as_primitive::<TimestampMicrosecondType>().value(j)
-        }
-        DataType::Utf8 => a.as_string::<i32>().value(i) == b.as_string::<i32>().value(j),
-        _ => a.slice(i, 1).to_data() == b.slice(j, 1).to_data(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, ListArray, StringArray};
+    use arrow::datatypes::Int64Type;
 
     use super::stored::RunChanges;
     use super::*;
@@ -340,6 +323,41 @@ mod tests {
         let ints: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
         let text: ArrayRef = Arc::new(StringArray::from(values.iter().map(|value| value.to_string()).collect::<Vec<_>>()));
         RecordBatch::try_from_iter_with_nullable([("i", ints, true), ("t", text, true)]).unwrap()
+    }
+
+    /// The same with what is not simply equal: NULL, NaN, two zeros, lists.
+    fn odd_rows(values: &[i64]) -> RecordBatch {
+        let float = |value: &i64| match value % 5 {
+            0 => None,
+            1 => Some(f64::NAN),
+            2 => Some(0.0),
+            3 => Some(-0.0),
+            _ => Some(1.5),
+        };
+        let floats: ArrayRef = Arc::new(values.iter().map(float).collect::<Float64Array>());
+        let lists = values.iter().map(|value| Some((0..value % 3).map(Some).collect::<Vec<_>>()));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+        let ints: ArrayRef = Arc::new(Int64Array::from_iter_values(values.iter().map(|value| value / 15)));
+        RecordBatch::try_from_iter_with_nullable([("i", ints, true), ("f", floats, true), ("l", lists, true)]).unwrap()
+    }
+
+    #[test]
+    fn rows_with_all_kinds_of_values_are_taken_back() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let all: Vec<i64> = (0..3_000).map(|_| random.i64(0..1_500)).collect();
+        let mut shard = Shard::new(odd_rows(&[]).schema(), false, true);
+        all.chunks(700).for_each(|values| shard.apply(vec![Delta::insert(odd_rows(values))]).unwrap());
+        let mut back = all.clone();
+        random.shuffle(&mut back);
+        // Few at a time and many.
+        let (few, many) = back.split_at(100);
+        for values in few.chunks(7).chain(many.chunks(2_000)) {
+            shard.apply(vec![Delta::retract(odd_rows(values))]).unwrap();
+        }
+        assert_eq!((shard.live_rows(), shard.runs().len()), (0, 0));
+        assert!(shard.apply(vec![Delta::retract(odd_rows(&all[..50]))]).is_err());
     }
 
     fn contents(runs: &[Run]) -> BTreeMap<i64, i64> {

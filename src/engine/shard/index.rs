@@ -100,14 +100,30 @@ impl Index {
         }
     }
 
+    /// Where the row with this number lies.
+    #[inline(always)]
+    pub(super) fn place(&self, number: u32) -> Place {
+        place(&self.pages, number)
+    }
+
+    /// The first row that may have this hash.
+    #[inline(always)]
+    pub(super) fn first(&self, hash: u64) -> Option<u32> {
+        self.table.find(hash, |_| true).copied()
+    }
+
+    /// Removes one row with this hash, and says where it lies; `is` says of its number whether it is the one.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, hash: u64, is: impl Fn(u32) -> bool) -> Option<Place> {
+        let (number, _) = self.table.find_entry(hash, |number| is(*number)).ok()?.remove();
+        Some(self.place(number))
+    }
+
     /// Removes one row with this hash that is the same, and says where it lies.
-    pub(super) fn remove(&mut self, hash: u64, same: impl Fn(Place) -> bool) -> Option<Place> {
+    pub(super) fn remove_same(&mut self, hash: u64, same: impl Fn(Place) -> bool) -> Option<Place> {
         let Index { table, pages, .. } = self;
-        let place = |number: u32| {
-            let (slot, first) = pages[number as usize / PAGE_ROWS];
-            (slot, first + number % PAGE_ROWS as u32)
-        };
-        table.find_entry(hash, |number| same(place(*number))).ok().map(|entry| place(entry.remove().0))
+        let (number, _) = table.find_entry(hash, |number| same(place(pages, *number))).ok()?.remove();
+        Some(place(pages, number))
     }
 
     /// A row has another number now.
@@ -123,6 +139,12 @@ impl Index {
     pub(super) fn memory_bytes(&self) -> usize {
         self.table.allocation_size() + self.pages.capacity() * size_of::<Place>() + self.free.capacity() * size_of::<u32>()
     }
+}
+
+#[inline(always)]
+fn place(pages: &[Place], number: u32) -> Place {
+    let (slot, first) = pages[number as usize / PAGE_ROWS];
+    (slot, first + number % PAGE_ROWS as u32)
 }
 
 /// Rows that a table of so many buckets takes before it has to grow.
