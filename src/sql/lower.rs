@@ -176,7 +176,7 @@ impl Lowering<'_> {
             LogicalPlan::Filter(filter) => self.filter(filter),
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Union(union) => self.union(union),
-            LogicalPlan::Distinct(Distinct::All(input)) => Ok(distinct(self.node(input)?)),
+            LogicalPlan::Distinct(Distinct::All(input)) => self.distinct(self.node(input)?),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Unnest(unnest) => self.windows(unnest),
             LogicalPlan::Window(window) => self.session(window),
@@ -278,15 +278,6 @@ impl Lowering<'_> {
         let steps = facts::steps(&columns, schema);
         Ok(project_with(root, exprs, output.clone(), &steps))
     }
-}
-
-/// Each row once; where there is a key, rows differ already.
-fn distinct(input: Node) -> Node {
-    if input.facts.key.is_some() {
-        return input;
-    }
-    let facts = facts::of_distinct(&input);
-    Node { op: Op::Distinct, schema: input.schema.clone(), inputs: vec![input], facts }
 }
 
 /// The time that a condition demands, if that is what it does.

@@ -202,6 +202,22 @@ pub(super) fn late_columns(node: &Node) -> Option<Vec<ColumnDef>> {
 }
 
 impl Lowering<'_> {
+    /// Each row once; where there is a key, rows differ already. Rows in windows that close are groups without results.
+    pub(super) fn distinct(&self, input: Node) -> Result<Node, DataFusionError> {
+        if input.facts.key.is_some() {
+            return Ok(input);
+        }
+        let (facts, schema, keys) = (facts::of_distinct(&input), input.schema.clone(), input.schema.fields().len());
+        let (op, input, facts) = match self.windowed(input, facts, &[])? {
+            (input, facts, None) => (Op::Distinct, input, facts),
+            (input, facts, life) => {
+                let append_only = facts.append_only && life.as_ref().is_some_and(|life| life.emit == Emit::Final);
+                (Op::Aggregate { keys, calls: Vec::new(), life }, input, Facts { append_only, ..facts })
+            }
+        };
+        Ok(Node { op, inputs: vec![input], schema, facts })
+    }
+
     /// An aggregate's input without what is too late, its facts, and the life of its windows, if the view's clauses give them one.
     pub(super) fn windowed(
         &self,
@@ -219,9 +235,18 @@ impl Lowering<'_> {
         // What removes a result closes its window at the latest.
         let lateness = lateness.or(retention.filter(|_| emit == Emit::Update)).unwrap_or(0);
         let keeps_closed = keep_closed.map_or(!keeps_values, |(keep, _)| keep);
-        let life = WindowLife { closing, lateness, emit, retention, keeps_closed };
-        let input = take_late(input, &life).map_err(external)?;
+        let mut life = WindowLife { closing, lateness, emit, retention, keeps_closed };
         let mut facts = facts;
+        if lives(&input).next().is_some() {
+            life.lateness = nested(&input, &life).map_err(external)?;
+            let mut input = input;
+            if !keeps_closed {
+                forget(&mut input);
+            }
+            facts.append_only = emit == Emit::Final && !keeps_closed;
+            return Ok((input, facts, Some(life)));
+        }
+        let input = take_late(input, &life).map_err(external)?;
         if emit == Emit::Final {
             facts.append_only = retention.is_none() && !keeps_closed;
             // A result comes when its window is closed, and not when it ends.
@@ -233,6 +258,43 @@ impl Lowering<'_> {
         }
         Ok((input, facts, Some(life)))
     }
+}
+
+/// How long after its end a window of groups takes rows that reads groups of windows, given what the view says: those take late rows out
+/// already, and none of theirs may come too late for it.
+fn nested(input: &Node, life: &WindowLife) -> Result<i64> {
+    let refused = |why: &str| {
+        Err(Error::unsupported(format!("a view cannot close the windows of several GROUP BYs {why}"))
+            .with_hint("Create the inner query as a materialized view of its own, and read that."))
+    };
+    if life.retention.is_some() {
+        // It would take back the results of inner windows from outer ones that are still there.
+        return refused("when its results are removed by retention");
+    }
+    let mut below = input;
+    let inner = loop {
+        match (&below.op, below.inputs.as_slice()) {
+            (Op::Aggregate { life: Some(inner), .. }, _) => break inner,
+            (Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. } | Op::Windows { .. }, [input]) => below = input,
+            _ => return refused("when something else is between them"),
+        }
+    };
+    match life.emit {
+        // Results of inner windows are as old as that already.
+        Emit::Final => Ok(0),
+        _ if life.lateness == 0 || (&life.closing.source, &life.closing.steps) == (&inner.closing.source, &inner.closing.steps) => {
+            Ok(life.lateness)
+        }
+        _ => refused("that differ, with ALLOW LATENESS"),
+    }
+}
+
+/// Late rows cannot be admitted: nothing is kept for it.
+fn forget(node: &mut Node) {
+    if let Op::Aggregate { life: Some(life), .. } = &mut node.op {
+        life.keeps_closed = false;
+    }
+    node.inputs.iter_mut().for_each(forget);
 }
 
 /// Takes late rows out of what an aggregate reads: before their event times are put into windows, where that can be told.
