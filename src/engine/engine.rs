@@ -255,6 +255,12 @@ impl Engine {
         self.ddl(|reply| Ddl::Define(definitions, Some(reply))).await
     }
 
+    /// How the watermark of a source or table follows its event times from now on, by the same column; when it returns, that is durable.
+    /// A watermark never steps back: with a longer delay it waits. `words` as for a table.
+    pub async fn set_watermark(&self, relation: RelationId, watermark: Watermark, words: Vec<u8>) -> Result<()> {
+        self.ddl(|reply| Ddl::SetWatermark { relation, watermark, words, reply }).await
+    }
+
     /// Removes a view that is being created and that nobody waits for any more; does not wait itself.
     pub fn abandon(&self, relations: Vec<RelationId>) {
         // Without a leader there is nothing left to remove.

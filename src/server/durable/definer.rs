@@ -31,7 +31,8 @@ impl CatalogDefiner {
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let made = match &relation.kind {
             RelationKind::Table(_) => Made::Table(table::spec(&relation)),
-            RelationKind::Source(_) | RelationKind::View(_) | RelationKind::LateRows(_) => Made::Nothing,
+            RelationKind::Source(source) => Made::Source(relation.id, source.watermark),
+            RelationKind::View(_) | RelationKind::LateRows(_) => Made::Nothing,
             RelationKind::MaterializedView(_) => self.plan(&catalog, &mut relation)?,
         };
         *catalog = catalog.with(relation);
