@@ -86,7 +86,7 @@ pub struct ViewSpec {
     /// The view; its number is greater than those of all that it reads.
     pub id: RelationId,
     /// The relation of the rows that come too late for its windows: a number of its own, greater than `id`, where its plan takes out
-    /// late rows.
+    /// late rows. A temporary view may do without: then late rows are counted only.
     pub late: Option<RelationId>,
     /// Its name, for messages.
     pub name: String,

@@ -201,7 +201,7 @@ impl Leader {
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
         let (keep, temporary, plan, late) = (spec.keep, spec.temporary, spec.plan, spec.late);
-        if late.is_some() != plan.late.is_some() {
+        if late.is_some() != plan.late.is_some() && !temporary {
             return Err(Error::internal("a view has a relation of late rows exactly where its plan takes them out"));
         }
         if let Some(late) = late {

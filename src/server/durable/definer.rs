@@ -54,7 +54,7 @@ impl CatalogDefiner {
         }
         let spec = view::spec(catalog, relation.id, &relation.name, &plan, self.workers)?;
         if let RelationKind::MaterializedView(def) = &mut relation.kind {
-            (def.facts, def.late, def.admits_late) = (plan.promised, plan.late, plan.admits_late);
+            (def.facts, def.late, def.admits_late, def.life) = (plan.promised, plan.late, plan.admits_late, plan.life);
         }
         Ok(Made::View(spec))
     }
