@@ -75,8 +75,8 @@ mod bytes {
 /// A change of what exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Definition {
-    /// A relation comes, in the words of whoever keeps the catalog. A materialized view is there for everybody once it is among
-    /// [`EpochRecord::lives`]; everything else at once.
+    /// A relation comes, in the words of whoever keeps the catalog, or one that is there becomes other. A materialized view is there for
+    /// everybody once it is among [`EpochRecord::lives`]; everything else at once.
     Made {
         /// The relation.
         relation: RelationId,

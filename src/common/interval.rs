@@ -34,6 +34,11 @@ impl Interval {
         Interval { months: value.months, days: value.days, micros: round_nanos(value.nanoseconds) }
     }
 
+    /// Of a length: whole days, and the rest.
+    pub fn of_micros(micros: i64) -> Interval {
+        Interval { months: 0, days: (micros / DAY) as i32, micros: micros % DAY }
+    }
+
     /// As Arrow's; `None` where the time does not fit its nanoseconds (292 years).
     pub fn to_arrow(self) -> Option<IntervalMonthDayNano> {
         Some(IntervalMonthDayNano::new(self.months, self.days, self.micros.checked_mul(1000)?))

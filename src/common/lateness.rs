@@ -62,6 +62,22 @@ impl WindowLife {
     }
 }
 
+/// When rows with a window among their columns are final.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Final {
+    /// Which column names the window, and whose watermark decides.
+    pub closing: Closing,
+    /// How long after its end a window takes rows; 0 or more.
+    pub lateness: i64,
+}
+
+impl Final {
+    /// The watermark at which a window is closed.
+    pub fn closed_at(&self, named: i64) -> i64 {
+        self.closing.end.of(named).saturating_add(self.lateness)
+    }
+}
+
 /// Which of the windows that hold a moment take no rows any more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::expr::ExprRef;
 use crate::ids::RelationId;
-use crate::lateness::{Closed, LateRows, WindowLife};
+use crate::lateness::{Closed, Final, LateRows, WindowLife};
 use crate::moments::Measure;
 use crate::window::{CumulateWindow, HopWindow, MonthWindow, Windows, window_start};
 
@@ -59,6 +59,9 @@ pub enum Op {
         /// Which of them take no rows any more; `None`: all do.
         closed: Option<Closed>,
     },
+    /// Holds rows back until their window is closed, and gives them then, each as often as it is there; what comes for closed windows is
+    /// left out. Only in views that no checkpoint has. One input.
+    HoldBack(Final),
     /// Each row with the window of its session in two more columns: the first moment of it, and the one at which it ends. Rows of
     /// one partition, in the order of their times, are in one session while each is less than the gap after the one before; it
     /// ends when the gap after its last row is over. One input.

@@ -93,6 +93,10 @@ impl Text<'_> {
                 let after = if late.closed.lateness == 0 { String::new() } else { format!(" for {}", clock_text(late.closed.lateness)) };
                 format!("Take late rows: those whose window by {} is over{after}", step.schema.field(late.column).name())
             }
+            StepOp::HoldBack(rule) => {
+                let (end, plus) = (self.end(&rule.closing, &step.schema), plus(rule.lateness));
+                format!("Hold back: until the watermark of {} reaches {end}{plus}", self.relation(rule.closing.source))
+            }
             StepOp::Windows(column, windows, _) => {
                 let name = step.schema.field(*column).name();
                 match windows {
@@ -186,7 +190,6 @@ impl Text<'_> {
     fn life(&self, life: &WindowLife, keeps: Keeps, schema: &Schema) -> String {
         let window = self.end(&life.closing, schema);
         let watermark = format!("the watermark of {}", self.relation(life.closing.source));
-        let plus = |micros: i64| if micros == 0 { String::new() } else { format!(" + {}", clock_text(micros)) };
         let mut text = match life.emit {
             Emit::Update => String::new(),
             Emit::WindowClose => format!("shown when {watermark} reaches {window}; "),
@@ -238,6 +241,11 @@ impl Text<'_> {
     fn relation(&self, id: RelationId) -> String {
         self.plan.imports.iter().find(|import| import.relation == id).map_or_else(|| format!("relation {id}"), |import| import.name.clone())
     }
+}
+
+/// What is added to a moment.
+fn plus(micros: i64) -> String {
+    if micros == 0 { String::new() } else { format!(" + {}", clock_text(micros)) }
 }
 
 fn names(schema: &Schema, columns: impl Iterator<Item = usize>) -> String {

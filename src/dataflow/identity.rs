@@ -66,6 +66,7 @@ fn operator(spec: &StepSpec) -> String {
         StepOp::RequireEventTime(column) => format!("require event time {column}"),
         StepOp::Project(exprs) => format!("project {}", list(exprs.iter().map(|expr| expr.describe()))),
         StepOp::TakeLate(late) => format!("take late {} of {:?}", late.column, late.closed),
+        StepOp::HoldBack(rule) => format!("hold back by {rule:?}"),
         StepOp::Windows(column, windows, closed) => {
             let open = closed.as_ref().map_or(String::new(), |closed| format!(" but {closed:?}"));
             match windows {

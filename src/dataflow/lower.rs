@@ -7,7 +7,7 @@ use weir_common::error::Result;
 use weir_common::expr::ExprRef;
 use weir_common::hash::{NULL_HASH, owner};
 use weir_common::ids::RelationId;
-use weir_common::lateness::{Closed, LateRows};
+use weir_common::lateness::{Closed, Final, LateRows};
 use weir_common::plan::{Facts, Node};
 use weir_common::window::Windows;
 
@@ -19,6 +19,7 @@ use crate::operator::aggregate::session::SessionSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::filter::Filter;
+use crate::operator::hold_back::HoldBack;
 use crate::operator::late::TakeLate;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
@@ -153,6 +154,8 @@ pub(crate) enum StepOp {
     Project(Vec<ExprRef>),
     /// Late rows are taken out.
     TakeLate(LateRows),
+    /// Rows wait until their window is closed.
+    HoldBack(Final),
     /// An edge of each window in the place of the event time in this column, but for closed ones.
     Windows(usize, Windows, Option<Closed>),
     Union,
@@ -169,7 +172,7 @@ impl DataflowPlan {
     /// Whether what it shows depends on the times of epochs, besides its rows.
     pub fn is_timed(&self) -> bool {
         self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| match &step.op {
-            StepOp::TakeLate(_) => true,
+            StepOp::TakeLate(_) | StepOp::HoldBack(_) => true,
             StepOp::Windows(_, _, closed) => closed.is_some(),
             StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
             StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
@@ -208,6 +211,7 @@ impl FragmentSpec {
             StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
             StepOp::TakeLate(late) => Box::new(TakeLate::new(late.clone(), spec.schema.clone())),
+            StepOp::HoldBack(rule) => Box::new(HoldBack::new(rule.clone(), spec.schema.clone())),
             StepOp::Windows(column, windows, closed) => Box::new(ToWindows::new(*column, *windows, closed.clone())),
             StepOp::SessionRows(session) => session.build(spec.schema.clone(), checkpoints),
             StepOp::Session(session) => session.build(spec.schema.clone(), view, checkpoints),

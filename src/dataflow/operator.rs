@@ -10,6 +10,7 @@ use crate::state::StateChanges;
 
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
+pub(crate) mod hold_back; // rows for which it is too early
 pub(crate) mod late; // rows for windows that are closed
 pub(crate) mod project; // new columns from each row
 pub(crate) mod require_event_time; // rows that are in a window at all

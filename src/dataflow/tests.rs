@@ -17,6 +17,7 @@ mod aggregates; // every aggregate over every type, against a recomputation
 mod dead_letters; // rows that fail
 mod deviations; // variances of floats, and what DISTINCT aggregates keep
 mod distinct; // each row once
+mod hold_back; // rows that wait until they are final
 mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate

@@ -86,7 +86,7 @@ pub struct ViewSpec {
     /// The view; its number is greater than those of all that it reads.
     pub id: RelationId,
     /// The relation of the rows that come too late for its windows: a number of its own, greater than `id`, where its plan takes out
-    /// late rows.
+    /// late rows. A temporary view may do without: then late rows are counted only.
     pub late: Option<RelationId>,
     /// Its name, for messages.
     pub name: String,
@@ -253,6 +253,12 @@ impl Engine {
     /// Logs definitions at once, all or none; the engine itself needs to know of those that are dropped only.
     pub async fn define(&self, definitions: Vec<Definition>) -> Result<()> {
         self.ddl(|reply| Ddl::Define(definitions, Some(reply))).await
+    }
+
+    /// How the watermark of a source or table follows its event times from now on, by the same column; when it returns, that is durable.
+    /// A watermark never steps back: with a longer delay it waits. `words` as for a table.
+    pub async fn set_watermark(&self, relation: RelationId, watermark: Watermark, words: Vec<u8>) -> Result<()> {
+        self.ddl(|reply| Ddl::SetWatermark { relation, watermark, words, reply }).await
     }
 
     /// Removes a view that is being created and that nobody waits for any more; does not wait itself.

@@ -70,7 +70,8 @@ impl EventClock {
         let counted = self.partitions.iter().filter(|partition| idle_since.is_some() || !is_idle(partition));
         let promised = counted.map(|partition| partition.latest).min().flatten().map(|latest| latest.saturating_sub(of.delay));
         let stands = self.at.max(promised);
-        let Some((since, stood)) = idle_since.zip(self.stood.or(stands)) else { return (stands, None) };
+        // A delay that was made shorter meanwhile counts as if it had been so from the start.
+        let Some((since, stood)) = idle_since.zip(self.stood.or(stands).max(promised)) else { return (stands, None) };
         // In whole steps: views are not told of each microsecond.
         let step = WATERMARK_TICK_MILLIS as i64 * 1000;
         let gone = wall_micros.saturating_sub(since) / step * step;

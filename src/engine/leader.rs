@@ -87,6 +87,8 @@ pub enum Ddl {
     CreateView { spec: ViewSpec, words: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// What the engine need not make; it removes what is dropped.
     Define(Vec<Definition>, Option<oneshot::Sender<Result<()>>>),
+    /// The watermark of a source or table is to follow its event times in another way.
+    SetWatermark { relation: RelationId, watermark: Watermark, words: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// A temporary view is not needed any more.
     DropTemporary(RelationId),
     /// A view's own reader has caught up with the shared one.
@@ -120,6 +122,8 @@ struct Leader {
     /// Whether a `Ready` is on its way, so that readers send no second one.
     ready: Arc<AtomicBool>,
     ddl: VecDeque<Ddl>,
+    /// How the watermarks of relations follow their event times, where that was changed: a view may have been planned before.
+    watermarks: BTreeMap<RelationId, Watermark>,
     /// Definitions that were carried out, for the record of the next epoch.
     definitions: Vec<Definition>,
     /// Who waits for their commit.
@@ -248,6 +252,7 @@ pub fn run(
         first_reader: 0,
         ready: Arc::default(),
         ddl: VecDeque::new(),
+        watermarks: BTreeMap::new(),
         definitions: vec![],
         defined: vec![],
         readings: vec![],

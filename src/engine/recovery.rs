@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use weir_common::epoch_log::EpochRecord;
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId};
+use weir_common::source::Watermark;
 
 use crate::engine::{TableSpec, ViewSpec};
 
@@ -21,7 +22,7 @@ pub struct Recovery {
 
 /// Understands the words of definitions, which the engine only logs: whoever keeps the catalog. It is told of them in order.
 pub trait Definer: Send {
-    /// A relation comes, unless it is one of those in [`Recovery::dropped`]. An error ends the recovery.
+    /// A relation comes, or becomes other, unless it is one of those in [`Recovery::dropped`]. An error ends the recovery.
     fn made(&mut self, words: &[u8], dropped: &BTreeSet<RelationId>) -> Result<Made>;
 
     /// Relations go; those that were never made are unknown.
@@ -33,11 +34,13 @@ pub trait Definer: Send {
 
 /// What a definition means to the engine.
 pub enum Made {
-    /// A table.
+    /// A table; one that is there has another watermark now.
     Table(TableSpec),
+    /// A source, and how its watermark follows its event times, now that it is made or altered.
+    Source(RelationId, Option<Watermark>),
     /// A materialized view.
     View(ViewSpec),
-    /// Something that the engine need not know: a source, a plain view, and whatever is dropped later.
+    /// Something that the engine need not know: a plain view, and whatever is dropped later.
     Nothing,
 }
 

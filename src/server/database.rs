@@ -14,6 +14,7 @@ use weir_common::epoch_log::{Definition, Forgetful};
 use weir_common::error::{Error, Result};
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::{CHECKPOINT_BYTES, CHECKPOINT_INTERVAL_SECONDS, CHECKPOINT_SLICE_ROWS, FILLING_ROWS_MAX};
+use weir_common::source::Watermark;
 use weir_common::state_store::StateStore;
 use weir_engine::recovery::{Recovered, Recovery};
 use weir_engine::{CheckpointConfig, Engine, EngineConfig, FeedLimits, ViewSpec};
@@ -228,7 +229,13 @@ impl Definitions {
     /// Adds a relation that the engine need not know.
     pub async fn add(&self, relation: Relation) -> Result<()> {
         let definitions = vec![Definition::Made { relation: relation.id, words: words::of(&relation)? }];
-        self.carry_out(definitions, self.catalog().with(relation)).await
+        self.define(definitions, self.catalog().with(relation)).await
+    }
+
+    /// Puts a source or table in its own place, with a watermark that follows its event times in another way.
+    pub async fn set_watermark(&self, relation: Relation, watermark: Watermark) -> Result<()> {
+        let (engine, id, words) = (self.database.engine.clone(), relation.id, words::of(&relation)?);
+        self.carry_out(async move { engine.set_watermark(id, watermark, words).await }, self.catalog().with(relation)).await
     }
 
     /// Puts a relation that the engine need not know in the place of another. A view is younger than all that it names, so it has
@@ -236,7 +243,7 @@ impl Definitions {
     pub async fn replace(&self, before: RelationId, relation: Relation) -> Result<()> {
         let made = Definition::Made { relation: relation.id, words: words::of(&relation)? };
         let definitions = vec![Definition::Dropped(vec![before]), made];
-        self.carry_out(definitions, self.catalog().without(before).with(relation)).await
+        self.define(definitions, self.catalog().without(before).with(relation)).await
     }
 
     /// Removes relations, given with dependents before what they depend on.
@@ -244,15 +251,21 @@ impl Definitions {
         let catalog = relations.iter().fold(self.catalog(), |catalog, id| catalog.without(*id));
         // Nobody begins to read them while they go.
         self.publish(catalog.clone());
-        self.carry_out(vec![Definition::Dropped(relations.to_vec())], catalog).await
+        self.define(vec![Definition::Dropped(relations.to_vec())], catalog).await
     }
 
-    /// Logs definitions, then makes the catalog visible that they lead to. Both happen even if nobody waits for it (a cancel, a
-    /// lost client): the log and the catalog never differ.
-    async fn carry_out(&self, definitions: Vec<Definition>, catalog: Catalog) -> Result<()> {
+    /// Logs definitions, then makes the catalog visible that they lead to.
+    async fn define(&self, definitions: Vec<Definition>, catalog: Catalog) -> Result<()> {
+        let engine = self.database.engine.clone();
+        self.carry_out(async move { engine.define(definitions).await }, catalog).await
+    }
+
+    /// Does what the engine has to do, then makes the catalog visible that it leads to. Both happen even if nobody waits for it (a cancel,
+    /// a lost client): the log and the catalog never differ.
+    async fn carry_out(&self, done: impl Future<Output = Result<()>> + Send + 'static, catalog: Catalog) -> Result<()> {
         let (database, turn) = (self.database.clone(), self.turn.clone());
         let carried_out = tokio::spawn(async move {
-            let result = database.engine.define(definitions).await;
+            let result = done.await;
             if result.is_ok() {
                 database.publish(catalog);
             }

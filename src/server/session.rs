@@ -406,6 +406,7 @@ impl Session {
             (Statement::Fetch(fetch), _) => statement::cursor::fetch(self, fetch).await,
             (Statement::Close(name), _) => statement::cursor::close(self, name.as_deref()),
             (Statement::Unlisten(_), _) => Ok(done("UNLISTEN")),
+            (Statement::Alter(alter), _) => statement::alter::run(self, parsed, alter).await,
             (Statement::AdmitLate(admit), _) => statement::admit_late::run(self, admit).await,
             // As in Postgres also in a transaction block, whose own writes are not in it.
             (Statement::Checkpoint, _) => self.database.engine.checkpoint().await.map(|()| done("CHECKPOINT")),

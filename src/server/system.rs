@@ -3,10 +3,14 @@
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use weir_common::ids::{Epoch, RelationId};
+use weir_common::interval::Interval;
+use weir_common::source::Watermark;
 use weir_common::types::PgType;
 use weir_engine::status::{SourceStatus, Status, ViewStatus};
 use weir_sql::catalog::{Catalog, RelationKind};
@@ -79,6 +83,9 @@ static TABLES: &[Table] = &[
             ("at_end", PgType::Bool),
             ("watermark", PgType::Timestamp),
             ("error", PgType::Text),
+            ("delay", PgType::Interval),
+            ("idle_timeout", PgType::Interval),
+            ("max_future", PgType::Interval),
         ],
         rows: sources,
     },
@@ -184,15 +191,19 @@ fn sources(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
         if let RelationKind::Source(source) = &relation.kind {
             let mut readers = status.sources.iter().filter(|reader| reader.source == relation.id).peekable();
             if readers.peek().is_none() {
-                found.push((relation.name.clone(), source.connector.clone(), None));
+                found.push((relation.name.clone(), source, None));
             }
-            found.extend(readers.map(|reader| (relation.name.clone(), source.connector.clone(), Some(reader))));
+            found.extend(readers.map(|reader| (relation.name.clone(), source, Some(reader))));
         }
     }
+    let lengths = |of: fn(&Watermark) -> i64| -> ArrayRef {
+        let micros = found.iter().map(|(_, source, _)| source.watermark.as_ref().map(of));
+        Arc::new(micros.map(|micros| Interval::of_micros(micros?).to_arrow()).collect::<IntervalMonthDayNanoArray>())
+    };
     vec![
         text(found.iter().map(|(name, ..)| name.clone())),
         text(found.iter().map(|(_, _, reader)| reader.and_then(|reader| reader.view).map(|view| name_of(catalog, view)))),
-        text(found.iter().map(|(_, connector, _)| connector.clone())),
+        text(found.iter().map(|(_, source, _)| source.connector.clone())),
         ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.rows))),
         ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.bytes))),
         ints(found.iter().map(|(.., reader)| reader.map_or(0, |reader| reader.dead_letters))),
@@ -200,6 +211,9 @@ fn sources(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
         Arc::new(found.iter().map(|(.., reader)| Some(reader.is_some_and(|reader| reader.at_end))).collect::<BooleanArray>()),
         Arc::new(found.iter().map(|(.., reader)| reader.and_then(|reader| reader.watermark)).collect::<TimestampMicrosecondArray>()),
         text(found.iter().map(|(.., reader)| reader.and_then(|reader| reader.error.clone()))),
+        lengths(|watermark| watermark.delay),
+        lengths(|watermark| watermark.idle_timeout),
+        lengths(|watermark| watermark.max_future),
     ]
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::ids::RelationId;
+use weir_common::lateness::WindowLife;
 use weir_common::limits::DEPENDENTS_TOLD_MAX;
 use weir_common::plan::Facts;
 use weir_common::source::{SourceRef, Watermark};
@@ -120,6 +121,8 @@ pub struct MaterializedViewDef {
     pub late: Option<Vec<ColumnDef>>,
     /// Whether these can be admitted: enough of closed windows is kept.
     pub admits_late: bool,
+    /// The life of the windows that its rows are of, where they show which those are and a watermark closes them.
+    pub life: Option<WindowLife>,
 }
 
 /// The kinds of relation.

@@ -45,6 +45,7 @@ fn step(node: &Node) -> String {
         Op::TakeLate(late) => {
             format!("TakeLate by {}, {} µs after the end of its window", input(late.column), late.closed.lateness)
         }
+        Op::HoldBack(rule) => format!("HoldBack by {}, until {} µs after the end of its window", input(rule.closing.column), rule.lateness),
         Op::Windows { column, windows: Windows::Hop(window), .. } => {
             format!("Hop {} into windows of {} µs, one every {} µs", input(*column), window.size, window.slide)
         }

@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::expr::{Column, ExprRef};
 use weir_common::ids::RelationId;
+use weir_common::lateness::{Final, WindowLife};
 use weir_common::plan::{Facts, Node, Op};
 
 use crate::catalog::{Catalog, ColumnDef};
@@ -57,6 +58,20 @@ pub struct ViewPlan {
     pub late: Option<Vec<ColumnDef>>,
     /// Whether these can be admitted: enough of closed windows is kept.
     pub admits_late: bool,
+    /// The life of the windows that its rows are of, where they show which those are and a watermark closes them.
+    pub life: Option<WindowLife>,
+}
+
+impl ViewPlan {
+    /// The same rows, each once it is final. `None` where none ever is: no watermark closes the windows that the rows are of, or the rows
+    /// do not show which those are.
+    pub fn held_back(self) -> Option<ViewPlan> {
+        let WindowLife { closing, lateness, .. } = self.life.clone()?;
+        let facts = Facts { append_only: true, ..self.root.facts.clone() };
+        let op = Op::HoldBack(Final { closing, lateness });
+        let root = Node { op, schema: self.schema.clone(), inputs: vec![self.root], facts: facts.clone() };
+        Some(ViewPlan { root, promised: facts, ..self })
+    }
 }
 
 /// A plain view that can be planned.
@@ -98,8 +113,8 @@ pub fn plan_view(
     let (mut reads, sources) = relations(&plan).map_err(failed)?;
     reads.extend(sources);
     let (root, depends_on) = (Node { schema: schema.clone(), ..root }, context.named());
-    let admits_late = lateness::admits(&root);
-    Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, admits_late })
+    let (admits_late, life) = (lateness::admits(&root), lateness::served(&root, catalog));
+    Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, admits_late, life })
 }
 
 impl Context {

@@ -21,6 +21,7 @@ mod check; // what a query may hold
 mod change; // INSERT, UPDATE, DELETE
 mod create; // CREATE ..
 mod alter; // ALTER
+mod retell; // the text of a CREATE, told again
 mod columns; // column lists, constraints and watermarks
 mod table; // CREATE TABLE
 mod source; // CREATE SOURCE
@@ -41,6 +42,7 @@ mod tests;
 
 pub use depth::STACK_BYTES_MIN;
 pub(crate) use dialect::PgDialect;
+pub use retell::{with_option, with_watermark};
 pub(crate) use split::offsets;
 pub(crate) use syntax::location;
 pub(crate) use windows::PARTITION_BY;

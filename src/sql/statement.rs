@@ -96,6 +96,8 @@ pub enum Statement {
     Close(Option<String>),
     /// `UNLISTEN channel`; `None` is `*`
     Unlisten(Option<String>),
+    /// `ALTER SOURCE name SET ..`, `ALTER TABLE name SET ..`
+    Alter(Alter),
     /// `ALTER MATERIALIZED VIEW name ADMIT LATE`
     AdmitLate(AdmitLate),
     /// `CHECKPOINT`
@@ -320,6 +322,30 @@ pub struct CreateMaterializedView {
     pub emit: Option<Emit>,
     /// Where `EMIT` stands.
     pub emit_position: Option<usize>,
+}
+
+/// `ALTER SOURCE | TABLE [IF EXISTS] name action [, ..]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alter {
+    /// What is said to be altered.
+    pub kind: ObjectKind,
+    /// Its name.
+    pub name: ast::ObjectName,
+    /// `IF EXISTS`
+    pub if_exists: bool,
+    /// What to do, all or nothing.
+    pub actions: Vec<AlterAction>,
+}
+
+/// What can be done to a source or table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AlterAction {
+    /// `SET (option = value, ..)`
+    Set(Options),
+    /// `RESET (option, ..)`: each with the place where it stands.
+    Reset(Vec<(String, usize)>),
+    /// `SET WATERMARK FOR column AS expr`
+    Watermark(Box<Watermark>),
 }
 
 /// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE`

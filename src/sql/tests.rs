@@ -145,7 +145,7 @@ impl World {
     fn materialized(mut self, name: &str, query: &str, text: &str) -> World {
         let plan = self.plan(query).unwrap();
         let (query, facts) = (query.to_string(), plan.root.facts.clone());
-        let kind = RelationKind::MaterializedView(MaterializedViewDef { query, facts, late: None, admits_late: false });
+        let kind = RelationKind::MaterializedView(MaterializedViewDef { query, facts, late: None, admits_late: false, life: None });
         let relation = self.add(name, kind, plan.columns, plan.depends_on);
         let batch = rows(&relation, text);
         self.rows.insert(relation.id, snapshot(&relation, batch));

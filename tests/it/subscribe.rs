@@ -11,6 +11,7 @@ use crate::harness::describe;
 
 mod bounds; // AS OF, UP TO, progress, what is kept
 mod ends; // a drop, a cancel, a slow client, a stop
+mod finals; // EMIT FINAL: each window once
 mod idle; // what nothing happens to costs nothing
 mod page; // docs/subscribe.md
 mod portions; // cursors and portals

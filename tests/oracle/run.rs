@@ -192,6 +192,7 @@ fn create(catalog: &mut Catalog, view: &View, workers: usize, fault: Fault, spoi
             facts,
             late: None,
             admits_late: false,
+            life: None,
         }),
         columns: plan.columns,
         sql: text.clone(),

@@ -38,9 +38,7 @@ fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
         Lowering { view: view.into(), workers, imports: Vec::new(), fragments: Vec::new(), states: Vec::new(), next_state: 0, late: None };
     let mut last = lowering.node(plan)?.windowed();
     if !plan.facts.append_only && !last.settles(&plan.facts) {
-        // The delete of a row must find it, also when the number of workers has changed in between.
-        let columns = plan.facts.key.clone().unwrap_or_else(|| (0..plan.schema.fields().len()).collect());
-        last = lowering.exchange(last, columns);
+        last = lowering.settle(last, &plan.facts);
     }
     let placement = match &last.spread {
         Spread::By(columns) => Some(columns.clone()),
@@ -193,6 +191,19 @@ impl Lowering {
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
             }
+            Op::HoldBack(rule) => {
+                let mut input = self.input(node)?.windowed();
+                let named = input.schema.fields().get(rule.closing.column).map(|field| field.data_type());
+                if !matches!(named, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) {
+                    return Err(Error::internal(format!("column {} names no window", rule.closing.column)));
+                }
+                if !input.facts.append_only && !input.settles(&input.facts) {
+                    let of_input = input.facts.clone();
+                    input = self.settle(input, &of_input);
+                }
+                let spread = input.spread.clone();
+                Ok(input.add(StepOp::HoldBack(rule.clone()), schema, facts, spread))
+            }
             Op::Windows { column, windows, closed } => {
                 let input = self.input(node)?.windowed();
                 let time = input.schema.fields().get(*column).map(|field| field.data_type());
@@ -317,6 +328,12 @@ impl Lowering {
             spread,
             windows: None,
         }
+    }
+
+    /// The same where the delete of a row finds it, also when the number of workers has changed in between.
+    fn settle(&mut self, open: Open, facts: &Facts) -> Open {
+        let columns = facts.key.clone().unwrap_or_else(|| (0..open.schema.fields().len()).collect());
+        self.exchange(open, columns)
     }
 
     fn seal(&mut self, open: Open) -> usize {

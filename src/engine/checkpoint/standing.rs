@@ -11,8 +11,9 @@ use weir_common::state_store::{Space, StateStore};
 
 use crate::checkpoint::layout;
 
-/// The first byte of a standing: how the rest is written. 2 is postcard of [`Standing`]; 1 is the same without its last two lists.
-const FORMAT: u8 = 2;
+/// The first byte of a standing: how the rest is written. 3 is postcard of [`Standing`]; 2 is the same without its last list, 1 without
+/// its last three.
+const FORMAT: u8 = 3;
 
 /// Where the leader stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub(crate) struct Standing {
     pub(crate) marks: Vec<Mark>,
     /// How many rows of each source were looked at for event times that are too far ahead.
     pub(crate) rows_met: BTreeMap<RelationId, u64>,
+    /// The greatest event times of tables.
+    pub(crate) latest: BTreeMap<RelationId, i64>,
 }
 
 /// Where a reader stands.
@@ -86,8 +89,9 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
     let Some(bytes) = store.get(Space::Meta, layout::STANDING)? else { return Ok(None) };
     match bytes.split_first() {
         Some((&FORMAT, rest)) => postcard::from_bytes(rest).map(Some).map_err(|error| damaged(error.to_string())),
-        // Two lists of nothing are two zeros.
-        Some((1, rest)) => postcard::from_bytes(&[rest, &[0, 0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
+        // A list of nothing is a zero.
+        Some((2, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
+        Some((1, rest)) => postcard::from_bytes(&[rest, &[0, 0, 0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),
     }

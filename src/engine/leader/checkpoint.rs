@@ -238,6 +238,7 @@ impl Leader {
             counted: Default::default(),
             marks: self.standing_marks(),
             rows_met: self.rows_met.clone(),
+            latest: self.latest_of_tables(),
         }
     }
 }

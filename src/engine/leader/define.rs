@@ -66,6 +66,11 @@ impl Leader {
                 self.definitions.extend(definitions);
                 self.defined.extend(reply);
             }
+            Ddl::SetWatermark { relation, watermark, words, reply } => {
+                self.set_watermark(relation, watermark);
+                self.made(relation, words);
+                self.defined.push(reply);
+            }
             Ddl::AdmitLate(view, reply) => {
                 if self.views.get(&view).is_none_or(|view| view.late.is_none()) {
                     return answer(reply, Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")));
@@ -89,7 +94,7 @@ impl Leader {
         }
     }
 
-    /// A relation was made: for the log.
+    /// A relation was made, or has become other: for the log.
     fn made(&mut self, relation: RelationId, words: Vec<u8>) {
         self.knows(relation, words.clone());
         self.definitions.push(Definition::Made { relation, words });
@@ -196,7 +201,7 @@ impl Leader {
         let inputs = imports.iter().copied().collect();
         let event_times = spec.plan.facts.event_times.clone();
         let (keep, temporary, plan, late) = (spec.keep, spec.temporary, spec.plan, spec.late);
-        if late.is_some() != plan.late.is_some() {
+        if late.is_some() != plan.late.is_some() && !temporary {
             return Err(Error::internal("a view has a relation of late rows exactly where its plan takes them out"));
         }
         if let Some(late) = late {
@@ -237,6 +242,7 @@ impl Leader {
             {
                 checkpoints.dropped.push(*relation);
             }
+            self.watermarks.remove(relation);
             self.letters_told.remove(relation);
             self.rows_met.remove(relation);
             self.first_rows.retain(|(table, _)| table != relation);

@@ -8,6 +8,7 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::Mark;
 use weir_common::error::Result;
 use weir_common::ids::{RelationId, StreamId};
+use weir_common::source::Watermark;
 use weir_dataflow::times::EpochTimes;
 
 use crate::future;
@@ -24,15 +25,26 @@ impl Leader {
         self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).chain(tables).collect()
     }
 
-    /// Rows are written to a table in an epoch: its watermark follows those that are added.
-    pub(super) fn written(&mut self, table: RelationId, delta: &Delta, wall_micros: i64) -> Result<()> {
+    /// Rows are written to a table in an epoch: its watermark will follow those that are added.
+    pub(super) fn written(&mut self, table: RelationId, delta: &Delta) -> Result<()> {
         let Some((of, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) else { return Ok(()) };
         let added: BooleanArray = (0..delta.num_rows()).map(|row| Some(delta.weights.get(row) > 0)).collect();
         let times = filter(delta.rows.column(of.column), &added)?;
         let partition = &mut clock.partitions[0];
         partition.latest = partition.latest.max(future::latest_of(&times));
-        clock.advance(of, wall_micros);
         Ok(())
+    }
+
+    /// How the watermark of a source or table follows its event times from the next epoch on. It stays where it is until that lets it go
+    /// on; with its other column the plans of views go wrong.
+    pub(super) fn set_watermark(&mut self, relation: RelationId, watermark: Watermark) {
+        for reader in self.readers.values_mut().filter(|reader| reader.source == relation) {
+            reader.spec.watermark = Some(watermark);
+        }
+        if let Some((of, _)) = self.tables.get_mut(&relation).and_then(|table| table.watermark.as_mut()) {
+            *of = watermark;
+        }
+        self.watermarks.insert(relation, watermark);
     }
 
     /// The times of an epoch as a view sees them.
@@ -42,7 +54,11 @@ impl Leader {
     }
 
     /// Brings the watermarks of readers to the wall clock of the epoch that has taken its rows; for its record, what the wall clock did.
+    /// Those of tables follow their rows, or a delay that has become shorter.
     pub(super) fn advance_watermarks(&mut self, flight: &InFlight) -> Vec<Mark> {
+        for (of, clock) in self.tables.values_mut().filter_map(|table| table.watermark.as_mut()) {
+            clock.advance(of, flight.wall_micros);
+        }
         let mut marks = vec![];
         for (stream, reader) in &mut self.readers {
             let Some(of) = &reader.spec.watermark else { continue };
@@ -62,6 +78,11 @@ impl Leader {
         };
         let tables = self.tables.iter().filter_map(of_table);
         self.readers.iter().map(|(stream, reader)| reader.mark(*stream)).chain(tables).collect()
+    }
+
+    /// The greatest event time of each table that declares a watermark.
+    pub(super) fn latest_of_tables(&self) -> BTreeMap<RelationId, i64> {
+        self.tables.iter().filter_map(|(table, of)| Some((*table, of.watermark.as_ref()?.1.latest()?))).collect()
     }
 
     /// Time has passed: if a watermark that goes on by itself has reached what a view waits for, an epoch comes.

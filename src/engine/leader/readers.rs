@@ -287,8 +287,14 @@ impl Leader {
     fn add_reader(&mut self, stream: StreamId, source: RelationId, spec: &SourceSpec, own: Option<RelationId>) -> Result<()> {
         let reader = self.read(spec, &Position::default(), false)?;
         self.lane.send(LaneMessage::CreateReader(stream));
-        self.readers.insert(stream, ReaderState { reader: Some(reader), ..ReaderState::new(source, spec.clone(), own) });
+        let spec = self.altered(source, spec);
+        self.readers.insert(stream, ReaderState { reader: Some(reader), ..ReaderState::new(source, spec, own) });
         Ok(())
+    }
+
+    /// A source with the watermark that was said last.
+    fn altered(&self, source: RelationId, spec: &SourceSpec) -> SourceSpec {
+        SourceSpec { watermark: self.watermarks.get(&source).copied().or(spec.watermark), ..spec.clone() }
     }
 
     /// A reader that stands where it stood at a checkpoint, and is opened when it is needed.
@@ -305,6 +311,7 @@ impl Leader {
         let ReaderStanding { progress, caught_up } = standing.reader(stream).ok_or_else(unknown)?;
         let epoch = standing.epoch;
         // Checkpoints of earlier versions tell of no marks: there rows alone moved watermarks.
+        let spec = self.altered(source, spec);
         let by_rows = progress.latest.zip(spec.watermark.as_ref()).map(|(latest, of)| latest.saturating_sub(of.delay));
         let (watermark, future) = standing.mark(stream).map_or((by_rows, 0), |mark| (mark.watermark, mark.future));
         self.lane.send(LaneMessage::CreateReader(stream));
@@ -318,7 +325,7 @@ impl Leader {
             ended_in: progress.ended.then_some(epoch),
             idle_in: progress.idle.then_some(epoch),
             caught_up_in: caught_up.then_some(epoch),
-            ..ReaderState::new(source, spec.clone(), own)
+            ..ReaderState::new(source, spec, own)
         };
         self.readers.insert(stream, state);
         Ok(())

@@ -16,7 +16,7 @@ use weir_common::limits::{EPOCHS_IN_FLIGHT_MAX, REPLAY_QUIET_SECONDS_MAX};
 use weir_common::source::{Read, SourceBatch};
 use weir_common::state_store::StateStore;
 
-use crate::engine::TableWrite;
+use crate::engine::{TableSpec, TableWrite};
 use crate::future;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, Next};
@@ -86,7 +86,11 @@ impl Leader {
         for definition in &record.definitions {
             match definition {
                 Definition::Made { relation, words } => match self.made_again(*relation, words, definer, dropped)? {
+                    Made::Table(TableSpec { id, watermark: Some(watermark), .. }) if self.tables.contains_key(&id) => {
+                        self.set_watermark(id, watermark);
+                    }
                     Made::Table(spec) => self.create_table(spec)?,
+                    Made::Source(source, Some(watermark)) => self.set_watermark(source, watermark),
                     Made::View(spec) => {
                         let name = spec.name.clone();
                         let made = self.create_view(spec, Some(&record.readings));
@@ -94,7 +98,7 @@ impl Leader {
                             error.clone().with_message(format!("materialized view \"{name}\" cannot be made again: {}", error.message()))
                         })?;
                     }
-                    Made::Nothing => {}
+                    Made::Source(_, None) | Made::Nothing => {}
                 },
                 Definition::Dropped(relations) => {
                     definer.dropped(relations);
@@ -110,7 +114,7 @@ impl Leader {
             let write = TableWrite { table: *table, delta: codec::decode(rows, &schema)? };
             let changes = self.check_keys(std::slice::from_ref(&write))?;
             self.apply_keys(changes);
-            self.written(*table, &write.delta, record.wall_micros)?;
+            self.written(*table, &write.delta)?;
             inputs.entry((*table).into()).or_default().push((None, write.delta));
         }
         for progress in &record.progress {

@@ -10,6 +10,7 @@ use weir_common::state_store::StateStore;
 use crate::checkpoint::load::Loader;
 use crate::checkpoint::standing::{self, Standing};
 use crate::engine::{TableSpec, ViewSpec};
+use crate::event_clock::EventClock;
 use crate::lane::{LaneMessage, Restoring};
 use crate::leader::Leader;
 use crate::recovery::{Definer, Made};
@@ -41,7 +42,11 @@ impl Leader {
             match definer.made(words, dropped)? {
                 Made::Table(spec) => self.restore_table(spec, restoring, &standing)?,
                 Made::View(spec) => self.restore_view(spec, restoring, &standing)?,
-                Made::Nothing => continue,
+                Made::Source(source, Some(watermark)) => {
+                    self.set_watermark(source, watermark);
+                    continue;
+                }
+                Made::Source(_, None) | Made::Nothing => continue,
             }
             expected += self.lane.workers();
         }
@@ -69,7 +74,8 @@ impl Leader {
             loader.all_runs(table, &schema, |_, _, run| keys.load(&run.batch()?))?;
         }
         if let Some((_, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) {
-            clock.raise(standing.mark(table.into()).and_then(|mark| mark.watermark));
+            let watermark = standing.mark(table.into()).and_then(|mark| mark.watermark);
+            *clock = EventClock::new(standing.latest.get(&table).copied(), watermark);
         }
         Ok(())
     }

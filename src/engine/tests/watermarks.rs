@@ -38,6 +38,9 @@ const OTHER: RelationId = RelationId(20001);
 const VIEW: RelationId = RelationId(20002);
 const VIEW_OF_OTHER: RelationId = RelationId(20003);
 
+/// The watermark of sources, unless it is altered.
+const DECLARED: Watermark = Watermark { column: 0, delay: 5 * SECOND, idle_timeout: 10 * SECOND, max_future: DAY };
+
 /// A clock that the test moves.
 #[derive(Clone)]
 struct Hand(Arc<AtomicI64>);
@@ -129,6 +132,11 @@ impl EpochLog for Log {
 
 impl Definer for World {
     fn made(&mut self, words: &[u8], _dropped: &BTreeSet<RelationId>) -> Result<Made> {
+        if words.len() > 4 {
+            let [delay, idle_timeout, max_future] = [4, 12, 20].map(|at| i64::from_le_bytes(words[at..at + 8].try_into().unwrap()));
+            let source = RelationId(u32::from_le_bytes(words[..4].try_into().unwrap()));
+            return Ok(Made::Source(source, Some(Watermark { column: 0, delay, idle_timeout, max_future })));
+        }
         Ok(Made::View(self.view(RelationId(u32::from_le_bytes(words.try_into().unwrap())))))
     }
     fn dropped(&mut self, _relations: &[RelationId]) {}
@@ -190,8 +198,7 @@ impl World {
             schema: Arc::new(Schema::new(fields)),
             facts: Facts { append_only: false, key: Some(vec![0]), closes: Some(closing), ..facts },
         };
-        let watermark = Watermark { idle_timeout: 10 * SECOND, ..Watermark::of(0, 5 * SECOND) };
-        let spec = SourceSpec { name: format!("s{source}"), source: Arc::new(fed.clone()), watermark: Some(watermark) };
+        let spec = SourceSpec { name: format!("s{source}"), source: Arc::new(fed.clone()), watermark: Some(DECLARED) };
         let name = format!("v{id}");
         let sources = BTreeMap::from([(source, spec)]);
         ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, 2).unwrap()), name, sources, keep: true, temporary: false }
@@ -200,6 +207,22 @@ impl World {
     async fn create(&self, engine: &Engine, id: RelationId) {
         engine.create_view(self.view(id), id.0.to_le_bytes().to_vec()).await.unwrap();
     }
+}
+
+/// Alters the source.
+async fn alter(engine: &Engine, watermark: Watermark) {
+    let numbers = [watermark.delay, watermark.idle_timeout, watermark.max_future];
+    let words = SOURCE.0.to_le_bytes().into_iter().chain(numbers.into_iter().flat_map(i64::to_le_bytes)).collect();
+    engine.set_watermark(SOURCE, watermark, words).await.unwrap();
+}
+
+/// Kills nothing, but starts again: with what a checkpoint has, or by doing all epochs once more.
+async fn again(engine: Engine, world: &World, with_checkpoint: bool) -> Engine {
+    if with_checkpoint {
+        engine.checkpoint().await.unwrap();
+    }
+    engine.stop();
+    world.start()
 }
 
 /// Waits for a fact, and gives the status that tells it.
@@ -371,4 +394,119 @@ async fn a_restart_brings_watermarks_and_dead_letters_back() {
         assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 3 * MINUTE));
         engine.stop();
     }
+}
+
+#[tokio::test]
+async fn a_shorter_idle_timeout_counts_from_when_the_source_fell_silent() {
+    for with_checkpoint in [false, true] {
+        let world = World::new();
+        let engine = world.start();
+        world.create(&engine, VIEW).await;
+        alter(&engine, Watermark { idle_timeout: 60 * MINUTE, ..DECLARED }).await;
+        world.source.feed(&[LONG_AGO, LONG_AGO + 2 * MINUTE]);
+        let stood = LONG_AGO + 2 * MINUTE - 5 * SECOND;
+        assert_eq!(watermark(&taken(&engine, SOURCE, 2).await, SOURCE), Some(stood));
+        world.hand.forward(30 * MINUTE);
+        let status = engine.status().await.unwrap();
+        assert_eq!((watermark(&status, SOURCE), reader(&status, SOURCE).idle_since), (Some(stood), None));
+        alter(&engine, Watermark { idle_timeout: 10 * MINUTE, ..DECLARED }).await;
+        let walked = stood + 20 * MINUTE;
+        let status = engine.status().await.unwrap();
+        assert_eq!((watermark(&status, SOURCE), reader(&status, SOURCE).idle_since), (Some(walked), Some(NOW + 10 * MINUTE)));
+        let rows = [(LONG_AGO, 1), (LONG_AGO + 2 * MINUTE, 1)];
+        assert_eq!(shown(&engine, &world, VIEW).await, rows);
+        // A longer one again: it is not idle any more, and stands where it walked to.
+        alter(&engine, Watermark { idle_timeout: 60 * MINUTE, ..DECLARED }).await;
+        world.hand.forward(20 * MINUTE);
+        let status = engine.status().await.unwrap();
+        assert_eq!((watermark(&status, SOURCE), reader(&status, SOURCE).idle_since), (Some(walked), None));
+        let engine = again(engine, &world, with_checkpoint).await;
+        let status = engine.status().await.unwrap();
+        assert_eq!(watermark(&status, SOURCE), Some(walked));
+        assert_eq!(shown(&engine, &world, VIEW).await, rows);
+        // What was said last holds: after 30 minutes of silence it is not idle.
+        world.hand.forward(30 * MINUTE);
+        let status = engine.status().await.unwrap();
+        assert_eq!((watermark(&status, SOURCE), reader(&status, SOURCE).idle_since), (Some(walked), None));
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_shorter_delay_moves_the_watermark_at_once_and_a_longer_one_holds_it() {
+    for with_checkpoint in [false, true] {
+        let world = World::new();
+        let engine = world.start();
+        world.create(&engine, VIEW).await;
+        world.source.feed(&[LONG_AGO, LONG_AGO + 2 * MINUTE]);
+        taken(&engine, SOURCE, 2).await;
+        assert_eq!(shown(&engine, &world, VIEW).await, [(LONG_AGO, 1)]);
+        alter(&engine, Watermark { delay: 3 * MINUTE, ..DECLARED }).await;
+        world.source.feed(&[LONG_AGO + 4 * MINUTE]);
+        let status = taken(&engine, SOURCE, 3).await;
+        assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 2 * MINUTE - 5 * SECOND), "where it stood before");
+        let engine = again(engine, &world, with_checkpoint).await;
+        world.source.feed(&[LONG_AGO + 5 * MINUTE]);
+        let status = taken(&engine, SOURCE, 4).await;
+        assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 2 * MINUTE));
+        alter(&engine, Watermark { delay: 0, ..DECLARED }).await;
+        let status = engine.status().await.unwrap();
+        assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 5 * MINUTE));
+        let rows = [(LONG_AGO, 1), (LONG_AGO + 2 * MINUTE, 1), (LONG_AGO + 4 * MINUTE, 1)];
+        assert_eq!(shown(&engine, &world, VIEW).await, rows);
+        let engine = again(engine, &world, with_checkpoint).await;
+        assert_eq!(watermark(&engine.status().await.unwrap(), SOURCE), Some(LONG_AGO + 5 * MINUTE));
+        assert_eq!(shown(&engine, &world, VIEW).await, rows);
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_delay_that_is_made_shorter_while_the_clock_walks_counts_from_where_it_stood() {
+    let world = World::new();
+    let engine = world.start();
+    world.create(&engine, VIEW).await;
+    alter(&engine, Watermark { delay: 60 * MINUTE, ..DECLARED }).await;
+    world.source.feed(&[LONG_AGO]);
+    taken(&engine, SOURCE, 1).await;
+    world.hand.forward(10 * SECOND + 5 * MINUTE);
+    alter(&engine, DECLARED).await;
+    let status = engine.status().await.unwrap();
+    assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO - 5 * SECOND + 5 * MINUTE));
+    engine.stop();
+}
+
+#[tokio::test]
+async fn what_is_too_far_ahead_changes_from_the_next_row_on_and_a_restart_does_not_judge_again() {
+    for with_checkpoint in [false, true] {
+        let world = World::new();
+        let engine = world.start();
+        world.create(&engine, VIEW).await;
+        world.source.feed(&[NOW + 2 * DAY]);
+        let status = taken(&engine, SOURCE, 1).await;
+        assert_eq!((reader(&status, SOURCE).rows, reader(&status, SOURCE).dead_letters), (0, 1));
+        alter(&engine, Watermark { max_future: 3 * DAY, ..DECLARED }).await;
+        world.source.feed(&[NOW + 2 * DAY]);
+        taken(&engine, SOURCE, 2).await;
+        alter(&engine, Watermark { max_future: MINUTE, ..DECLARED }).await;
+        world.source.feed(&[NOW + 2 * MINUTE]);
+        let status = taken(&engine, SOURCE, 3).await;
+        assert_eq!((reader(&status, SOURCE).rows, reader(&status, SOURCE).dead_letters), (1, 2));
+        let engine = again(engine, &world, with_checkpoint).await;
+        let status = engine.status().await.unwrap();
+        assert_eq!((reader(&status, SOURCE).rows, reader(&status, SOURCE).dead_letters), (1, 2));
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_was_planned_before_the_source_was_altered_goes_by_what_was_said_last() {
+    let world = World::new();
+    let engine = world.start();
+    alter(&engine, Watermark { max_future: 3 * DAY, ..DECLARED }).await;
+    world.create(&engine, VIEW).await;
+    world.source.feed(&[NOW + 2 * DAY]);
+    let status = taken(&engine, SOURCE, 1).await;
+    assert_eq!((reader(&status, SOURCE).rows, reader(&status, SOURCE).dead_letters), (1, 0));
+    engine.stop();
 }

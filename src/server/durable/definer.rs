@@ -31,7 +31,8 @@ impl CatalogDefiner {
         let mut catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         let made = match &relation.kind {
             RelationKind::Table(_) => Made::Table(table::spec(&relation)),
-            RelationKind::Source(_) | RelationKind::View(_) | RelationKind::LateRows(_) => Made::Nothing,
+            RelationKind::Source(source) => Made::Source(relation.id, source.watermark),
+            RelationKind::View(_) | RelationKind::LateRows(_) => Made::Nothing,
             RelationKind::MaterializedView(_) => self.plan(&catalog, &mut relation)?,
         };
         *catalog = catalog.with(relation);
@@ -53,7 +54,7 @@ impl CatalogDefiner {
         }
         let spec = view::spec(catalog, relation.id, &relation.name, &plan, self.workers)?;
         if let RelationKind::MaterializedView(def) = &mut relation.kind {
-            (def.facts, def.late, def.admits_late) = (plan.promised, plan.late, plan.admits_late);
+            (def.facts, def.late, def.admits_late, def.life) = (plan.promised, plan.late, plan.admits_late, plan.life);
         }
         Ok(Made::View(spec))
     }

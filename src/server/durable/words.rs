@@ -164,7 +164,8 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
         }
         Kind::View { query } => RelationKind::View(ViewDef { query }),
         Kind::MaterializedView { query } => {
-            RelationKind::MaterializedView(MaterializedViewDef { query, facts: Facts::default(), late: None, admits_late: false })
+            let facts = Facts::default();
+            RelationKind::MaterializedView(MaterializedViewDef { query, facts, late: None, admits_late: false, life: None })
         }
     };
     Ok(Relation { id: words.id, name: words.name, kind, columns, sql: words.sql, depends_on: words.depends_on })

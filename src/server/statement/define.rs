@@ -2,8 +2,8 @@
 
 use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::types::PgType;
-use weir_sql::catalog::{Catalog, ColumnDef};
-use weir_sql::statement::{ColumnSpec, Options};
+use weir_sql::catalog::{Catalog, ColumnDef, Relation, RelationKind};
+use weir_sql::statement::{ColumnSpec, ObjectKind, Options};
 use weir_sql::types::pg_type;
 
 use crate::names;
@@ -54,6 +54,42 @@ pub fn columns(specs: &[ColumnSpec]) -> Result<Vec<ColumnDef>> {
         return Err(Error::unsupported("a relation without columns is not supported"));
     }
     Ok(columns)
+}
+
+/// The word that a statement about a relation begins with, in the forms that errors need.
+pub struct Verb {
+    /// `DROP`
+    pub word: &'static str,
+    /// `dropped`
+    pub done: &'static str,
+    /// `remove`
+    pub does: &'static str,
+}
+
+/// Refuses a relation that is not of the kind that a statement says.
+pub fn check_kind(relation: &Relation, kind: ObjectKind, verb: &Verb) -> Result<()> {
+    let actual = match relation.kind {
+        RelationKind::Table(_) => ObjectKind::Table,
+        RelationKind::Source(_) => ObjectKind::Source,
+        RelationKind::View(_) => ObjectKind::View,
+        RelationKind::MaterializedView(_) => ObjectKind::MaterializedView,
+        RelationKind::LateRows(_) => {
+            let message = format!("\"{}\" cannot be {} by itself", relation.name, verb.done);
+            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, message);
+            return Err(error.with_hint("It goes with the materialized view that its rows came too late for."));
+        }
+    };
+    if actual == kind {
+        return Ok(());
+    }
+    let article = if kind == ObjectKind::Index { "an" } else { "a" };
+    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun())).with_hint(format!(
+        "Use {} {} to {} a {}.",
+        verb.word,
+        actual.noun().to_uppercase(),
+        verb.does,
+        actual.noun()
+    )))
 }
 
 /// Refuses options that nothing knows.

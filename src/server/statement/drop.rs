@@ -2,15 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use weir_common::error::{Error, Result, SqlState};
+use weir_common::error::{Error, Result};
 use weir_common::ids::RelationId;
-use weir_sql::catalog::{Relation, RelationKind, told};
+use weir_sql::catalog::told;
 use weir_sql::statement::{Drop, ObjectKind};
 
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
+use crate::statement::define::Verb;
 use crate::statement::{define, dml};
+
+/// How errors say it.
+const DROP: Verb = Verb { word: "DROP", done: "dropped", does: "remove" };
 
 /// DROP.
 pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
@@ -27,7 +31,7 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
         let name = names::relation(name)?;
         match catalog.by_name(&name) {
             Some(relation) => {
-                check_kind(relation, drop.kind)?;
+                define::check_kind(relation, drop.kind, &DROP)?;
                 if !named.contains(&relation.id) {
                     named.push(relation.id);
                 }
@@ -69,26 +73,4 @@ pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {
         define::note(session, tag.clone());
     }
     Ok(done(tag))
-}
-
-fn check_kind(relation: &Relation, kind: ObjectKind) -> Result<()> {
-    let actual = match relation.kind {
-        RelationKind::Table(_) => ObjectKind::Table,
-        RelationKind::Source(_) => ObjectKind::Source,
-        RelationKind::View(_) => ObjectKind::View,
-        RelationKind::MaterializedView(_) => ObjectKind::MaterializedView,
-        RelationKind::LateRows(_) => {
-            let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" cannot be dropped by itself", relation.name));
-            return Err(error.with_hint("It goes with the materialized view that its rows came too late for."));
-        }
-    };
-    if actual == kind {
-        return Ok(());
-    }
-    let article = if kind == ObjectKind::Index { "an" } else { "a" };
-    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun())).with_hint(format!(
-        "Use DROP {} to remove a {}.",
-        actual.noun().to_uppercase(),
-        actual.noun()
-    )))
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
+use weir_common::lateness::Emit;
 use weir_engine::subscription::Wanted;
-use weir_sql::catalog::Catalog;
+use weir_sql::ast;
+use weir_sql::catalog::{Catalog, Relation, RelationKind};
 use weir_sql::lower::{ViewPlan, WindowClauses, plan_view};
 use weir_sql::parser;
 use weir_sql::statement::{Parsed, Statement, Subscribe, SubscribeTarget, Upsert};
@@ -41,26 +43,23 @@ impl SubscribePlan {
 
 /// Plans a subscription against a catalog.
 pub fn plan(catalog: &Catalog, parsed: &Parsed, said: &Subscribe) -> Result<SubscribePlan> {
-    if let Some(position) = said.emit_final {
-        return Err(Error::unsupported("SUBSCRIBE ... EMIT FINAL is not supported yet")
-            .with_position(position)
-            .with_hint("Create a materialized view with EMIT FINAL, and subscribe to that."));
-    }
     let target = match &said.target {
-        SubscribeTarget::Query(query) => {
-            Target::Query(Box::new(plan_view(catalog, QUERY_NAME, query, &parsed.text, &[], &WindowClauses::default())?))
-        }
+        SubscribeTarget::Query(query) => Target::Query(Box::new(maintained(catalog, query, &parsed.text, said.emit_final)?)),
         SubscribeTarget::Relation { name, position } => {
             let relation = names::relation(name).and_then(|name| catalog.require(&name).cloned());
             let relation = relation.map_err(|error| error.with_position(*position))?;
-            match relation.is_stored() {
+            let shows_final = match said.emit_final {
+                Some(position) if relation.is_stored() => check_final(&relation).map_err(|error| error.with_position(position))?,
+                _ => true,
+            };
+            match relation.is_stored() && shows_final {
                 true => Target::Relation(relation.id, relation.schema()),
                 false => {
                     let all = format!("SELECT * FROM {name}");
                     let select = parser::parse(&all)?.pop().map(|parsed| parsed.statement);
                     let Some(Statement::Query(query)) = select else { return Err(Error::internal("SUBSCRIBE made no query")) };
-                    let plan = plan_view(catalog, QUERY_NAME, &query, &all, &[], &WindowClauses::default());
-                    Target::Query(Box::new(plan.map_err(|error| error.with_position(*position))?))
+                    let plan = maintained(catalog, &query, &all, said.emit_final);
+                    Target::Query(Box::new(plan.map_err(|error| error.with_position(said.emit_final.unwrap_or(*position)))?))
                 }
             }
         }
@@ -72,6 +71,36 @@ pub fn plan(catalog: &Catalog, parsed: &Parsed, said: &Subscribe) -> Result<Subs
     let key = said.upsert.as_ref().map(|upsert| key(schema, upsert)).transpose()?;
     let shape = Arc::new(Shape::new(schema, said.progress, key.as_deref()));
     Ok(SubscribePlan { target, shape })
+}
+
+/// Plans the view of a query. With EMIT FINAL, rows of windows that are closed below it wait for that, and windows of its own are shown
+/// when they are closed.
+fn maintained(catalog: &Catalog, query: &ast::Query, sql: &str, emit_final: Option<usize>) -> Result<ViewPlan> {
+    let plan = plan_view(catalog, QUERY_NAME, query, sql, &[], &WindowClauses::default())?;
+    let Some(position) = emit_final else { return Ok(plan) };
+    if let Some(held_back) = plan.held_back() {
+        return Ok(held_back);
+    }
+    let clauses = WindowClauses { emit: Some((Emit::Final, position)), ..WindowClauses::default() };
+    plan_view(catalog, QUERY_NAME, query, sql, &[], &clauses)
+}
+
+/// Whether a table or materialized view has final rows only; an error where it never has any that are known to be.
+fn check_final(relation: &Relation) -> Result<bool> {
+    let RelationKind::MaterializedView(view) = &relation.kind else {
+        let message = format!("nothing in {} \"{}\" is ever final", relation.kind.word(), relation.name);
+        return Err(Error::unsupported(message).with_hint("EMIT FINAL is for windows that a watermark closes."));
+    };
+    match &view.life {
+        None => Err(Error::unsupported(format!("the rows of \"{}\" are of no windows that close", relation.name)).with_hint(
+            "ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close the windows of a view; window_start or window_end must be among its columns.",
+        )),
+        Some(life) if life.retention == Some(life.lateness) => {
+            let message = format!("\"{}\" removes what is in its windows when they are closed", relation.name);
+            Err(Error::unsupported(message).with_hint("Create it with an allowed lateness that is shorter than its retention."))
+        }
+        Some(life) => Ok(life.emit == Emit::Final && life.retention.is_none()),
+    }
 }
 
 /// The columns of ENVELOPE UPSERT.
@@ -114,7 +143,8 @@ pub async fn start(session: &mut Session, said: &Subscribe, plan: &SubscribePlan
             }
             let id = database.next_id();
             let mut spec = view::spec(&session.catalog(), id, QUERY_NAME, query, database.engine.workers())?;
-            spec.temporary = true;
+            // Nobody could read its late rows.
+            (spec.temporary, spec.late) = (true, None);
             // Dropped again however this ends.
             let view = TemporaryView::new(database.engine.clone(), id);
             database.engine.create_view(spec, vec![]).await?;

@@ -89,6 +89,7 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
             facts: plan.promised,
             late: plan.late,
             admits_late: plan.admits_late,
+            life: plan.life,
         }),
         columns: plan.columns,
         sql: parsed.text.clone(),

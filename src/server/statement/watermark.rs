@@ -29,6 +29,16 @@ pub fn with_options(mut watermark: Watermark, options: &Options) -> Result<Water
     Ok(watermark)
 }
 
+/// The watermark with the default of one of [`OPTIONS`].
+pub fn without_option(watermark: Watermark, name: &str) -> Watermark {
+    let Watermark { idle_timeout, max_future, .. } = Watermark::of(watermark.column, watermark.delay);
+    match name {
+        "idle_timeout" => Watermark { idle_timeout, ..watermark },
+        "max_future" => Watermark { max_future, ..watermark },
+        _ => watermark,
+    }
+}
+
 /// Refuses [`OPTIONS`] where there is no watermark.
 pub fn refuse_options(options: &Options) -> Result<()> {
     match options.iter().find(|(name, _)| OPTIONS.contains(&name.as_str())) {

@@ -11,7 +11,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::lateness::{Closed, Emit, LateRows, WindowLife, late_schema};
 use weir_common::plan::{AggregateCall, AggregateFunction, Closing, Facts, Node, Op, TimeStep};
 
-use crate::catalog::ColumnDef;
+use crate::catalog::{Catalog, ColumnDef, RelationKind};
 use crate::context::{Context, external};
 use crate::lower::{Lowering, facts};
 use crate::parser;
@@ -186,6 +186,24 @@ pub(super) fn promised(root: &Node) -> Facts {
         _ => root.facts.append_only,
     };
     Facts { append_only, ..root.facts.clone() }
+}
+
+/// The life of the windows that the rows of a plan are of, where a column still names them.
+pub(super) fn served(root: &Node, catalog: &Catalog) -> Option<WindowLife> {
+    let closing = root.facts.closes.clone()?;
+    let mut node = root;
+    while let Op::Project { .. } | Op::Filter { .. } = node.op {
+        node = node.inputs.first()?;
+    }
+    let life = match &node.op {
+        Op::Aggregate { life, .. } => life.clone()?,
+        Op::Import { relation, .. } => match &catalog.by_id(*relation)?.kind {
+            RelationKind::MaterializedView(view) => view.life.clone()?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(WindowLife { closing, ..life })
 }
 
 /// Whether late rows can be admitted: all windows keep what that needs.

@@ -28,14 +28,11 @@ pub(super) fn columns(cursor: &mut Cursor<'_>, relation: &str) -> Result<Columns
 
 fn item(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<()> {
     let position = cursor.position();
-    if cursor.eat("WATERMARK FOR") {
-        let column = cursor.ident()?;
-        cursor.expect("AS")?;
-        let expr = cursor.expr()?;
-        if all.watermark.is_some() {
+    if cursor.at("WATERMARK FOR") {
+        let watermark = watermark(cursor)?;
+        if all.watermark.replace(watermark).is_some() {
             return Err(syntax("a relation has one watermark", position));
         }
-        all.watermark = Some(Watermark { column, expr, position });
         return Ok(());
     }
     if at_table_constraint(cursor) {
@@ -49,6 +46,15 @@ fn item(cursor: &mut Cursor<'_>, relation: &str, all: &mut Columns) -> Result<()
     }
     all.columns.push(column);
     Ok(())
+}
+
+/// `WATERMARK FOR column AS expr`
+pub(super) fn watermark(cursor: &mut Cursor<'_>) -> Result<Watermark> {
+    let position = cursor.position();
+    cursor.expect("WATERMARK FOR")?;
+    let column = cursor.ident()?;
+    cursor.expect("AS")?;
+    Ok(Watermark { column, expr: cursor.expr()?, position })
 }
 
 fn at_table_constraint(cursor: &Cursor<'_>) -> bool {

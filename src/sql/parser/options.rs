@@ -26,7 +26,7 @@ pub(super) fn options(cursor: &mut Cursor<'_>) -> Result<Options> {
 }
 
 /// `properties.bootstrap.server`, or any name in quotes.
-fn name(cursor: &mut Cursor<'_>) -> Result<String> {
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<String> {
     let mut name = part(cursor)?;
     while cursor.eat_token(&Token::Period) {
         name.push('.');

@@ -14,6 +14,7 @@ mod query; // SELECT and what it may not have
 mod rows; // INSERT, UPDATE, DELETE, TRUNCATE
 mod session; // SET, SHOW, RESET, DISCARD
 mod source; // CREATE SOURCE
+mod alter; // ALTER
 mod split; // statements and nothing between semicolons
 mod subscribe; // SUBSCRIBE
 mod table; // CREATE TABLE

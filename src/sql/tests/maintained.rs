@@ -36,6 +36,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
         }
         // No watermark ever passes here.
         Op::TakeLate(_) => inputs[0].clone(),
+        Op::HoldBack(_) => inputs[0].slice(0, 0),
         Op::RequireEventTime { column } => {
             let times = inputs[0].column(*column);
             let mask: BooleanArray = (0..times.len()).map(|row| Some(times.is_valid(row))).collect();

@@ -19,6 +19,6 @@ async fn the_page_shows_what_comes() {
             shown += 1;
         }
     }
-    assert_eq!(shown, 1, "answers that the page shows");
+    assert_eq!(shown, 2, "answers that the page shows");
     weir.stop();
 }
