@@ -82,7 +82,7 @@ impl Leader {
             flight.writes.push(reply);
         }
         for (table, delta) in written {
-            self.written(table, &delta)?;
+            self.written(table, &delta, record.wall_micros)?;
             record.writes.push(Written { table, rows: codec::encode(&delta)? });
             inputs.entry(table.into()).or_default().push((None, delta));
         }

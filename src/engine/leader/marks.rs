@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::BooleanArray;
-use arrow::compute::filter;
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::Mark;
 use weir_common::error::Result;
@@ -11,7 +11,6 @@ use weir_common::ids::{RelationId, StreamId};
 use weir_common::source::Watermark;
 use weir_dataflow::times::EpochTimes;
 
-use crate::future;
 use crate::leader::epoch::InFlight;
 use crate::leader::{Leader, Table, View};
 
@@ -25,13 +24,15 @@ impl Leader {
         self.readers.iter().map(|(stream, reader)| (*stream, reader.watermark())).chain(tables).collect()
     }
 
-    /// Rows are written to a table in an epoch: its watermark will follow those that are added.
-    pub(super) fn written(&mut self, table: RelationId, delta: &Delta) -> Result<()> {
+    /// Rows are written to a table in an epoch: its watermark will follow those that are added, but for what is dated too far ahead of the
+    /// wall clock to be believed. Such rows are in the table all the same.
+    pub(super) fn written(&mut self, table: RelationId, delta: &Delta, wall_micros: i64) -> Result<()> {
         let Some((of, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) else { return Ok(()) };
-        let added: BooleanArray = (0..delta.num_rows()).map(|row| Some(delta.weights.get(row) > 0)).collect();
-        let times = filter(delta.rows.column(of.column), &added)?;
+        let limit = wall_micros.saturating_add(of.max_future);
+        let Some(times) = delta.rows.column(of.column).as_primitive_opt::<TimestampMicrosecondType>() else { return Ok(()) };
+        let added = times.iter().enumerate().filter(|(row, _)| delta.weights.get(*row) > 0);
         let partition = &mut clock.partitions[0];
-        partition.latest = partition.latest.max(future::latest_of(&times));
+        partition.latest = partition.latest.max(added.filter_map(|(_, time)| time.filter(|time| *time <= limit)).max());
         Ok(())
     }
 

@@ -114,7 +114,7 @@ impl Leader {
             let write = TableWrite { table: *table, delta: codec::decode(rows, &schema)? };
             let changes = self.check_keys(std::slice::from_ref(&write))?;
             self.apply_keys(changes);
-            self.written(*table, &write.delta)?;
+            self.written(*table, &write.delta, record.wall_micros)?;
             inputs.entry((*table).into()).or_default().push((None, write.delta));
         }
         for progress in &record.progress {
