@@ -107,7 +107,7 @@ impl Followed {
         let client = connect(server.url()).await.unwrap();
         let sql = format!(
             "CREATE SOURCE s (ts TIMESTAMP, v INT, WATERMARK FOR ts AS ts - INTERVAL '{DELAY} seconds')
-             WITH (connector = 'file', path = '{}', follow = 'true') FORMAT PLAIN ENCODE JSON",
+             WITH (connector = 'file', path = '{}', follow = 'true', idle_timeout = '1 day') FORMAT PLAIN ENCODE JSON",
             path.display()
         );
         let mut followed = Followed { server, client, path, random: Rng::with_seed(seed()), in_time: vec![], late: vec![] };
