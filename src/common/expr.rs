@@ -26,8 +26,12 @@ pub trait BatchExpr: fmt::Debug + Send + Sync {
     }
     /// The input columns that its value depends on.
     fn columns(&self) -> Vec<usize>;
-    /// Its text, for EXPLAIN.
+    /// Its text, by which state is known: the same for ever.
     fn describe(&self) -> String;
+    /// Its text for people, as in EXPLAIN.
+    fn shown(&self) -> String {
+        self.describe()
+    }
 }
 
 /// Expressions are shared by the workers.

@@ -86,9 +86,9 @@ impl Text<'_> {
 
     fn operator(&self, step: &StepSpec) -> String {
         match &step.op {
-            StepOp::Filter(predicate) => format!("Filter: {}", predicate.describe()),
+            StepOp::Filter(predicate) => format!("Filter: {}", predicate.shown()),
             StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
-            StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.describe()))),
+            StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.shown()))),
             StepOp::TakeLate(late) => {
                 let after = if late.closed.lateness == 0 { String::new() } else { format!(" for {}", clock_text(late.closed.lateness)) };
                 format!("Take late rows: those whose window by {} is over{after}", step.schema.field(late.column).name())

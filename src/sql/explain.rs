@@ -40,7 +40,7 @@ fn step(node: &Node) -> String {
     let input = |column: usize| node.inputs.first().and_then(|input| input.schema.fields().get(column)).map_or("?", |field| field.name());
     match &node.op {
         Op::Import { name, .. } => format!("Import {name} ({})", names(node).join(", ")),
-        Op::Filter { predicate } => format!("Filter {}", predicate.describe()),
+        Op::Filter { predicate } => format!("Filter {}", predicate.shown()),
         Op::RequireEventTime { column } => format!("RequireEventTime {}", input(*column)),
         Op::TakeLate(late) => {
             format!("TakeLate by {}, {} µs after the end of its window", input(late.column), late.closed.lateness)
@@ -56,7 +56,7 @@ fn step(node: &Node) -> String {
             let partition: Vec<&str> = partition.iter().map(|column| input(*column)).collect();
             format!("Session of ({}): {} with gaps of less than {gap} µs", partition.join(", "), input(*column))
         }
-        Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.describe()).collect::<Vec<_>>().join(", ")),
+        Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.shown()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),
         Op::Distinct => "Distinct".to_string(),
         Op::Aggregate { keys, calls, life } => {

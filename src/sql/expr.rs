@@ -20,6 +20,7 @@ use weir_common::expr::{BatchExpr, Column, ExprRef};
 use crate::error::from_datafusion;
 use crate::function::same::Same;
 use crate::names::display_name;
+use crate::shown::shown;
 
 /// Compiles an analyzed expression over rows of `schema`.
 pub(crate) fn compile(expr: &Expr, schema: &DFSchema, config: &Arc<ConfigOptions>) -> Result<ExprRef, DataFusionError> {
@@ -44,7 +45,7 @@ pub(crate) fn compile_as(
     let mut props = ExecutionProps::new();
     props.config_options = Some(config.clone());
     let physical = create_physical_expr(&inner, schema, &props, &PhysicalPlanningContext::default())?;
-    Ok(Arc::new(Compiled { physical, data_type, text: inner.human_display().to_string() }))
+    Ok(Arc::new(Compiled { physical, data_type, text: inner.human_display().to_string(), shown: shown(&inner) }))
 }
 
 /// A physical expression and the type that its values are wanted in.
@@ -53,6 +54,7 @@ struct Compiled {
     physical: Arc<dyn PhysicalExpr>,
     data_type: DataType,
     text: String,
+    shown: String,
 }
 
 impl BatchExpr for Compiled {
@@ -75,5 +77,9 @@ impl BatchExpr for Compiled {
 
     fn describe(&self) -> String {
         self.text.clone()
+    }
+
+    fn shown(&self) -> String {
+        self.shown.clone()
     }
 }
