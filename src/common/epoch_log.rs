@@ -30,6 +30,8 @@ pub struct EpochRecord {
     pub admitted: Vec<RelationId>,
     /// What the wall clock did to readers: their watermarks and rows after this epoch, where it did something.
     pub marks: Vec<Mark>,
+    /// Which of the views in `admitted` took only those late rows that a condition holds for, in the words of whoever keeps the catalog.
+    pub conditions: Vec<(RelationId, String)>,
 }
 
 /// Rows written to a table, in one piece.

@@ -12,6 +12,7 @@ use weir_common::clock::Clock;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, EpochLog};
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::{LANE_REQUESTS_MAX, MEMORY_STEPS, WRITE_BYTES_MAX};
 use weir_common::snapshot::Snapshot;
@@ -22,7 +23,7 @@ use weir_dataflow::lower::DataflowPlan;
 use crate::checkpoint;
 use crate::feed::FeedLimits;
 use crate::lane::{Lane, PeekReply, Report, WorkerStats};
-use crate::leader::{self, Ddl, Message, News};
+use crate::leader::{self, Admission, Ddl, Message, News};
 use crate::reader::SourceSpec;
 use crate::recovery::{Recovered, Recovery};
 use crate::status::{Failures, Status};
@@ -107,6 +108,15 @@ pub struct TableWrite {
     pub table: RelationId,
     /// The rows, in the table's schema; weights are +1 and -1, and a row with -1 is there.
     pub delta: Delta,
+}
+
+/// Which entries of a view's late rows are meant.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Logged: a [`crate::recovery::Definer`] makes the same of it after a restart.
+    pub words: String,
+    /// A boolean over the columns of the late rows, which depends on nothing else.
+    pub predicate: ExprRef,
 }
 
 impl TableWrite {
@@ -326,9 +336,10 @@ impl Engine {
         Ok((epoch, snapshots))
     }
 
-    /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were.
-    pub async fn admit_late(&self, view: RelationId) -> Result<u64> {
-        self.request(|reply| Message::Ddl(Ddl::AdmitLate(view, reply))).await?
+    /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were. With
+    /// a condition, those only that it holds for, and is not NULL or an error.
+    pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>) -> Result<u64> {
+        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, reply }))).await?
     }
 
     /// Subscribes to a table or view: its rows as of the latest commit (or an earlier one, while its changes are kept), then what

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::snapshot::Run;
 use weir_dataflow::lower::DataflowPlan;
@@ -114,6 +115,9 @@ pub struct Restoring {
 /// Rows, and the worker that takes them; `None`: every worker takes those that it owns.
 pub type Dealt = (Option<usize>, Delta);
 
+/// A view whose late rows are admitted, and which of them; all where nothing is said.
+pub type Admitted = (RelationId, Option<ExprRef>);
+
 /// An epoch as the workers get it.
 pub struct OpenEpoch {
     /// Its number.
@@ -126,7 +130,7 @@ pub struct OpenEpoch {
     /// The times of the epoch, for the views that depend on them: those that are affected, and those that fill.
     pub times: BTreeMap<RelationId, Arc<EpochTimes>>,
     /// Views whose late rows are admitted.
-    pub admitted: Vec<RelationId>,
+    pub admitted: Vec<Admitted>,
 }
 
 /// What a worker needs to build a view's dataflow.

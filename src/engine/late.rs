@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
+use weir_common::expr::ExprRef;
 use weir_common::lateness::LATE_COLUMNS;
 
 use crate::hub::Stream;
@@ -16,6 +18,27 @@ struct Standing {
     rows: RecordBatch,
     row: usize,
     times: i64,
+}
+
+/// The entries that a condition holds for: not those for which it is NULL, or fails.
+pub fn meant(entries: &RecordBatch, condition: &ExprRef) -> Result<RecordBatch> {
+    let mut mask = Vec::with_capacity(entries.num_rows());
+    hold(entries, condition, &mut mask);
+    Ok(filter_record_batch(entries, &BooleanArray::from(mask))?)
+}
+
+fn hold(entries: &RecordBatch, condition: &ExprRef, mask: &mut Vec<bool>) {
+    let held = condition.evaluate(entries);
+    match held.as_ref().map(|held| held.as_boolean_opt()) {
+        Ok(Some(held)) => mask.extend((0..held.len()).map(|row| held.is_valid(row) && held.value(row))),
+        // The rows that it fails on are found by halves.
+        _ if entries.num_rows() > 1 => {
+            let half = entries.num_rows() / 2;
+            hold(&entries.slice(0, half), condition, mask);
+            hold(&entries.slice(half, entries.num_rows() - half), condition, mask);
+        }
+        _ => mask.extend(std::iter::repeat_n(false, entries.num_rows())),
+    }
 }
 
 /// Entries of rows that are taken back, in the form in which they are kept: one that is the opposite of an entry that stands takes

@@ -21,7 +21,7 @@ use weir_common::limits::{BATCH_ROWS_MAX, EPOCH_SOURCE_ROWS_MAX, EPOCHS_IN_FLIGH
 use weir_common::source::Watermark;
 
 use crate::checkpoint::writer::{self, Written};
-use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+use crate::engine::{Condition, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::event_clock::EventClock;
 use crate::feed::{Feed, FeedCounters, FeedLimits, Seat};
 use crate::keys::{KeyChange, KeyIndex};
@@ -94,7 +94,17 @@ pub enum Ddl {
     /// A view's own reader has caught up with the shared one.
     Join(StreamId),
     /// The late rows of a view are to go into its windows; answered with how many there were, when that is committed.
-    AdmitLate(RelationId, oneshot::Sender<Result<u64>>),
+    AdmitLate(Admission),
+}
+
+/// Late rows of a view that are to go into its windows.
+pub struct Admission {
+    /// The view.
+    pub view: RelationId,
+    /// Which of them; all where there is none.
+    pub condition: Option<Condition>,
+    /// Told how many there were.
+    pub reply: oneshot::Sender<Result<u64>>,
 }
 
 /// Streams of views' own readers are numbered from here on, beyond all relation numbers.
@@ -132,8 +142,8 @@ struct Leader {
     readings: Vec<Reading>,
     /// Own readers that gave way to the shared one since the last record.
     joins: Vec<StreamId>,
-    /// The view whose late rows the next epoch admits, and who waits for it.
-    admission: Option<(RelationId, oneshot::Sender<Result<u64>>)>,
+    /// The late rows that the next epoch admits.
+    admission: Option<Admission>,
     /// Rows of new tables, for the next epoch.
     first_rows: Vec<(RelationId, Delta)>,
     /// Writes that came after a definition that still waits: they are looked at when it is done.

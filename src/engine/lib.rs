@@ -35,7 +35,7 @@ mod adapter; // fragments as timely operators
 mod late; // late rows of a view
 mod chunk; // what travels on a timely edge
 
-pub use engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
+pub use engine::{CheckpointConfig, Condition, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 pub use feed::FeedLimits;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use weir_common::epoch_log::EpochRecord;
 use weir_common::error::Result;
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::source::Watermark;
 
@@ -24,6 +25,9 @@ pub struct Recovery {
 pub trait Definer: Send {
     /// A relation comes, or becomes other, unless it is one of those in [`Recovery::dropped`]. An error ends the recovery.
     fn made(&mut self, words: &[u8], dropped: &BTreeSet<RelationId>) -> Result<Made>;
+
+    /// What a condition on the late rows of a view says: a boolean over their columns; `None` if it holds for all.
+    fn condition(&mut self, view: RelationId, words: &str) -> Result<Option<ExprRef>>;
 
     /// Relations go; those that were never made are unknown.
     fn dropped(&mut self, relations: &[RelationId]);

@@ -1,6 +1,7 @@
 //! The engine with real worker threads: writes, views on views, attach, drop, sources, many idle views.
 
 mod checkpoint; // a restart from a checkpoint
+mod late; // which late rows are admitted
 mod memory; // the memory limit
 mod operators; // memory by operator
 mod replay; // a restart

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::expr::ExprRef;
 use weir_common::hash;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_dataflow::state::StateSize;
@@ -22,6 +23,7 @@ use crate::adapter::{self, Dataflow};
 use crate::checkpoint::load::Loader;
 use crate::hub::{Hub, Stream};
 use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, Restoring, ShardStats, StatsBoard};
+use crate::late::meant;
 use crate::leader::Message;
 use crate::shard::Shard;
 use crate::status::Failures;
@@ -306,8 +308,8 @@ impl WorkerState {
                 dataflow.at(open.epoch, times.clone());
             }
         }
-        for view in &open.admitted {
-            self.admit(*view, open.epoch);
+        for (view, condition) in &open.admitted {
+            self.admit(*view, condition.as_ref(), open.epoch);
         }
         // Filling views take part in every epoch until they have caught up.
         for view in open.affected.iter().chain(&self.filling) {
@@ -326,14 +328,15 @@ impl WorkerState {
         self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected, reported: false, copied_for });
     }
 
-    /// All late rows of a view go into its windows in this epoch. No other is in flight.
-    fn admit(&mut self, view: RelationId, epoch: Epoch) {
+    /// The late rows of a view that a condition holds for, or all, go into its windows in this epoch. No other is in flight.
+    fn admit(&mut self, view: RelationId, condition: Option<&ExprRef>, epoch: Epoch) {
         let Some((late, dataflow)) = self.late.get(&view).zip(self.views.get(&view)) else { return };
         let late = self.hub.get((*late).into());
         let mut late = late.borrow_mut();
         let Some(shard) = &late.shard else { return };
         let runs = shard.runs().iter().map(|run| run.batch()).collect::<Result<Vec<_>>>();
-        match runs.and_then(|runs| Ok(concat_batches(shard.schema(), &runs)?)) {
+        let entries = runs.and_then(|runs| Ok(concat_batches(shard.schema(), &runs)?));
+        match entries.and_then(|entries| condition.map_or(Ok(entries.clone()), |condition| meant(&entries, condition))) {
             Ok(entries) => {
                 self.send(Report::Admitted(epoch, entries.num_rows() as u64));
                 late.publish(epoch, Delta::retract(entries.clone()));

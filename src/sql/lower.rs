@@ -25,7 +25,7 @@ use weir_common::ids::RelationId;
 use weir_common::lateness::{Final, WindowLife};
 use weir_common::plan::{Facts, Node, Op};
 
-use crate::catalog::{Catalog, ColumnDef};
+use crate::catalog::{Catalog, ColumnDef, Relation};
 use crate::context::table::RelationTable;
 use crate::context::{Context, external};
 use crate::expr::{compile, compile_as};
@@ -33,7 +33,9 @@ use crate::function::window::HasEventTime;
 use crate::lower::lateness::Policy;
 use crate::names::display_name;
 use crate::parameter;
+use crate::parser;
 use crate::read::{output_schema, relations};
+use crate::statement::Statement;
 
 pub use crate::lower::lateness::WindowClauses;
 
@@ -115,6 +117,27 @@ pub fn plan_view(
     let (root, depends_on) = (Node { schema: schema.clone(), ..root }, context.named());
     let (admits_late, life) = (lateness::admits(&root), lateness::served(&root, catalog));
     Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, admits_late, life })
+}
+
+/// Compiles a condition on the rows of a stored relation; `None` if it holds for all. It may say what the WHERE of a materialized view may
+/// say of one row. Positions of errors count from the condition's start.
+pub fn plan_condition(catalog: &Catalog, relation: &Relation, condition: &str) -> Result<Option<ExprRef>> {
+    let before = format!("SELECT * FROM \"{}\" WHERE ", relation.name.replace('"', "\"\""));
+    let sql = format!("{before}{condition}");
+    let inside = |error: Error| match error.position().and_then(|position| position.checked_sub(before.chars().count())) {
+        Some(position) => error.with_position(position),
+        None => error,
+    };
+    let statement = parser::parse(&sql).map_err(inside)?.pop().map(|parsed| parsed.statement);
+    let Some(Statement::Query(query)) = statement else { return Err(Error::internal("a condition made no query")) };
+    let plan = plan_view(catalog, &relation.name, &query, &sql, &[], &WindowClauses::default()).map_err(inside)?;
+    let columns: Vec<usize> = (0..relation.columns.len()).collect();
+    let is_whole = |node: &Node| matches!(&node.op, Op::Import { columns: read, .. } if *read == columns);
+    match (&plan.root.op, plan.root.inputs.as_slice()) {
+        (Op::Filter { predicate }, [input]) if is_whole(input) => Ok(Some(predicate.clone())),
+        (Op::Import { .. }, _) if is_whole(&plan.root) => Ok(None),
+        _ => Err(Error::unsupported("this condition is not supported").with_hint("It can say something of the columns of one row only.")),
+    }
 }
 
 impl Context {

@@ -98,7 +98,7 @@ pub enum Statement {
     Unlisten(Option<String>),
     /// `ALTER SOURCE name SET ..`, `ALTER TABLE name SET ..`
     Alter(Alter),
-    /// `ALTER MATERIALIZED VIEW name ADMIT LATE`
+    /// `ALTER MATERIALIZED VIEW name ADMIT LATE [WHERE ..]`
     AdmitLate(AdmitLate),
     /// `CHECKPOINT`
     Checkpoint,
@@ -348,13 +348,24 @@ pub enum AlterAction {
     Watermark(Box<Watermark>),
 }
 
-/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE`
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE [WHERE condition]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdmitLate {
     /// The view.
     pub name: ast::ObjectName,
     /// `IF EXISTS`
     pub if_exists: bool,
+    /// `WHERE ..`: which of them; all without.
+    pub condition: Option<Condition>,
+}
+
+/// A condition on rows, kept as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Its own text.
+    pub text: String,
+    /// Characters of the statement before it.
+    pub offset: usize,
 }
 
 /// What kind of object a statement names.

@@ -71,13 +71,17 @@ impl Leader {
                 self.made(relation, words);
                 self.defined.push(reply);
             }
-            Ddl::AdmitLate(view, reply) => {
+            Ddl::AdmitLate(admission) => {
+                let view = admission.view;
                 if self.views.get(&view).is_none_or(|view| view.late.is_none()) {
-                    return answer(reply, Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")));
+                    return answer(
+                        admission.reply,
+                        Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")),
+                    );
                 }
                 match self.failure(view.into()) {
-                    Some(error) => answer(reply, Err(error)),
-                    None => self.admission = Some((view, reply)),
+                    Some(error) => answer(admission.reply, Err(error)),
+                    None => self.admission = Some(admission),
                 }
             }
             Ddl::DropTemporary(view) => {

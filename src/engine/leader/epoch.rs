@@ -13,9 +13,9 @@ use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
 
 use crate::engine::TableWrite;
-use crate::lane::{Dealt, LaneMessage, OpenEpoch};
+use crate::lane::{Admitted, Dealt, LaneMessage, OpenEpoch};
 use crate::leader::marks::Marks;
-use crate::leader::{Ddl, Leader, Message, answer};
+use crate::leader::{Admission, Ddl, Leader, Message, answer};
 
 /// What goes into an epoch, by stream.
 pub(super) type Inputs = BTreeMap<StreamId, Vec<Dealt>>;
@@ -62,12 +62,17 @@ impl Leader {
             joins: std::mem::take(&mut self.joins),
             definitions: std::mem::take(&mut self.definitions),
             readings: std::mem::take(&mut self.readings),
-            admitted: self.admission.iter().map(|(view, _)| *view).collect(),
+            admitted: self.admission.iter().map(|admission| admission.view).collect(),
+            conditions: self.admission.iter().filter_map(|of| Some((of.view, of.condition.as_ref()?.words.clone()))).collect(),
             ..EpochRecord::default()
         };
         let mut flight = self.in_flight();
         flight.defined = std::mem::take(&mut self.defined);
-        flight.admission = self.admission.take().map(|(_, reply)| (0, reply));
+        let mut admitted = vec![];
+        if let Some(Admission { view, condition, reply }) = self.admission.take() {
+            admitted.push((view, condition.map(|condition| condition.predicate)));
+            flight.admission = Some((0, reply));
+        }
         let mut inputs = Inputs::new();
         let mut written = std::mem::take(&mut self.first_rows);
         // What does not fit one record waits for the next epoch.
@@ -95,7 +100,7 @@ impl Leader {
         self.ticked = false;
         record.marks = self.advance_watermarks(&flight);
         let parts = self.cuts().then(|| self.announce_cut());
-        self.launch(flight, inputs, &lives, &record.admitted);
+        self.launch(flight, inputs, &lives, admitted);
         if let Some(parts) = parts {
             self.begin_checkpoint(parts);
         }
@@ -128,8 +133,8 @@ impl Leader {
         }
     }
 
-    /// Sends an epoch to the workers; `lives` are the filled views that it makes readable.
-    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId], admitted: &[RelationId]) {
+    /// Sends an epoch to the workers; `lives` are the filled views that it makes readable, `admitted` those whose late rows it admits.
+    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId], admitted: Vec<Admitted>) {
         for view in lives {
             if let Some(filling) = self.views.get_mut(view).and_then(|view| view.filling.take()) {
                 self.lane.send(LaneMessage::ViewLive(*view));
@@ -137,7 +142,7 @@ impl Leader {
                 inputs.entry((*view).into()).or_default();
             }
         }
-        for view in admitted {
+        for (view, _) in &admitted {
             inputs.entry((*view).into()).or_default();
         }
         let marks = self.marks();
@@ -151,7 +156,7 @@ impl Leader {
         self.next += 1;
         let epoch = flight.epoch;
         self.open.push_back(flight);
-        let (inputs, admitted) = (inputs.into_iter().collect(), admitted.to_vec());
+        let inputs = inputs.into_iter().collect();
         self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted })));
     }
 

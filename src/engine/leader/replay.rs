@@ -18,6 +18,7 @@ use weir_common::state_store::StateStore;
 
 use crate::engine::{TableSpec, TableWrite};
 use crate::future;
+use crate::lane::Admitted;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, Next};
 use crate::reader::Event;
@@ -124,7 +125,12 @@ impl Leader {
         self.mark_again(&record.marks, &flight);
         self.filled.retain(|view| !record.lives.contains(view));
         let source_rows = flight.source_rows as u64;
-        self.launch(flight, inputs, &record.lives, &record.admitted);
+        let mut admitted: Vec<Admitted> = vec![];
+        for view in record.admitted.iter().copied().filter(|view| self.views.contains_key(view)) {
+            let words = record.conditions.iter().find(|(of, _)| *of == view).map(|(_, words)| words);
+            admitted.push((view, words.map(|words| definer.condition(view, words)).transpose()?.flatten()));
+        }
+        self.launch(flight, inputs, &record.lives, admitted);
         Ok(source_rows)
     }
 

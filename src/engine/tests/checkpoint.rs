@@ -11,6 +11,7 @@ use weir_common::clock::SystemClock;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{Facts, Node};
@@ -148,6 +149,9 @@ impl Definer for World {
             SOURCE => Made::Nothing,
             id => Made::View(self.view(id)),
         })
+    }
+    fn condition(&mut self, _view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        panic!("nothing is admitted, but {words}")
     }
     fn dropped(&mut self, _relations: &[RelationId]) {}
     fn numbers_below(&mut self, next: RelationId) {

@@ -9,6 +9,7 @@ use weir_common::clock::SystemClock;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::Forgetful;
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::expr::ExprRef;
 use weir_common::ids::RelationId;
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
@@ -90,6 +91,9 @@ impl Definer for World {
     fn made(&mut self, words: &[u8], _dropped: &BTreeSet<RelationId>) -> Result<Made> {
         let id = RelationId(u32::from_le_bytes(words.try_into().unwrap()));
         Ok(if [TABLE, QUIET].contains(&id) { Made::Table(table(id)) } else { Made::View(spec(id, self.0)) })
+    }
+    fn condition(&mut self, _view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        panic!("nothing is admitted, but {words}")
     }
     fn dropped(&mut self, _relations: &[RelationId]) {}
     fn numbers_below(&mut self, _next: RelationId) {}

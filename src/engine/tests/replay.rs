@@ -10,6 +10,7 @@ use weir_common::clock::SystemClock;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{Definition, EpochLog, EpochRecord, Forgetful, Synced};
 use weir_common::error::Result;
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::source::{Position, Read, Source, SourceReader};
@@ -104,6 +105,9 @@ impl Definer for Remembering {
     fn made(&mut self, words: &[u8], _dropped: &BTreeSet<RelationId>) -> Result<Made> {
         let id = RelationId(u32::from_le_bytes(words.try_into().unwrap()));
         Ok(if id == TABLE { Made::Table(self.0.table()) } else { Made::View(self.0.view(self.1, id)) })
+    }
+    fn condition(&mut self, _view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        panic!("nothing is admitted, but {words}")
     }
     fn dropped(&mut self, relations: &[RelationId]) {
         self.0.gone.lock().unwrap().extend(relations);

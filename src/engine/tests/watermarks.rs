@@ -12,6 +12,7 @@ use weir_common::clock::Clock;
 use weir_common::dead_letter::Reason;
 use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
+use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::lateness::{Emit, WindowLife};
 use weir_common::limits::FILLING_ROWS_MAX;
@@ -138,6 +139,9 @@ impl Definer for World {
             return Ok(Made::Source(source, Some(Watermark { column: 0, delay, idle_timeout, max_future })));
         }
         Ok(Made::View(self.view(RelationId(u32::from_le_bytes(words.try_into().unwrap())))))
+    }
+    fn condition(&mut self, _view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        panic!("nothing is admitted, but {words}")
     }
     fn dropped(&mut self, _relations: &[RelationId]) {}
     fn numbers_below(&mut self, _next: RelationId) {}

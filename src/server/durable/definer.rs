@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::expr::ExprRef;
 use weir_common::ids::RelationId;
 use weir_engine::recovery::{Definer, Made};
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
+use weir_sql::lower::plan_condition;
 use weir_sql::parser;
 use weir_sql::statement::Statement;
 
@@ -69,13 +71,14 @@ impl Definer for CatalogDefiner {
             *catalog = catalog.with_used(RelationId(id.0 + 1));
             return Ok(Made::Nothing);
         }
-        // Planning needs a deeper stack than the engine's threads have.
-        std::thread::scope(|scope| {
-            let planner = std::thread::Builder::new().name("recover".into()).stack_size(parser::STACK_BYTES_MIN);
-            let planner =
-                planner.spawn_scoped(scope, || self.make(words)).map_err(|error| Error::internal(format!("no thread to plan: {error}")))?;
-            planner.join().unwrap_or_else(|_| Err(Error::internal("planning a logged definition panicked")))
-        })
+        deep(|| self.make(words))
+    }
+
+    fn condition(&mut self, view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        let catalog = self.catalog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let late = catalog.by_id(view).and_then(|view| view.late());
+        let late = late.ok_or_else(|| Error::new(SqlState::DATA_CORRUPTED, format!("relation {view} has no late rows to admit")))?;
+        deep(|| plan_condition(&catalog, &late, words))
     }
 
     fn numbers_below(&mut self, next: RelationId) {
@@ -91,4 +94,13 @@ impl Definer for CatalogDefiner {
             }
         }
     }
+}
+
+/// Plans on a thread of its own: that needs a deeper stack than the engine's threads have.
+fn deep<T: Send>(plan: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let planner = std::thread::Builder::new().name("recover".into()).stack_size(parser::STACK_BYTES_MIN);
+        let planner = planner.spawn_scoped(scope, plan).map_err(|error| Error::internal(format!("no thread to plan: {error}")))?;
+        planner.join().unwrap_or_else(|_| Err(Error::internal("planning a logged definition panicked")))
+    })
 }

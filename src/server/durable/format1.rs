@@ -39,5 +39,17 @@ pub fn decode(bytes: &[u8]) -> Result<EpochRecord> {
         })
     };
     let definitions = definitions.into_iter().map(definition).collect::<Result<_>>()?;
-    Ok(EpochRecord { epoch, wall_micros, joins, definitions, readings, progress, writes, lives, admitted: Vec::new(), marks: Vec::new() })
+    Ok(EpochRecord {
+        epoch,
+        wall_micros,
+        joins,
+        definitions,
+        readings,
+        progress,
+        writes,
+        lives,
+        admitted: Vec::new(),
+        marks: Vec::new(),
+        conditions: Vec::new(),
+    })
 }

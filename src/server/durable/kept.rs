@@ -16,13 +16,16 @@ use weir_storage::rocks_store::RocksStore;
 
 use crate::durable::format1;
 
+#[cfg(test)]
+mod tests;
+
 /// The directory of the epoch log.
 pub const LOG: &str = "log";
 /// The directory of the checkpoints.
 pub const STATE: &str = "state";
-/// The first byte of a record: how the rest is written. 3 is postcard of [`EpochRecord`]; 2 is the same without its last two lists; for 1
-/// see [`format1`].
-const RECORD_FORMAT: u8 = 3;
+/// The first byte of a record: how the rest is written. 4 is postcard of [`EpochRecord`]; 3 is the same without its last list, 2 without
+/// its last three; for 1 see [`format1`].
+const RECORD_FORMAT: u8 = 4;
 
 /// An opened data directory.
 pub struct Kept {
@@ -114,8 +117,9 @@ fn decode(bytes: &[u8]) -> Result<EpochRecord> {
     let damaged = |why: String| Error::new(SqlState::DATA_CORRUPTED, format!("a record of the epoch log cannot be read: {why}"));
     match bytes.split_first() {
         Some((&RECORD_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|error| damaged(error.to_string())),
-        // Two lists of nothing are two zeros.
-        Some((2, rest)) => postcard::from_bytes(&[rest, &[0, 0]].concat()).map_err(|error| damaged(error.to_string())),
+        // A list of nothing is a zero.
+        Some((3, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|error| damaged(error.to_string())),
+        Some((2, rest)) => postcard::from_bytes(&[rest, &[0, 0, 0]].concat()).map_err(|error| damaged(error.to_string())),
         Some((1, rest)) => format1::decode(rest),
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),

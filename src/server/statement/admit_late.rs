@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_common::error::{Error, Result, SqlState};
+use weir_common::snapshot::Snapshot;
+use weir_engine::Condition;
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
-use weir_sql::statement::AdmitLate;
+use weir_sql::lower::plan_condition;
+use weir_sql::statement::{self, AdmitLate};
 
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
 use crate::session::{Session, done};
 use crate::statement::{define, dml};
 
-/// Admits all late rows of a view; a notice says how many entries there were.
+/// Admits the late rows of a view, all or those that a condition holds for; a notice says how many entries there were.
 pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
     dml::refuse_if_read_only(session, "ALTER MATERIALIZED VIEW")?;
     let name = names::relation(&admit.name)?;
@@ -52,13 +55,32 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
             .with_detail("The results of EMIT FINAL never change.")
             .with_hint("Drop what reads it, or create it with EMIT ON WINDOW CLOSE, whose results may be revised."));
     }
-    let entries = database.engine.admit_late(relation.id).await?;
+    let condition = match &admit.condition {
+        Some(said) => condition(session, &catalog, relation, said).await?,
+        None => None,
+    };
+    let entries = database.engine.admit_late(relation.id, condition).await?;
     define::note(session, format!("ALTER MATERIALIZED VIEW {name} ADMIT LATE"));
     session.notify(Notice::notice(match entries {
         1 => "admitted 1 late row".to_string(),
         entries => format!("admitted {entries} late rows"),
     }));
     Ok(done("ALTER MATERIALIZED VIEW"))
+}
+
+/// Which entries are meant. A condition that fails on one of those that there are is refused.
+async fn condition(session: &Session, catalog: &Catalog, view: &Relation, said: &statement::Condition) -> Result<Option<Condition>> {
+    let Some(late) = view.late() else { return Ok(None) };
+    let placed = |error: Error| match error.position() {
+        Some(position) => error.with_position(position + said.offset),
+        None => error,
+    };
+    let Some(predicate) = plan_condition(catalog, &late, &said.text).map_err(placed)? else { return Ok(None) };
+    let (_, snapshots) = session.database.engine.snapshot(&[(late.id, late.schema())]).await?;
+    for rows in snapshots.iter().map(Snapshot::batches).collect::<Result<Vec<_>>>()?.concat() {
+        predicate.evaluate(&rows)?;
+    }
+    Ok(Some(Condition { words: said.text.clone(), predicate }))
 }
 
 /// A materialized view that is made of this one, directly or through views that are planned anew wherever they are read; those over its

@@ -6,9 +6,9 @@ use weir_common::error::Result;
 use crate::parser::cursor::Cursor;
 use crate::parser::split::Piece;
 use crate::parser::{columns, options, unsupported};
-use crate::statement::{AdmitLate, Alter, AlterAction, ObjectKind, Statement};
+use crate::statement::{AdmitLate, Alter, AlterAction, Condition, ObjectKind, Statement};
 
-/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE`, and what [`actions`] do; what else there is to alter is not there yet.
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE [WHERE condition]`, and what [`actions`] do; what else there is to alter is not there yet.
 pub(super) fn alter(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Statement> {
     let mut ahead = Cursor::new(piece);
     ahead.expect("ALTER")?;
@@ -32,12 +32,17 @@ fn admit_late(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let if_exists = cursor.eat("IF EXISTS");
     let name = cursor.name()?;
     cursor.expect("ADMIT LATE")?;
-    if cursor.at("WHERE") {
-        return Err(cursor
-            .unsupported(cursor.position(), "ADMIT LATE of some rows only is not supported yet")
-            .with_hint("Leave WHERE out: all late rows of the view are admitted."));
-    }
-    Ok(Statement::AdmitLate(AdmitLate { name, if_exists }))
+    let condition = match cursor.eat("WHERE") {
+        true => {
+            let from = cursor.peek().span.start;
+            cursor.expr()?;
+            cursor.finish()?;
+            let (text, offset) = cursor.text_between(from, None);
+            Some(Condition { text: text.to_string(), offset })
+        }
+        false => None,
+    };
+    Ok(Statement::AdmitLate(AdmitLate { name, if_exists, condition }))
 }
 
 fn at_action(cursor: &Cursor<'_>) -> bool {

@@ -25,6 +25,15 @@ fn alter() {
 }
 
 #[test]
+fn admit_late() {
+    let Statement::AdmitLate(admit) = one("ALTER MATERIALIZED VIEW IF EXISTS v ADMIT LATE") else { panic!() };
+    assert_eq!((admit.if_exists, admit.condition), (true, None));
+    let sql = "ALTER MATERIALIZED VIEW v ADMIT LATE WHERE é = 'x' /* y */ AND (b > 1)  ";
+    let Statement::AdmitLate(admit) = one(sql) else { panic!() };
+    assert_eq!(admit.condition, Some(Condition { text: "é = 'x' /* y */ AND (b > 1)".into(), offset: 43 }));
+}
+
+#[test]
 fn alter_refuses() {
     refuses(&[
         ("ALTER SOURCE s SET ()", "42601", "syntax error at or near \")\"", ")"),

@@ -1,0 +1,29 @@
+//! Records of earlier versions.
+
+use weir_common::epoch_log::{EpochRecord, Mark};
+use weir_common::ids::{RelationId, StreamId};
+
+use super::{decode, encode};
+
+#[test]
+fn records_without_the_last_lists_are_read() {
+    let admitted = vec![RelationId(20000)];
+    let plain = EpochRecord { epoch: 7, wall_micros: 11, admitted: admitted.clone(), ..EpochRecord::default() };
+    let marks = vec![Mark { stream: StreamId(20001), watermark: Some(13), future: 2 }];
+    let marked = EpochRecord { marks, ..plain.clone() };
+    let now = EpochRecord { conditions: vec![(RelationId(20000), "v > 1".to_string())], ..marked.clone() };
+    assert_eq!(decode(&encode(&now).unwrap()).unwrap(), now);
+    // A list of nothing is a zero at the end.
+    let without = |record: &EpochRecord, format: u8, lists: usize| {
+        let mut bytes = encode(record).unwrap();
+        assert!(bytes.drain(bytes.len() - lists..).all(|byte| byte == 0));
+        bytes[0] = format;
+        bytes
+    };
+    assert_eq!(decode(&without(&marked, 3, 1)).unwrap(), marked);
+    let unmarked = EpochRecord { admitted: vec![], ..plain };
+    assert_eq!(decode(&without(&unmarked, 2, 3)).unwrap(), unmarked);
+    let (mut bytes, sqlstate) = (encode(&now).unwrap(), "XX001");
+    bytes[0] = 5;
+    assert_eq!(decode(&bytes).unwrap_err().sqlstate().0, sqlstate);
+}
