@@ -22,6 +22,8 @@ pub mod moments; // what variances are made of
 pub mod expr; // expressions over batches, whoever compiles them
 pub mod window; // which windows hold a moment
 pub mod lateness; // when windows are shown and closed
+pub mod from_now; // times that are computed from now()
+pub mod temporal; // conditions of a row and of the wall clock
 pub mod plan; // what a view computes, and what is known about it
 pub mod snapshot; // a relation at one commit, to read
 pub mod dead_letter; // rows that could not be used, and why

@@ -60,6 +60,9 @@ pub const WRITE_BYTES_MAX: usize = 2 << 30;
 pub const UPSERT_ATTEMPTS_MAX: usize = 100;
 /// Milliseconds between two looks whether a watermark that goes on by itself has reached a window.
 pub const WATERMARK_TICK_MILLIS: u64 = 1000;
+/// Milliseconds of a tick of the wall clock: temporal filters are asked again once in each, if an epoch comes in it. A row that waits
+/// for a moment makes one come in the tick after that moment, at the latest.
+pub const CLOCK_TICK_MILLIS: u64 = 100;
 /// Seconds after which a source that gives nothing is idle, unless it is told otherwise.
 pub const IDLE_TIMEOUT_SECONDS: i64 = 30;
 /// Seconds that an event time may be ahead of the wall clock, unless the source is told otherwise.

@@ -9,6 +9,7 @@ use crate::expr::ExprRef;
 use crate::ids::RelationId;
 use crate::lateness::{Closed, Final, LateRows, WindowLife};
 use crate::moments::Measure;
+use crate::temporal::TimeCondition;
 use crate::window::{CumulateWindow, HopWindow, MonthWindow, Windows, window_start};
 
 /// One step of a plan, with the steps that feed it.
@@ -41,6 +42,8 @@ pub enum Op {
         /// A boolean expression; NULL counts as false.
         predicate: ExprRef,
     },
+    /// Keeps the rows for which a condition is true at the wall clock of the epoch: rows come and go as time passes. One input.
+    TemporalFilter(TimeCondition),
     /// Sends rows without an event time to the dead letters, for they are in no window. One input.
     RequireEventTime {
         /// The column that must not be NULL.

@@ -19,9 +19,13 @@ pub fn explain(plan: &DataflowPlan) -> String {
     let mut text = Text { plan, out: String::new() };
     let workers = if plan.workers == 1 { "1 worker".to_string() } else { format!("{} workers", plan.workers) };
     text.line(0, format!("View {} on {workers}: {}", plan.view, list(plan.schema.fields().iter().map(|field| field.name().clone()))));
-    // Where windows close, the state says when.
-    let has_life = |step: &StepSpec| matches!(&step.op, StepOp::Aggregate(spec) if spec.life.is_some());
-    let closes = match plan.fragments.iter().flat_map(|fragment| &fragment.steps).any(has_life) {
+    // Where windows close, or rows leave by themselves, the state says when.
+    let ends = |step: &StepSpec| match &step.op {
+        StepOp::Aggregate(spec) => spec.life.is_some(),
+        StepOp::TemporalFilter(_) => true,
+        _ => false,
+    };
+    let closes = match plan.fragments.iter().flat_map(|fragment| &fragment.steps).any(ends) {
         true => String::new(),
         false => format!("; {}", text.closes(plan.facts.closes.as_ref(), &plan.schema)),
     };
@@ -87,6 +91,7 @@ impl Text<'_> {
     fn operator(&self, step: &StepSpec) -> String {
         match &step.op {
             StepOp::Filter(predicate) => format!("Filter: {}", predicate.shown()),
+            StepOp::TemporalFilter(spec) => format!("Temporal filter: {}", spec.condition),
             StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
             StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.shown()))),
             StepOp::TakeLate(late) => {
@@ -135,6 +140,11 @@ impl Text<'_> {
             StepOp::Distinct(..) | StepOp::SessionRows(_) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
                 self.line(depth + 1, format!("State: every row and its count; {closes}"));
+            }
+            StepOp::TemporalFilter(_) => {
+                let state =
+                    "State: every row that is still to come or go as time passes, and its count; freed when its last moment has come";
+                self.line(depth + 1, state);
             }
             _ => {}
         }

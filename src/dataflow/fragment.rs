@@ -4,12 +4,12 @@ use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::{Epoch, RelationId};
+use weir_common::ids::Epoch;
 
 use crate::checker::Checker;
 use crate::operator::Operator;
 use crate::state::{StateChanges, StateSize};
-use crate::times::EpochTimes;
+use crate::times::{EpochTimes, TimeOf};
 
 /// What an operator or a fragment is given with every call.
 pub struct Context<'a> {
@@ -190,8 +190,8 @@ impl Fragment {
         })
     }
 
-    /// What will happen next although no row comes: sources, and a watermark of each before which it does not.
-    pub fn due(&self) -> impl Iterator<Item = (RelationId, i64)> {
+    /// What will happen next although no row comes: at which times, and a moment of each before which it does not.
+    pub fn due(&self) -> impl Iterator<Item = (TimeOf, i64)> {
         self.steps.iter().filter_map(|step| step.operator.due())
     }
 

@@ -5,13 +5,16 @@
 use std::fmt::Write;
 
 use arrow::datatypes::{DataType, Schema};
+use weir_common::from_now::FromNow;
 use weir_common::plan::AggregateCall;
+use weir_common::temporal::{ClockCondition, TimeCondition};
 use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::lower::{DataflowPlan, From, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::session::SessionSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
+use crate::operator::temporal::TemporalSpec;
 
 /// The identity of a plan that was cut for two workers: the number of workers is not part of it.
 pub(crate) fn identity(plan: &DataflowPlan) -> String {
@@ -63,6 +66,7 @@ fn place(place: &Place) -> String {
 fn operator(spec: &StepSpec) -> String {
     match &spec.op {
         StepOp::Filter(predicate) => format!("filter {}", predicate.describe()),
+        StepOp::TemporalFilter(TemporalSpec { condition, state }) => format!("temporal filter state {state} {}", time_condition(condition)),
         StepOp::RequireEventTime(column) => format!("require event time {column}"),
         StepOp::Project(exprs) => format!("project {}", list(exprs.iter().map(|expr| expr.describe()))),
         StepOp::TakeLate(late) => format!("take late {} of {:?}", late.column, late.closed),
@@ -91,6 +95,18 @@ fn operator(spec: &StepSpec) -> String {
             let life = life.as_ref().map_or(String::new(), |life| format!(" windows {life:?}"));
             format!("aggregate {}{kept} state {state} keys {keys} calls {}{life}", stage_word(*stage), list(calls.iter().map(call)))
         }
+    }
+}
+
+fn time_condition(condition: &TimeCondition) -> String {
+    let each = |parts: &[TimeCondition]| list(parts.iter().map(time_condition));
+    match condition {
+        TimeCondition::Row(expr) => format!("row {}", expr.describe()),
+        TimeCondition::Clock(ClockCondition { from_now: FromNow { steps }, comparison, value }) => {
+            format!("now {steps:?} {comparison:?} {}", value.describe())
+        }
+        TimeCondition::All(parts) => format!("all {}", each(parts)),
+        TimeCondition::Any(parts) => format!("any {}", each(parts)),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::operator::hold_back::HoldBack;
 use crate::operator::late::TakeLate;
 use crate::operator::project::Project;
 use crate::operator::require_event_time::RequireEventTime;
+use crate::operator::temporal::TemporalSpec;
 use crate::operator::union::Union;
 use crate::operator::windows::ToWindows;
 use crate::state::StateSpec;
@@ -150,6 +151,8 @@ pub(crate) enum Place {
 #[derive(Clone, Debug)]
 pub(crate) enum StepOp {
     Filter(ExprRef),
+    /// Rows come and go with the wall clock.
+    TemporalFilter(TemporalSpec),
     RequireEventTime(usize),
     Project(Vec<ExprRef>),
     /// Late rows are taken out.
@@ -172,12 +175,17 @@ impl DataflowPlan {
     /// Whether what it shows depends on the times of epochs, besides its rows.
     pub fn is_timed(&self) -> bool {
         self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| match &step.op {
-            StepOp::TakeLate(_) | StepOp::HoldBack(_) => true,
+            StepOp::TakeLate(_) | StepOp::HoldBack(_) | StepOp::TemporalFilter(_) => true,
             StepOp::Windows(_, _, closed) => closed.is_some(),
             StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
             StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
             StepOp::SessionRows(_) | StepOp::Session(_) => false,
         })
+    }
+
+    /// Whether what it shows depends on the wall clock, besides its rows.
+    pub fn reads_clock(&self) -> bool {
+        self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| matches!(step.op, StepOp::TemporalFilter(_)))
     }
 }
 
@@ -208,6 +216,7 @@ impl FragmentSpec {
         let view = self.view.clone();
         match &spec.op {
             StepOp::Filter(predicate) => Box::new(Filter::new(predicate.clone(), view)),
+            StepOp::TemporalFilter(temporal) => temporal.build(spec.schema.clone(), view, checkpoints),
             StepOp::RequireEventTime(column) => Box::new(RequireEventTime::new(*column, view)),
             StepOp::Project(exprs) => Box::new(Project::new(exprs.clone(), spec.schema.clone(), view)),
             StepOp::TakeLate(late) => Box::new(TakeLate::new(late.clone(), spec.schema.clone())),

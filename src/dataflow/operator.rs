@@ -3,10 +3,10 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::RelationId;
 
 use crate::fragment::Context;
 use crate::state::StateChanges;
+use crate::times::TimeOf;
 
 pub(crate) mod aggregate; // one row a group
 pub(crate) mod filter; // rows for which a predicate is true
@@ -14,6 +14,7 @@ pub(crate) mod hold_back; // rows for which it is too early
 pub(crate) mod late; // rows for windows that are closed
 pub(crate) mod project; // new columns from each row
 pub(crate) mod require_event_time; // rows that are in a window at all
+pub(crate) mod temporal; // rows that come and go with the wall clock
 pub(crate) mod union; // rows of several inputs
 pub(crate) mod windows; // a row for each window that holds it
 
@@ -76,8 +77,8 @@ pub(crate) trait Operator: Send {
         Err(Error::internal("an operator without state was given some"))
     }
 
-    /// What will happen next to its state although no row comes: the source, and a watermark before which it does not.
-    fn due(&self) -> Option<(RelationId, i64)> {
+    /// What will happen next to its state although no row comes: at which time, and a moment of that before which it does not.
+    fn due(&self) -> Option<(TimeOf, i64)> {
         None
     }
 

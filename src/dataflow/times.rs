@@ -2,6 +2,15 @@
 
 use weir_common::ids::RelationId;
 
+/// A time that goes on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimeOf {
+    /// The watermark of a source.
+    Source(RelationId),
+    /// The wall clock.
+    Wall,
+}
+
 /// The wall clock and the watermarks of an epoch, as the epoch log has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EpochTimes {

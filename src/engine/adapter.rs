@@ -28,13 +28,13 @@ use timely::scheduling::Activator;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_common::ids::{Epoch, StreamId};
 use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_dataflow::fragment::{Context, Fragment};
 use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
 use weir_dataflow::state::StateSize;
-use weir_dataflow::times::EpochTimes;
+use weir_dataflow::times::{EpochTimes, TimeOf};
 
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
@@ -62,6 +62,8 @@ pub struct Dataflow {
     pub turns: Arc<AtomicU64>,
     /// Rows that came too late.
     pub late_rows: Arc<AtomicU64>,
+    /// Whether it depends on the wall clock, besides its rows.
+    pub reads_clock: bool,
 }
 
 /// The times of epochs that are not over, for a view that depends on them.
@@ -137,14 +139,14 @@ impl Dataflow {
         self.head.activate();
     }
 
-    /// What will happen next although no row comes: sources, and a watermark of each before which it does not.
-    pub fn due(&self) -> BTreeMap<RelationId, i64> {
+    /// What will happen next although no row comes: at which times, and a moment of each before which it does not.
+    pub fn due(&self) -> BTreeMap<TimeOf, i64> {
         let mut due = BTreeMap::new();
         if self.failure.borrow().is_some() {
             return due;
         }
-        for (source, at) in self.fragments.iter().flat_map(|fragment| fragment.borrow().due().collect::<Vec<_>>()) {
-            due.entry(source).and_modify(|first: &mut i64| *first = at.min(*first)).or_insert(at);
+        for (time, at) in self.fragments.iter().flat_map(|fragment| fragment.borrow().due().collect::<Vec<_>>()) {
+            due.entry(time).and_modify(|first: &mut i64| *first = at.min(*first)).or_insert(at);
         }
         due
     }
@@ -206,7 +208,11 @@ pub fn build(
     let fragments: Vec<Rc<RefCell<Fragment>>> = fragments.into_iter().map(|fragment| Rc::new(RefCell::new(fragment))).collect();
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
         let (dropped, at) = (Rc::new(Cell::new(false)), view.at);
-        let (times, admitted) = (Rc::default(), Rc::default());
+        let (times, admitted) = (Rc::<RefCell<Times>>::default(), Rc::default());
+        if view.plan.is_timed() && view.restoring.is_none() {
+            let start = EpochTimes { wall_micros: view.wall_micros, ..EpochTimes::NONE };
+            times.borrow_mut().insert(at, Arc::new(start));
+        }
         let shared =
             Shared { dropped, failure: Rc::default(), turns: Arc::default(), late_rows: Arc::default(), dead, late, times, admitted, at };
         let (imports, streams, ticks, head) = head(scope, hub, view, &shared);
@@ -265,7 +271,8 @@ pub fn build(
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
         let Shared { dropped, failure, turns, late_rows, times, admitted, .. } = shared;
-        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted }
+        let reads_clock = view.plan.reads_clock();
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted, reads_clock }
     })
 }
 

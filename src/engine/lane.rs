@@ -18,7 +18,7 @@ use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::snapshot::Run;
 use weir_dataflow::lower::DataflowPlan;
 use weir_dataflow::state::StateSize;
-use weir_dataflow::times::EpochTimes;
+use weir_dataflow::times::{EpochTimes, TimeOf};
 
 use arrow::datatypes::SchemaRef;
 
@@ -147,6 +147,8 @@ pub struct NewView {
     pub imports: Vec<StreamId>,
     /// The committed epoch at whose state it starts.
     pub at: Epoch,
+    /// The wall clock of that epoch, or a later one that no epoch has passed yet.
+    pub wall_micros: i64,
     /// Whether its rows are kept, or only counted.
     pub keep: bool,
     /// Whether no checkpoint has it.
@@ -225,8 +227,8 @@ pub struct ShardStats {
     pub served: StateSize,
     /// The state of each operator, fragment after fragment.
     pub operators: Vec<StateSize>,
-    /// Of a view: what will happen next although no row comes: sources, and a watermark of each before which it does not.
-    pub due: BTreeMap<RelationId, i64>,
+    /// Of a view: what will happen next although no row comes: at which times, and a moment of each before which it does not.
+    pub due: BTreeMap<TimeOf, i64>,
     /// Of a view: rows that came too late, also those that were admitted or cancelled since. Counted on as `turns`.
     pub late_rows: Arc<AtomicU64>,
     /// Of a view: how often timely has let its dataflow work. Counted on, whether or not the rest is told anew.

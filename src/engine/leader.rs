@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arrow::datatypes::SchemaRef;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +31,7 @@ use crate::leader::checkpoint::Checkpoints;
 use crate::leader::epoch::InFlight;
 use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
-use crate::pacer;
+use crate::pacer::Pacer;
 use crate::recovery::Recovered;
 use crate::status::{CheckpointWhy, Failures, Status};
 use crate::times::Times;
@@ -69,7 +70,7 @@ pub enum Message {
     Checkpoint(oneshot::Sender<Result<()>>),
     /// It is time for a checkpoint.
     CheckpointDue,
-    /// Time has passed for which the leader has asked: a watermark may have gone on by itself.
+    /// The moment has come that the leader has asked for: a time may have gone on by itself.
     Tick,
     /// A checkpoint is in the store, or never will be.
     Checkpointed(Result<Written>),
@@ -162,11 +163,13 @@ struct Leader {
     behind: BTreeSet<usize>,
     pauses: u64,
     last_wall_micros: i64,
+    /// Whether the wall clock of the epoch that is about to open is in another tick than that of the one before.
+    clock_ticks: bool,
     /// Whether epochs of an earlier run are done again: then records say what happens, and nothing is logged.
     replaying: bool,
-    /// Asks to be woken for the sake of watermarks; whether that is asked, and whether an epoch is to move one.
-    pacer: Option<crossbeam_channel::Sender<()>>,
-    tick_asked: bool,
+    /// Who wakes it when a time may have gone on by itself; for when that is asked, and whether an epoch is to come for its sake.
+    pacer: Option<Pacer>,
+    tick_asked: Option<Instant>,
     ticked: bool,
     checkpoints: Option<Checkpoints>,
     memory: Option<Memory>,
@@ -200,6 +203,8 @@ struct View {
     late: Option<RelationId>,
     /// Whether it depends on the times of epochs, besides its rows.
     timed: bool,
+    /// Whether it depends on the wall clock.
+    clocked: bool,
     /// What the plan says about its event times.
     event_times: Vec<weir_common::plan::EventTime>,
     /// Whether its rows are kept, or only counted.
@@ -240,7 +245,7 @@ pub fn run(
         let (jobs, thread) = writer::start(checkpoints.store.clone(), checkpoints.interval, to_self.clone())?;
         Ok(Checkpoints::new(jobs, thread))
     });
-    let started = checkpoints.transpose().and_then(|checkpoints| Ok((checkpoints, Some(pacer::start(to_self.clone())?))));
+    let started = checkpoints.transpose().and_then(|checkpoints| Ok((checkpoints, Some(Pacer::start(to_self.clone())?))));
     let ((checkpoints, pacer), unstarted) = match started {
         Ok(started) => (started, None),
         Err(error) => ((None, None), Some(error)),
@@ -280,9 +285,10 @@ pub fn run(
         behind: BTreeSet::new(),
         pauses: 0,
         last_wall_micros: 0,
+        clock_ticks: false,
         replaying: false,
         pacer,
-        tick_asked: false,
+        tick_asked: None,
         ticked: false,
         checkpoints,
         memory: config.memory_limit.map(Memory::new),
@@ -308,6 +314,8 @@ pub fn run(
         leader.end();
         return;
     }
+    // Rows may have waited since before a restart.
+    leader.ask_for_tick();
     while let Some(message) = messages.blocking_recv() {
         let mut message = Some(message);
         // Take all that is there before opening an epoch, so that concurrent writes share one.

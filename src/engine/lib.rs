@@ -20,7 +20,7 @@ pub mod reader; // threads that read sources
 pub mod status; // what can be asked about sources and views
 pub mod times; // how long things took
 mod leader; // the epoch clock
-mod pacer; // wakes it for the sake of watermarks
+mod pacer; // wakes it when a time has gone on by itself
 mod event_clock; // the watermark of a reader
 mod future; // rows that are dated too far ahead
 pub mod checkpoint; // state and positions outside of memory

@@ -236,10 +236,8 @@ impl WorkerState {
         };
         let mut stream = Stream::view(shard, view.at);
         match &view.restoring {
-            Some(Restoring { counted, loaded: tell, .. }) => {
+            Some(Restoring { counted, .. }) => {
                 stream.counted = stream.counted.map(|_| if self.index == 0 { *counted } else { 0 });
-                // Without a leader the process is ending.
-                let _ = tell.send(loaded);
             }
             None => drop(self.filling.insert(view.id)),
         }
@@ -251,6 +249,10 @@ impl WorkerState {
         }
         let stream = stream.borrow();
         self.publish_stats(view.id.into(), stream.shard.as_ref(), stream.counted, Some(&dataflow));
+        if let Some(Restoring { loaded: tell, .. }) = &view.restoring {
+            // What it waits for is published. Without a leader the process is ending.
+            let _ = tell.send(loaded);
+        }
         self.views.insert(view.id, dataflow);
         self.late.extend(view.late.map(|late| (view.id, late)));
         self.report_resized();
@@ -435,6 +437,14 @@ impl WorkerState {
                 return;
             }
             front.reported = true;
+            // Before the epoch is committed: nothing else may ever wake the leader for the sake of these rows.
+            for (view, dataflow) in front.affected.iter().filter_map(|view| self.views.get_key_value(view)) {
+                if dataflow.reads_clock
+                    && let Some(stats) = lock(&self.seat.stats[self.index].shards).get_mut(&StreamId::from(*view))
+                {
+                    stats.due = dataflow.due();
+                }
+            }
             let copying = self.copied_for - front.copied_for;
             let dead = std::mem::take(&mut *self.dead.borrow_mut());
             for (view, dataflow) in &self.views {

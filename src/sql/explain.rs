@@ -41,6 +41,7 @@ fn step(node: &Node) -> String {
     match &node.op {
         Op::Import { name, .. } => format!("Import {name} ({})", names(node).join(", ")),
         Op::Filter { predicate } => format!("Filter {}", predicate.shown()),
+        Op::TemporalFilter(condition) => format!("TemporalFilter {condition}"),
         Op::RequireEventTime { column } => format!("RequireEventTime {}", input(*column)),
         Op::TakeLate(late) => {
             format!("TakeLate by {}, {} µs after the end of its window", input(late.column), late.closed.lateness)

@@ -4,6 +4,7 @@ pub(crate) mod aggregate; // exact, with Postgres' types
 pub(crate) mod arithmetic; // + - * / %: overflow is an error, dates and intervals included
 pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
+pub(crate) mod compared; // a comparison with now()
 pub(crate) mod json; // operators and functions of json and jsonb
 pub(crate) mod parse; // text -> values
 pub(crate) mod same; // weir_same

@@ -7,6 +7,7 @@ mod keys; // grouping keys that follow from others
 mod refuse; // what cannot be maintained, and what to write instead
 mod rules; // the optimizer's rules that are right for a plan that never ends
 mod session; // SESSION
+mod temporal; // comparisons with now()
 mod windows; // HOP and CUMULATE
 
 use std::sync::Arc;
@@ -103,6 +104,7 @@ pub fn plan_view(
     let plan = context.analyze(plan).map_err(failed)?;
     let mut notices = Vec::new();
     let plan = without_final_sort(plan, name, &mut notices);
+    let plan = temporal::mark(plan, query).map_err(failed)?;
     refuse::check(&plan, query).map_err(failed)?;
     let output = output_schema(&plan)?;
     let plan = rules::optimize(plan, context.config()).map_err(failed)?;
@@ -240,16 +242,21 @@ impl Lowering<'_> {
         Ok(Node { op, inputs: Vec::new(), schema: Arc::new(Schema::new(fields)), facts })
     }
 
-    /// The condition first, then the demand for an event time: a row that WHERE rejects is not missed by any window.
+    /// The conditions of the row first, then those of the clock, then the demand for an event time: a row that WHERE rejects is not
+    /// missed by any window, and none is kept that is never shown.
     fn filter(&self, filter: &Filter) -> Result<Node, DataFusionError> {
         let mut node = self.node(&filter.input)?;
         let schema = filter.input.schema();
         let (times, rest): (Vec<&Expr>, Vec<&Expr>) =
             split_conjunction(&filter.predicate).into_iter().partition(|expr| event_time(expr).is_some());
+        let (clocks, rest): (Vec<&Expr>, Vec<&Expr>) = rest.into_iter().partition(|expr| temporal::is_temporal(expr));
         if let Some(predicate) = conjunction(rest.into_iter().cloned()) {
             let predicate = compile_as(&predicate, schema, self.context.config(), DataType::Boolean)?;
             let facts = node.facts.clone();
             node = Node { op: Op::Filter { predicate }, schema: node.schema.clone(), inputs: vec![node], facts };
+        }
+        if !clocks.is_empty() {
+            node = self.temporal(node, clocks, schema)?;
         }
         for time in times.into_iter().filter_map(event_time) {
             node = self.require_event_time(node, time, schema)?;

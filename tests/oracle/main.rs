@@ -12,6 +12,7 @@ mod query; // random queries
 mod relation; // random tables and sources
 mod run; // a case from its first epoch to its last
 mod shrink; // a failing case made small
+mod temporal; // rows that come and go with now()
 mod time; // windows that close, row by row
 mod value; // types and values
 
@@ -112,6 +113,26 @@ fn windows_live_as_the_rules_say() {
         let time::Met { late, admitted, shown, removed, restarts } = met;
         let least = late.min(admitted).min(shown).min(removed).min(restarts);
         assert!(runs < 100 || least as u64 > runs / 10, "all of it was tested: {met:?}");
+    });
+}
+
+/// Runs of one call: about 30 seconds in the dev profile.
+const TEMPORAL_RUNS: u64 = 150;
+
+#[test]
+fn temporal_filters_equal_their_queries_at_each_moment() {
+    with_runtime(|runtime| {
+        let given = number("WEIR_SEED");
+        let runs = number("WEIR_RUNS").unwrap_or(if given.is_some() { 1 } else { TEMPORAL_RUNS });
+        let start = given.or_else(|| number("WEIR_FIRST_SEED")).unwrap_or_else(|| fastrand::u64(..1 << 40));
+        println!("seeds {start}..{}; WEIR_SEED=n runs one", start + runs);
+        let mut met = temporal::Met::default();
+        for seed in start..start + runs {
+            temporal::run(seed, &mut met, runtime).unwrap_or_else(|message| panic!("{message}"));
+        }
+        println!("{runs} runs met {met:?}");
+        let temporal::Met { shown, by_themselves, restarts } = met;
+        assert!(runs < 100 || shown.min(by_themselves).min(restarts) as u64 > runs / 10, "all of it was tested: {met:?}");
     });
 }
 

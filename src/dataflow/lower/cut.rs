@@ -17,6 +17,7 @@ use weir_common::window::Windows;
 use crate::identity::identity;
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, LateSpec, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::{AggregateSpec, Stage};
+use crate::operator::temporal::TemporalSpec;
 use crate::operator::windows::SliceStart;
 use crate::state::StateSpec;
 
@@ -166,6 +167,22 @@ impl Lowering {
                 }
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::Filter(predicate.clone()), schema, facts, spread))
+            }
+            Op::TemporalFilter(condition) => {
+                let input = self.input(node)?.windowed();
+                let spec = TemporalSpec { condition: Arc::new(condition.clone()), state: self.state_number()? };
+                spec.check(&input.schema)?;
+                let input = match &input.spread {
+                    Spread::By(_) => input,
+                    // Equal rows come together: they are kept once, with a count, and a delete has to find them.
+                    Spread::Anywhere => {
+                        let of_input = input.facts.clone();
+                        self.settle(input, &of_input)
+                    }
+                };
+                let spread = input.spread.clone();
+                self.states.push(spec.state_spec(&input.schema, spread.columns()));
+                Ok(input.add(StepOp::TemporalFilter(spec), schema, facts, spread))
             }
             Op::RequireEventTime { column } => {
                 let input = self.input(node)?.windowed();

@@ -6,13 +6,13 @@ use arrow::array::UInt32Array;
 use arrow::datatypes::SchemaRef;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::RelationId;
 use weir_common::lateness::Final;
 
 use crate::consolidate::consolidate;
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::rows::times;
+use crate::times::TimeOf;
 
 /// Rows that are held at least before they are summed up.
 const SUM_UP_ROWS_MIN: usize = 1024;
@@ -101,9 +101,9 @@ impl Operator for HoldBack {
         Ok(())
     }
 
-    fn due(&self) -> Option<(RelationId, i64)> {
+    fn due(&self) -> Option<(TimeOf, i64)> {
         let (named, _) = self.held.first_key_value()?;
-        Some((self.rule.closing.source, self.rule.closing.earliest(self.rule.closed_at(*named))))
+        Some((TimeOf::Source(self.rule.closing.source), self.rule.closing.earliest(self.rule.closed_at(*named))))
     }
 
     fn memory_bytes(&self) -> usize {

@@ -222,6 +222,7 @@ impl Leader {
             plan: plan.clone(),
             imports,
             at: self.next - 1,
+            wall_micros: self.last_wall_micros,
             keep,
             temporary,
             restoring,
@@ -230,8 +231,8 @@ impl Leader {
         self.lane.send(LaneMessage::CreateView(Arc::new(view)));
         let named = explain::operators(&plan).into_iter().enumerate();
         let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();
-        let timed = plan.is_timed();
-        self.views.insert(spec.id, View { inputs, readers, late, timed, event_times, keep, temporary, plan, operators, filling });
+        let (timed, clocked) = (plan.is_timed(), plan.reads_clock());
+        self.views.insert(spec.id, View { inputs, readers, late, timed, clocked, event_times, keep, temporary, plan, operators, filling });
         Ok(own)
     }
 

@@ -55,7 +55,7 @@ impl InFlight {
 impl Leader {
     /// Opens an epoch with all that is there, and hands its record to the log.
     pub(super) fn open_epoch(&mut self) -> Result<()> {
-        self.last_wall_micros = self.last_wall_micros.max(self.clock.wall_micros());
+        self.go_on_to(self.last_wall_micros.max(self.clock.wall_micros()));
         let mut record = EpochRecord {
             epoch: self.next,
             wall_micros: self.last_wall_micros,
@@ -160,13 +160,14 @@ impl Leader {
         self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted })));
     }
 
-    /// The live views that these streams reach, or the watermarks of these readers, each after those that it reads: numbers rise
-    /// along dependencies.
+    /// The live views that these streams reach, or the watermarks of these readers, or a tick of the wall clock, each after those that
+    /// it reads: numbers rise along dependencies.
     fn affected(&self, mut touched: BTreeSet<StreamId>, moved: &BTreeSet<StreamId>) -> Vec<RelationId> {
         let mut affected = vec![];
         for (id, view) in &self.views {
             let timed = view.timed && view.readers.values().any(|streams| !streams.is_disjoint(moved));
-            let reached = timed || touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
+            let clocked = view.clocked && self.clock_ticks;
+            let reached = timed || clocked || touched.contains(&(*id).into()) || !view.inputs.is_disjoint(&touched);
             if reached && view.filling.is_none() {
                 touched.insert((*id).into());
                 touched.extend(view.late.map(StreamId::from));

@@ -1,6 +1,7 @@
-//! Watermarks, epoch by epoch: what rows and the wall clock make of them, and when an epoch is needed for their sake alone.
+//! The times of epochs: what rows and the wall clock make of watermarks, and when an epoch is needed for the sake of time alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
@@ -8,9 +9,11 @@ use weir_common::delta::Delta;
 use weir_common::epoch_log::Mark;
 use weir_common::error::Result;
 use weir_common::ids::{RelationId, StreamId};
+use weir_common::limits::{CLOCK_TICK_MILLIS, WATERMARK_TICK_MILLIS};
 use weir_common::source::Watermark;
-use weir_dataflow::times::EpochTimes;
+use weir_dataflow::times::{EpochTimes, TimeOf};
 
+use crate::lane::WorkerStats;
 use crate::leader::epoch::InFlight;
 use crate::leader::{Leader, Table, View};
 
@@ -86,10 +89,22 @@ impl Leader {
         self.tables.iter().filter_map(|(table, of)| Some((*table, of.watermark.as_ref()?.1.latest()?))).collect()
     }
 
-    /// Time has passed: if a watermark that goes on by itself has reached what a view waits for, an epoch comes.
+    /// The next epoch is at this wall clock.
+    pub(super) fn go_on_to(&mut self, wall_micros: i64) {
+        // Of facts alone: when the epoch is done again, the same views are told.
+        self.clock_ticks = tick_of(wall_micros) != tick_of(self.last_wall_micros);
+        self.last_wall_micros = wall_micros;
+    }
+
+    /// The moment has come that was asked for: if a time that goes on by itself has come to what a view waits for, an epoch comes.
     pub(super) fn tick(&mut self) {
-        self.tick_asked = false;
+        self.tick_asked = None;
         let wall_micros = self.clock.wall_micros().max(self.last_wall_micros);
+        self.ticked |= self.passes_watermark(wall_micros) || self.clock_due().is_some_and(|due| due <= wall_micros);
+    }
+
+    /// Whether a watermark comes to what a view waits for when it is as late as this.
+    fn passes_watermark(&self, wall_micros: i64) -> bool {
         let mut before = self.marks();
         let mut after = before.clone();
         for (stream, reader) in &self.readers {
@@ -97,25 +112,54 @@ impl Leader {
             after.insert(*stream, reader.clock.at_wall(of, wall_micros));
         }
         before.retain(|stream, mark| after.get(stream) != Some(mark));
-        if before.is_empty() {
-            return;
-        }
-        self.ticked = self.waits().iter().any(|(streams, due)| {
-            streams.iter().any(|stream| before.contains_key(stream)) && least(streams, &after).is_some_and(|mark| mark >= *due)
-        });
+        !before.is_empty()
+            && self.waits().iter().any(|(streams, due)| {
+                streams.iter().any(|stream| before.contains_key(stream)) && least(streams, &after).is_some_and(|mark| mark >= *due)
+            })
     }
 
-    /// Asks to be woken while a view waits for the watermark of a source that gives nothing.
+    /// Asks to be woken while a view waits for the watermark of a source that gives nothing, or for the wall clock.
     pub(super) fn ask_for_tick(&mut self) {
-        let silent = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| reader.clock.at().is_some() && reader.is_silent());
-        if self.tick_asked || self.ticked || !self.readers.keys().any(silent) {
+        if self.ticked {
             return;
         }
-        if self.waits().iter().any(|(streams, _)| streams.iter().any(silent))
+        let most = Duration::from_millis(WATERMARK_TICK_MILLIS);
+        let mut wait = None;
+        // While an epoch is on its way, it is not known what will be waited for.
+        if self.open.is_empty()
+            && let Some(due) = self.clock_due()
+        {
+            let left = due.saturating_sub(self.clock.wall_micros()).max(0);
+            // The wall clock may be set, so it is looked at from time to time.
+            wait = Some(Duration::from_micros(left as u64).min(most));
+        }
+        let silent = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| reader.clock.at().is_some() && reader.is_silent());
+        if wait.is_none()
+            && self.tick_asked.is_none()
+            && self.readers.keys().any(silent)
+            && self.waits().iter().any(|(streams, _)| streams.iter().any(silent))
+        {
+            wait = Some(most);
+        }
+        let Some(at) = wait.map(|wait| Instant::now() + wait) else { return };
+        if self.tick_asked.is_none_or(|asked| at < asked)
             && let Some(pacer) = &self.pacer
         {
-            self.tick_asked = pacer.send(()).is_ok();
+            pacer.ask(at);
+            self.tick_asked = Some(at);
         }
+    }
+
+    /// The first moment at which an epoch makes rows of live views come or go by itself: not in the tick of the last epoch.
+    fn clock_due(&self) -> Option<i64> {
+        let clocked = || self.views.iter().filter(|(_, view)| view.clocked && view.filling.is_none());
+        clocked().next()?;
+        let of_worker = |worker: &WorkerStats| {
+            let shards = worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            clocked().filter_map(|(id, _)| shards.get(&StreamId::from(*id))?.due.get(&TimeOf::Wall).copied()).min()
+        };
+        let due = self.stats.iter().filter_map(of_worker).min()?;
+        Some(due.max((tick_of(self.last_wall_micros) + 1) * CLOCK_TICK_MICROS))
     }
 
     /// What live views wait for: readers of one source, and a watermark of all of them.
@@ -125,12 +169,22 @@ impl Leader {
             let shards = worker.shards.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             for (id, view) in self.views.iter().filter(|(_, view)| view.timed && view.filling.is_none()) {
                 let due = shards.get(&StreamId::from(*id)).map(|stats| &stats.due);
-                let of_source = |(source, at): (&RelationId, &i64)| Some((view.readers.get(source)?, *at));
+                let of_source = |(time, at): (&TimeOf, &i64)| match time {
+                    TimeOf::Source(source) => Some((view.readers.get(source)?, *at)),
+                    TimeOf::Wall => None,
+                };
                 waits.extend(due.into_iter().flatten().filter_map(of_source));
             }
         }
         waits
     }
+}
+
+const CLOCK_TICK_MICROS: i64 = CLOCK_TICK_MILLIS as i64 * 1000;
+
+/// The number of the tick that a moment of the wall clock lies in.
+fn tick_of(wall_micros: i64) -> i64 {
+    wall_micros.div_euclid(CLOCK_TICK_MICROS)
 }
 
 /// The least watermark of these streams; `None` before all have one.

@@ -80,7 +80,7 @@ impl Leader {
 
     /// One epoch; the rows that sources gave for it.
     fn redo(&mut self, record: EpochRecord, dropped: &BTreeSet<RelationId>, definer: &mut dyn Definer) -> Result<u64> {
-        self.last_wall_micros = record.wall_micros;
+        self.go_on_to(record.wall_micros);
         for stream in &record.joins {
             self.join(*stream);
         }

@@ -38,6 +38,11 @@ impl PgCast {
         PgCast { assignment: true, ..PgCast::explicit(to) }
     }
 
+    /// The type that it casts to.
+    pub(crate) fn to(&self) -> &DataType {
+        self.to.data_type()
+    }
+
     /// Whether a cast needs this function; Arrow's does for the others.
     pub(crate) fn is_needed(from: &DataType, to: &Field) -> bool {
         let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);

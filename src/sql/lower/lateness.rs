@@ -114,6 +114,9 @@ impl Policy {
             return Ok(());
         }
         let hint = match (clause, closable(root), windows(root)) {
+            _ if filters_by_clock(root) => {
+                "Below the windows rows come and go with now(), whatever the watermark is: put that condition into a view on this one."
+            }
             ("keep_closed", true, _) => "Without ALLOW LATENESS, EMIT ON WINDOW CLOSE or EMIT FINAL no window closes.",
             _ if sessions(root) => "The windows of SESSION are not closed yet: leave the clause out.",
             (_, _, WindowsOf::Timed) => "Group by window_start or window_end: a window is closed with the groups that it is part of.",
@@ -139,6 +142,11 @@ fn lives(node: &Node) -> Box<dyn Iterator<Item = &WindowLife> + '_> {
         _ => None,
     };
     Box::new(own.into_iter().chain(node.inputs.iter().flat_map(lives)))
+}
+
+/// Whether there are temporal filters.
+fn filters_by_clock(node: &Node) -> bool {
+    matches!(node.op, Op::TemporalFilter(_)) || node.inputs.iter().any(filters_by_clock)
 }
 
 /// Whether there are sessions.

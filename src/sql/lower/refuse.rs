@@ -11,8 +11,9 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use weir_common::error::Error;
 
 use crate::context::{at, external};
+use crate::function::compared::ComparedWithNow;
 use crate::function::window::Sessions;
-use crate::lower::{aggregate, session, windows};
+use crate::lower::{aggregate, session, temporal, windows};
 use crate::names::last_part;
 
 /// Refuses an analyzed plan that has a part which cannot be maintained.
@@ -22,7 +23,10 @@ pub(super) fn check(plan: &LogicalPlan, query: &ast::Query) -> Result<(), DataFu
         reads |= matches!(node, LogicalPlan::TableScan(_));
         node.apply_expressions(|expr| {
             expr.apply(|expr| match refused_expr(expr) {
-                Some((function, error)) => Err(place(error, function.as_deref(), query)),
+                Some((function, error)) => {
+                    let of_now = function.as_ref().and_then(|function| temporal::outside(function, query));
+                    Err(of_now.unwrap_or_else(|| place(error, function.as_deref(), query)))
+                }
                 None => Ok(TreeNodeRecursion::Continue),
             })
         })?;
@@ -83,6 +87,7 @@ pub(super) fn node(node: &LogicalPlan) -> Error {
 /// Why an expression is refused, with the function that it is about.
 fn refused_expr(expr: &Expr) -> Option<(Option<String>, Error)> {
     match expr {
+        Expr::ScalarFunction(_) if ComparedWithNow::of(expr).is_some() => None,
         Expr::ScalarFunction(call) => {
             let name = call.func.name().to_string();
             let error = match call.func.signature().volatility {

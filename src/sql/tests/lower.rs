@@ -34,6 +34,23 @@ fn projections_and_filters_keep_keys() {
 }
 
 #[test]
+fn conditions_on_now_are_a_step_of_their_own() {
+    assert_eq!(
+        plan("SELECT id FROM t WHERE n > 5 AND at > now() - INTERVAL '1 hour'"),
+        "Project id  [key (id)]\n  TemporalFilter now() - 01:00:00 < at  [key (id)]\n    Filter t.n > 5  [key (id)]\n      Import t (id, n, at)  [key (id)]"
+    );
+    assert_eq!(
+        plan("SELECT price FROM bids WHERE NOT (at BETWEEN CURRENT_DATE - 1 AND now() - INTERVAL '1 month 1 hour') OR price > 7"),
+        "Project price\n  TemporalFilter date(now()) - 24:00:00 > at OR now() - 1 months - 01:00:00 < at OR bids.price > 7\n    Import bids (price, at)  [append-only; at follows the watermark of bids]"
+    );
+    // As the row's, such conditions go towards the rows.
+    assert_eq!(
+        plan("SELECT later FROM (SELECT at + INTERVAL '1 day' AS later FROM t) x WHERE later > now()").lines().nth(1).unwrap().trim(),
+        "TemporalFilter now() < weir_plus(t.at, IntervalMonthDayNano(\"IntervalMonthDayNano { months: 0, days: 1, nanoseconds: 0 }\"))"
+    );
+}
+
+#[test]
 fn sources_carry_their_time() {
     let world = world();
     let source = world.id("bids");

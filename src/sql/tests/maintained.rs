@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMicrosecondArray, UInt32Array, new_empty_array};
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
-use arrow::datatypes::{DataType, Schema, TimestampMicrosecondType};
+use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, Schema, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::ScalarValue;
 use weir_common::moments::{FloatMoments, IntegerMoments};
 use weir_common::numeric::average;
 use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
+use weir_common::temporal::{ClockCondition, Comparison, TimeCondition};
 
 use super::{World, header, lines, world};
 use crate::catalog::RelationKind;
@@ -34,6 +35,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             let mask = predicate.evaluate(&inputs[0]).unwrap();
             filter_record_batch(&inputs[0], mask.as_boolean()).unwrap()
         }
+        Op::TemporalFilter(condition) => filter_record_batch(&inputs[0], &at_now(condition, &inputs[0])).unwrap(),
         // No watermark ever passes here.
         Op::TakeLate(_) => inputs[0].clone(),
         Op::HoldBack(_) => inputs[0].slice(0, 0),
@@ -180,6 +182,36 @@ fn result(call: &AggregateCall, values: Vec<ScalarValue>) -> ScalarValue {
     }
 }
 
+/// Where a condition is true at the moment of these tests.
+fn at_now(condition: &TimeCondition, rows: &RecordBatch) -> BooleanArray {
+    let each = |parts: &[TimeCondition], all: bool| {
+        let parts: Vec<BooleanArray> = parts.iter().map(|part| at_now(part, rows)).collect();
+        let is_true = |part: &BooleanArray, row: usize| part.value(row);
+        (0..rows.num_rows())
+            .map(|row| Some(if all { parts.iter().all(|part| is_true(part, row)) } else { parts.iter().any(|part| is_true(part, row)) }))
+            .collect()
+    };
+    match condition {
+        TimeCondition::All(parts) => each(parts, true),
+        TimeCondition::Any(parts) => each(parts, false),
+        TimeCondition::Row(expr) => {
+            let values = expr.evaluate(rows).unwrap();
+            values.as_boolean().iter().map(|value| Some(value == Some(true))).collect()
+        }
+        TimeCondition::Clock(ClockCondition { from_now, comparison, value }) => {
+            let values = cast(&value.evaluate(rows).unwrap(), &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap();
+            let from_now = from_now.at(super::NOW);
+            let compare = |value: i64| match comparison {
+                Comparison::Before => from_now < value,
+                Comparison::NotAfter => from_now <= value,
+                Comparison::NotBefore => from_now >= value,
+                Comparison::After => from_now > value,
+            };
+            values.as_primitive::<TimestampMicrosecondType>().iter().map(|value| Some(value.is_some_and(compare))).collect()
+        }
+    }
+}
+
 enum Sum {
     Exact(i128, i8),
     Float(f64),
@@ -244,6 +276,14 @@ fn a_view_computes_what_its_query_reads() {
         "SELECT most FROM (SELECT name, max(id) AS most FROM t GROUP BY name) x WHERE name = 'one'",
         "WITH w AS (SELECT id, n FROM t WHERE n IS NOT NULL) SELECT sum(n) AS total FROM w",
         "SELECT upper(name), length(name), coalesce(n, 0), round(x), date_trunc('minute', at), extract(hour FROM at) FROM t",
+        "SELECT id FROM t WHERE at > now() - INTERVAL '12 hours' + INTERVAL '1 minute'",
+        "SELECT id FROM t WHERE at BETWEEN now() - INTERVAL '11:58:50' AND now() OR NOT (at <= current_timestamp - INTERVAL '12 hours')",
+        "SELECT id FROM t WHERE at::date = CURRENT_DATE AND n IS NOT NULL",
+        "SELECT id FROM t WHERE at + n * INTERVAL '1 hour' > now() OR ok",
+        "SELECT id FROM t WHERE at NOT BETWEEN now() - INTERVAL '1 month' AND date_trunc('day', now()) + INTERVAL '1 minute'",
+        "SELECT ok, count(*) FROM t WHERE CURRENT_DATE IN (at::date, DATE '2020-01-01') GROUP BY ok HAVING max(at) < now()",
+        "SELECT count(*) FROM t WHERE at > now() AND at > now()",
+        "SELECT id, at - INTERVAL '1 hour' AS a, at - INTERVAL '1 hour' AS b FROM t WHERE now() - INTERVAL '13 hours' < at - INTERVAL '1 hour' OR now() - INTERVAL '13 hours' < at",
         "SELECT n::text, price::int, x::numeric(10,1), at::date, id::varchar(1) FROM t WHERE id = '2' OR name ILIKE 'O%'",
     ] {
         // Columns need names of their own in a view.

@@ -102,3 +102,17 @@ async fn as_psql_shows_it() {
     assert_eq!(lines(&printed(&output)), ["weir_commit,weir_diff,id".to_string(), format!("{commit},1,7")]);
     weir.stop();
 }
+
+#[tokio::test]
+async fn rows_that_come_with_time_are_told_of() {
+    let weir = Weir::start_without_checkpoints(2);
+    let client = weir.connect().await;
+    run(&client, "CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMPTZ); INSERT INTO t VALUES (1, now()), (2, now() + INTERVAL '2 seconds')")
+        .await;
+    let of_query = weir.connect().await;
+    let mut query = Lines::of(&of_query, "SUBSCRIBE (SELECT id FROM t WHERE at <= now() AND at > CURRENT_DATE - 7)").await;
+    assert_eq!(query.take(2).await, ["1 1", "1 2"]);
+    run(&client, "DELETE FROM t WHERE id = 1").await;
+    assert_eq!(query.take(1).await, ["-1 1"]);
+    weir.stop();
+}

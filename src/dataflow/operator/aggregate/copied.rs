@@ -5,24 +5,24 @@ use arrow::array::RecordBatch;
 use crate::state::StateChanges;
 
 #[derive(Default)]
-pub(super) struct Copied {
+pub(crate) struct Copied {
     /// As in [`StateChanges::gone`].
-    pub(super) gone: Vec<RecordBatch>,
+    pub(crate) gone: Vec<RecordBatch>,
     /// As in [`StateChanges::put`].
-    pub(super) put: Vec<RecordBatch>,
+    pub(crate) put: Vec<RecordBatch>,
     /// Rows of `put` since the freeze that could not wait for their slice.
-    pub(super) kept: usize,
+    pub(crate) kept: usize,
 }
 
 impl Copied {
     /// Rows that are about to change.
-    pub(super) fn keep(&mut self, rows: RecordBatch) {
+    pub(crate) fn keep(&mut self, rows: RecordBatch) {
         self.kept += rows.num_rows();
         self.put.push(rows);
     }
 
     /// All of it; `None` where nothing changed.
-    pub(super) fn take(&mut self, state: u16, part: u16) -> Option<StateChanges> {
+    pub(crate) fn take(&mut self, state: u16, part: u16) -> Option<StateChanges> {
         let (gone, mut put) = (std::mem::take(&mut self.gone), std::mem::take(&mut self.put));
         put.retain(|rows| rows.num_rows() > 0);
         (!gone.is_empty() || !put.is_empty()).then_some(StateChanges { state, part, gone, put })

@@ -33,7 +33,7 @@ pub(super) trait Entries {
 
 /// A count in one word with what a checkpoint has to know of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count(i64);
+pub(crate) struct Count(i64);
 
 impl Count {
     /// Above the bits of [`Marks`].
@@ -41,28 +41,28 @@ impl Count {
     const ONE: i64 = 8;
 
     /// A count that no checkpoint has.
-    pub(super) fn new(count: i64) -> Self {
+    pub(crate) fn new(count: i64) -> Self {
         Count(count * Self::ONE)
     }
 
     /// A count that the last checkpoint has.
-    pub(super) fn stored(count: i64) -> Self {
+    pub(crate) fn stored(count: i64) -> Self {
         Count((count * Self::ONE) | Self::STORED)
     }
 
     #[inline(always)]
-    pub(super) fn get(self) -> i64 {
+    pub(crate) fn get(self) -> i64 {
         self.0 >> Self::ONE.trailing_zeros()
     }
 
     #[inline(always)]
-    pub(super) fn add(&mut self, weight: i64) {
+    pub(crate) fn add(&mut self, weight: i64) {
         self.0 += weight * Self::ONE;
     }
 
     /// Marks it as changed; says whether it was not.
     #[inline(always)]
-    pub(super) fn change(&mut self, marks: Marks) -> bool {
+    pub(crate) fn change(&mut self, marks: Marks) -> bool {
         let first = self.0 & i64::from(marks.changed()) == 0;
         self.0 |= i64::from(marks.changed());
         first
@@ -70,7 +70,7 @@ impl Count {
 
     /// Whether it was frozen; from now on the checkpoint has it.
     #[inline(always)]
-    pub(super) fn copy(&mut self, marks: Marks) -> bool {
+    pub(crate) fn copy(&mut self, marks: Marks) -> bool {
         let frozen = self.0 & i64::from(marks.frozen()) != 0;
         if frozen {
             self.0 = (self.0 & !i64::from(marks.frozen())) | Self::STORED;
@@ -79,7 +79,7 @@ impl Count {
     }
 
     /// Whether a checkpoint has it.
-    pub(super) fn is_stored(self) -> bool {
+    pub(crate) fn is_stored(self) -> bool {
         self.0 & Self::STORED != 0
     }
 }

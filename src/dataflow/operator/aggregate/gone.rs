@@ -12,7 +12,7 @@ use crate::operator::aggregate::tracked::PIECE_ROWS;
 
 /// Small pieces of columns.
 #[derive(Default)]
-pub(super) struct Gone {
+pub(crate) struct Gone {
     pieces: VecDeque<Vec<ArrayRef>>,
     /// Bytes of `pieces`.
     bytes: usize,
@@ -22,20 +22,20 @@ pub(super) struct Gone {
 
 impl Gone {
     /// Keys that have just gone.
-    pub(super) fn push(&mut self, columns: Vec<ArrayRef>) {
+    pub(crate) fn push(&mut self, columns: Vec<ArrayRef>) {
         self.bytes += columns.iter().map(|column| column.get_array_memory_size()).sum::<usize>();
         self.pieces.push_back(columns);
     }
 
     /// What has gone so far is what `copy` hands out.
-    pub(super) fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         debug_assert!(self.frozen.is_empty(), "one checkpoint is copied at a time");
         self.frozen = std::mem::take(&mut self.pieces);
         self.bytes = 0;
     }
 
     /// Takes about as many frozen keys as the budget has rows, as larger pieces.
-    pub(super) fn copy(&mut self, schema: &SchemaRef, budget: &mut usize, into: &mut Vec<RecordBatch>) -> Result<()> {
+    pub(crate) fn copy(&mut self, schema: &SchemaRef, budget: &mut usize, into: &mut Vec<RecordBatch>) -> Result<()> {
         while *budget > 0 && !self.frozen.is_empty() {
             let mut open = vec![];
             let mut rows = 0;
@@ -54,7 +54,7 @@ impl Gone {
     }
 
     /// Bytes of what has gone since the last freeze.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -5,32 +5,32 @@
 /// # Invariants
 /// - Nothing has both: what is about to change for the first time after a freeze is copied first.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     changed: u8,
 }
 
 impl Marks {
     /// The bits that marks take.
-    pub(super) const ALL: u8 = 3;
+    pub(crate) const ALL: u8 = 3;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Marks { changed: 1 }
     }
 
     /// The mark of what changed since the last freeze.
     #[inline(always)]
-    pub(super) fn changed(self) -> u8 {
+    pub(crate) fn changed(self) -> u8 {
         self.changed
     }
 
     /// The mark of what had changed at the last freeze, and is not copied yet.
     #[inline(always)]
-    pub(super) fn frozen(self) -> u8 {
+    pub(crate) fn frozen(self) -> u8 {
         self.changed ^ Self::ALL
     }
 
     /// What has changed so far is frozen; nothing else is any more.
-    pub(super) fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self) {
         self.changed ^= Self::ALL;
     }
 }

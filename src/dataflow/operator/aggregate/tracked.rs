@@ -15,7 +15,7 @@ const TOUCHED: u8 = 4;
 const STORED: u8 = 8;
 
 /// Rows of a piece that is handed out, at most.
-pub(super) const PIECE_ROWS: usize = 64 * 1024;
+pub(crate) const PIECE_ROWS: usize = 64 * 1024;
 
 /// What is known of each slot besides its state.
 ///

@@ -11,7 +11,6 @@ use hashbrown::HashMap;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::{Error, Result};
-use weir_common::ids::RelationId;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -22,6 +21,7 @@ use crate::operator::aggregate::windows::Windows;
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Stage};
 use crate::rows::RowText;
 use crate::state::StateChanges;
+use crate::times::TimeOf;
 
 /// Groups whose changes go out as one delta.
 const CHUNK_GROUPS: usize = 16 * 1024;
@@ -327,11 +327,11 @@ impl Operator for Aggregate {
         Ok(())
     }
 
-    fn due(&self) -> Option<(RelationId, i64)> {
+    fn due(&self) -> Option<(TimeOf, i64)> {
         let windows = self.windows.as_ref()?;
         let archived = self.stored.first_archived().and_then(|named| windows.life.removed_at(named));
         let closing = &windows.life.closing;
-        Some((closing.source, closing.earliest(windows.next_due().into_iter().chain(archived).min()?)))
+        Some((TimeOf::Source(closing.source), closing.earliest(windows.next_due().into_iter().chain(archived).min()?)))
     }
 
     fn memory_bytes(&self) -> usize {
