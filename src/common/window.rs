@@ -157,6 +157,22 @@ impl Windows {
         }
     }
 
+    /// The edge of the latest window that holds `time`.
+    pub fn last_edge(self, time: i64) -> i64 {
+        match self {
+            Windows::Hop(window) => window_start(time, window.slide, window.offset),
+            Windows::Cumulate(window) => window_start(time, window.size, window.offset).saturating_add(window.size),
+        }
+    }
+
+    /// Start and end of the window that an edge tells. Both grow, or stay, from each window to the next.
+    pub fn span(self, edge: i64) -> (i64, i64) {
+        match self {
+            Windows::Hop(window) => (edge, edge.saturating_add(window.size)),
+            Windows::Cumulate(window) => (window.start(edge), edge),
+        }
+    }
+
     /// The most windows that hold one moment.
     pub fn overlap(self) -> i64 {
         match self {
@@ -197,6 +213,9 @@ mod tests {
             // All of a slice is in the same windows.
             let slice = window_start(time, window.slice(), window.offset);
             assert_eq!(window.starts(slice).collect::<Vec<_>>(), expected);
+            let windows = Windows::Hop(window);
+            assert_eq!(windows.last_edge(time), expected[0]);
+            assert!(expected.iter().all(|start| windows.span(*start) == (*start, start + window.size)));
             let times: Vec<i64> = (0..30).map(|_| random.i64(-100..100)).collect();
             let one_by_one: Vec<i64> = times.iter().map(|time| window_start(*time, window.size, window.offset)).collect();
             assert_eq!(window_starts(&times, window.size, window.offset), one_by_one);
@@ -239,6 +258,8 @@ mod tests {
             let mut edges = vec![];
             windows.edges(slice, |end| edges.push((window.start(end), end)));
             assert_eq!(edges, expected);
+            assert_eq!(windows.span(windows.last_edge(time)), *expected.last().unwrap());
+            assert!(expected.iter().all(|(start, end)| windows.span(*end) == (*start, *end)));
         }
     }
 

@@ -21,6 +21,7 @@ mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate
 mod sessions; // sessions
+mod sliding; // windows that overlap and close
 mod windows; // windows that overlap
 
 /// A simulator of a view whose state is kept now and then, and which begins anew from that on another number of workers.

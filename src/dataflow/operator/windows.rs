@@ -16,7 +16,7 @@ use crate::operator::Operator;
 use crate::rows::times;
 
 /// Rows of one delta that goes out, besides the windows of one more row.
-const DELTA_ROWS: usize = 64 * 1024;
+pub(crate) const DELTA_ROWS: usize = 64 * 1024;
 
 /// Puts an edge of each window in the place of the event time, one row for each.
 ///
@@ -71,7 +71,7 @@ impl Operator for ToWindows {
 }
 
 /// These rows of a delta, with other values in one column.
-fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Result<Delta> {
+pub(crate) fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Result<Delta> {
     let copied = delta.take(&UInt32Array::from(rows))?;
     let mut columns = copied.rows.columns().to_vec();
     columns[column] = of_type(edges, columns[column].data_type());
@@ -79,8 +79,9 @@ fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Resu
     Ok(copied.with_rows(rows))
 }
 
-fn of_type(times: Vec<i64>, data_type: &DataType) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from(times).with_data_type(data_type.clone()))
+/// A column of moments.
+pub(crate) fn of_type(times: impl Into<TimestampMicrosecondArray>, data_type: &DataType) -> ArrayRef {
+    Arc::new(times.into().with_data_type(data_type.clone()))
 }
 
 /// The start of the slice that an event time lies in: what is summed up by slice goes into each window once, however
