@@ -9,7 +9,7 @@ use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 use weir_common::expr::BatchExpr;
 use weir_common::lateness::Closed;
-use weir_common::window::{Windows, window_starts};
+use weir_common::window::Windows;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -80,8 +80,8 @@ pub(crate) fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i6
 }
 
 /// A column of moments.
-pub(crate) fn of_type(times: impl Into<TimestampMicrosecondArray>, data_type: &DataType) -> ArrayRef {
-    Arc::new(times.into().with_data_type(data_type.clone()))
+pub(crate) fn of_type(times: Vec<i64>, data_type: &DataType) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(times).with_data_type(data_type.clone()))
 }
 
 /// The start of the slice that an event time lies in: what is summed up by slice goes into each window once, however
@@ -103,7 +103,7 @@ impl SliceStart {
 impl BatchExpr for SliceStart {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let times = times(batch, self.column)?;
-        Ok(of_type(window_starts(times.values(), self.windows.slice(), self.windows.offset()), &self.data_type))
+        Ok(of_type(self.windows.slices(times.values()), &self.data_type))
     }
 
     fn data_type(&self) -> &DataType {
