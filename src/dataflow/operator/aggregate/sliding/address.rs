@@ -1,9 +1,9 @@
 //! Sums of slices get an address: late rows that are admitted go to one window, all others to every window that holds their slice.
 
-use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::SchemaRef;
 use weir_common::delta::{Delta, batch};
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 use weir_common::lateness::WindowLife;
 use weir_common::window::Windows;
 
@@ -26,15 +26,15 @@ impl Address {
         Address { windows: spec.windows, life: spec.life.clone(), schema }
     }
 
-    /// The window that ends at this moment, of those that hold a slice.
-    fn window(&self, slice: i64, end: i64) -> Option<i64> {
+    /// What names the window that ends at this moment, of those that hold a slice.
+    fn window(&self, slice: i64, end: i64) -> Result<i64> {
         let mut found = None;
         self.windows.edges(slice, |edge| {
             if self.life.end(edge) == end {
                 found = Some(edge);
             }
         });
-        found
+        found.ok_or_else(|| Error::internal("a late row was admitted to a window that does not hold it"))
     }
 }
 
@@ -44,8 +44,8 @@ impl Operator for Address {
         let window: ArrayRef = match cx.admitted {
             None => new_null_array(slices.data_type(), delta.num_rows()),
             Some(end) => {
-                let windows = slices.values().iter().map(|slice| self.window(*slice, end));
-                of_type(windows.collect::<TimestampMicrosecondArray>(), slices.data_type())
+                let windows = slices.values().iter().map(|slice| self.window(*slice, end)).collect::<Result<Vec<_>>>()?;
+                of_type(windows, slices.data_type())
             }
         };
         let mut columns = delta.rows.columns().to_vec();
