@@ -26,6 +26,9 @@ pub(crate) mod address; // the one window that admitted rows go to
 mod running; // the slices of the window that is due next
 mod slices; // the sums of slices
 
+#[cfg(test)]
+mod tests;
+
 /// Which windows are put together of slices.
 #[derive(Clone, Debug)]
 pub(crate) struct SlidingSpec {

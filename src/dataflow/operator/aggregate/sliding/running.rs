@@ -136,7 +136,8 @@ impl Running {
             }
             self.forget(slots)?;
         }
-        if stays > self.front_to { self.turn(stays, slices) } else { Ok(()) }
+        let goes_from_back = slices.between(self.front_to, stays).next().is_some();
+        if goes_from_back { self.turn(stays, slices) } else { Ok(()) }
     }
 
     /// What starts in the back from `stays` on becomes the front, which is empty; what starts before goes.
