@@ -46,6 +46,8 @@ pub(super) struct Running {
     onward: Groups,
     /// Groups of the front that the current epoch has changed.
     late: Vec<u32>,
+    /// Empty between two calls: by row, while the sums of front and back are added.
+    both: Groups,
 }
 
 impl Running {
@@ -55,10 +57,10 @@ impl Running {
         let mut types = key_types(schema, spec.keys);
         types.remove(column);
         let groups = |types: &[DataType]| -> Result<Groups> { Ok(Groups { keys: Keys::new(types)?, ..spec.groups(schema, false)? }) };
-        let (back, onward) = (groups(&types)?, groups(&[])?);
+        let (back, onward, both) = (groups(&types)?, groups(&[])?, groups(&[])?);
         let (head, key, next) = (Cells::new(), Cells::new(), Cells::new());
         let width = spec.keys;
-        Ok(Running { width, column, data_type, front_to: i64::MIN, to: i64::MIN, back, head, key, next, onward, late: vec![] })
+        Ok(Running { width, column, data_type, front_to: i64::MIN, to: i64::MIN, back, head, key, next, onward, late: vec![], both })
     }
 
     /// Sums were added to these groups: to be added here where their slices are known.
@@ -199,30 +201,42 @@ impl Running {
         self.onward.clear_sums(slots)
     }
 
-    /// Calls `give` with the columns of sums for the window that an edge tells, and the number of rows: what is given is to be added
-    /// up, a key has up to two rows.
-    pub(super) fn sums(&self, edge: i64, mut give: impl FnMut(Vec<ArrayRef>, usize) -> Result<()>) -> Result<()> {
-        let all = 0..self.head.len() as u32;
-        let front: Vec<u32> = all.clone().filter(|key| self.head[*key as usize] != NONE).collect();
-        let back: Vec<u32> = all.filter(|key| self.back.rows[*key as usize] > 0).collect();
-        let mut rows = |keys: &[u32], sums: Vec<ArrayRef>| {
+    /// Calls `give` with the columns of sums for the window that an edge tells, and the number of rows: one a key.
+    pub(super) fn sums(&mut self, edge: i64, mut give: impl FnMut(Vec<ArrayRef>, usize) -> Result<()>) -> Result<()> {
+        let is_there = |key: &u32| self.head[*key as usize] != NONE || self.back.rows[*key as usize] > 0;
+        let keys: Vec<u32> = (0..self.head.len() as u32).filter(is_there).collect();
+        for keys in keys.chunks(DELTA_ROWS) {
             let mut columns = self.back.keys.columns(keys)?;
             columns.insert(self.column, of_type(vec![edge; keys.len()], &self.data_type));
-            columns.extend(sums);
-            give(columns, keys.len())
-        };
-        for keys in front.chunks(DELTA_ROWS) {
-            let heads: Vec<u32> = keys.iter().map(|key| self.head[*key as usize]).collect();
-            rows(keys, self.onward.sums(&heads)?)?;
-        }
-        for keys in back.chunks(DELTA_ROWS) {
-            rows(keys, self.back.sums(keys)?)?;
+            columns.extend(self.sums_of(keys)?);
+            give(columns, keys.len())?;
         }
         Ok(())
     }
 
+    /// The sums of front and back together.
+    fn sums_of(&mut self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        let Running { back, head, onward, both, .. } = self;
+        let rows = || (0u32..).zip(keys.iter().copied());
+        let (of_front, heads): (Vec<u32>, Vec<u32>) =
+            rows().map(|(row, key)| (row, head[key as usize])).filter(|(_, head)| *head != NONE).unzip();
+        let (of_back, in_back): (Vec<u32>, Vec<u32>) = rows().filter(|(_, key)| back.rows[*key as usize] > 0).unzip();
+        if of_back.is_empty() {
+            return onward.sums(&heads);
+        }
+        if of_front.is_empty() {
+            return back.sums(keys);
+        }
+        both.grow_to(keys.len());
+        both.add_sums(&of_front, &onward.sums(&heads)?)?;
+        both.add_sums(&of_back, &back.sums(&in_back)?)?;
+        let sums = both.sums(&(0..keys.len() as u32).collect::<Vec<_>>())?;
+        both.reset_sums();
+        Ok(sums)
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         let cells = self.head.memory_bytes() + self.key.memory_bytes() + self.next.memory_bytes();
-        self.back.memory_bytes() + self.onward.memory_bytes() + cells + self.late.capacity() * size_of::<u32>()
+        self.back.memory_bytes() + self.onward.memory_bytes() + self.both.memory_bytes() + cells + self.late.capacity() * size_of::<u32>()
     }
 }
