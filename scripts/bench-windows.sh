@@ -48,17 +48,31 @@ while :; do
   sleep 0.2
 done
 
-# CPU seconds for one view over 10 M bids.
+# CPU seconds for one view over 10 M bids, and the rows that it gives out: the least of three runs.
 cost() {
-  start
-  bids 10
-  local before
-  before=$(cpu)
-  ask "CREATE MATERIALIZED VIEW v AS SELECT window_start, auction, count(*) AS n FROM $1 GROUP BY window_start, auction EMIT ON WINDOW CLOSE"
-  until at_end; do sleep 0.1; done
-  awk -v a="$before" -v b="$(cpu)" 'BEGIN { printf "%.2f\n", b - a }'
+  local best="" rows=""
+  for _ in 1 2 3; do
+    start
+    bids 10
+    local before after
+    before=$(cpu)
+    ask "CREATE MATERIALIZED VIEW v AS SELECT window_start, k, count(*) AS n FROM $1 GROUP BY window_start, k EMIT ON WINDOW CLOSE"
+    until at_end; do sleep 0.1; done
+    rows=$(ask "SELECT rows FROM weir.views")
+    after=$(cpu)
+    best=$(awk -v a="$before" -v b="$after" -v best="$best" 'BEGIN { c = b - a; printf "%.2f", (best == "" || c < best) ? c : best }')
+  done
+  echo "$best $rows"
 }
-echo "overlapping windows, 10 M bids by auction, EMIT ON WINDOW CLOSE: seconds of CPU time"
-tumble=$(cost "TUMBLE(bids, date_time, INTERVAL '60 seconds')")
-hop=$(cost "HOP(bids, date_time, INTERVAL '1 second', INTERVAL '60 seconds')")
-awk -v t="$tumble" -v h="$hop" 'BEGIN { printf "  TUMBLE of 60 s: %s; HOP of 60 s every second: %s; ratio %.2f (aim: 2.5)\n", t, h, h / t }'
+# What HOP costs beside TUMBLE, over bids by the key $2.
+overlap() {
+  local input="(SELECT date_time, $2 AS k FROM bids), date_time"
+  read -r tumble tumble_rows <<< "$(cost "TUMBLE($input, INTERVAL '60 seconds')")"
+  read -r hop hop_rows <<< "$(cost "HOP($input, INTERVAL '1 second', INTERVAL '60 seconds')")"
+  awk -v what="$1" -v t="$tumble" -v tr="$tumble_rows" -v h="$hop" -v hr="$hop_rows" 'BEGIN {
+    printf "  %-12s TUMBLE of 60 s: %6.2f s, %9d rows out; HOP of 60 s every second: %6.2f s, %9d rows out; ratio %.2f (aim: 2.5)\n", what, t, tr, h, hr, h / t
+  }'
+}
+echo "overlapping windows, 10 M bids in, EMIT ON WINDOW CLOSE: seconds of CPU time"
+overlap "1,000 keys" "bidder % 1000"
+overlap "by auction" "auction"

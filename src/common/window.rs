@@ -47,15 +47,6 @@ impl HopWindow {
         window_start(time.saturating_sub(self.size), self.slide, self.offset).saturating_add(self.slide)
     }
 
-    /// The length of a slice: every window is made of whole ones, so moments of one slice are in the same windows.
-    pub fn slice(self) -> i64 {
-        let (mut a, mut b) = (self.size, self.slide);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    }
-
     /// The most windows that hold one moment.
     pub fn overlap(self) -> i64 {
         self.size / self.slide + i64::from(self.size % self.slide != 0)
@@ -141,19 +132,40 @@ impl Windows {
         }
     }
 
-    /// The length of a slice: every window is made of whole ones, so moments of one slice are in the same windows.
-    pub fn slice(self) -> i64 {
+    /// The start of the slice that each of many times lies in: the longest piece of time that is in the same windows, of which every
+    /// window is made.
+    pub fn slices(self, times: &[i64]) -> Vec<i64> {
         match self {
-            Windows::Hop(window) => window.slice(),
-            Windows::Cumulate(window) => window.step,
+            // A window begins every slide, and another ends somewhere within it.
+            Windows::Hop(HopWindow { slide, size, offset }) => {
+                let mut starts = window_starts(times, slide, offset);
+                let rest = size % slide;
+                if rest > 0 {
+                    let later = |(start, time): (&mut i64, &i64)| {
+                        let end = start.saturating_add(rest);
+                        *start = if *time >= end { end } else { *start };
+                    };
+                    starts.iter_mut().zip(times).for_each(later);
+                }
+                starts
+            }
+            Windows::Cumulate(CumulateWindow { step, offset, .. }) => window_starts(times, step, offset),
         }
     }
 
-    /// Where a slice starts.
-    pub fn offset(self) -> i64 {
+    /// The edge of the latest window that holds `time`.
+    pub fn last_edge(self, time: i64) -> i64 {
         match self {
-            Windows::Hop(window) => window.offset,
-            Windows::Cumulate(window) => window.offset,
+            Windows::Hop(window) => window_start(time, window.slide, window.offset),
+            Windows::Cumulate(window) => window_start(time, window.size, window.offset).saturating_add(window.size),
+        }
+    }
+
+    /// Start and end of the window that an edge tells. Both grow, or stay, from each window to the next.
+    pub fn span(self, edge: i64) -> (i64, i64) {
+        match self {
+            Windows::Hop(window) => (edge, edge.saturating_add(window.size)),
+            Windows::Cumulate(window) => (window.start(edge), edge),
         }
     }
 
@@ -195,8 +207,13 @@ mod tests {
             assert!(expected.len() as i64 <= window.overlap());
             assert_eq!(window.first_start(time), *expected.last().unwrap());
             // All of a slice is in the same windows.
-            let slice = window_start(time, window.slice(), window.offset);
-            assert_eq!(window.starts(slice).collect::<Vec<_>>(), expected);
+            let windows = Windows::Hop(window);
+            assert_eq!(window.starts(windows.slices(&[time])[0]).collect::<Vec<_>>(), expected);
+            let mut slices = windows.slices(&(0..window.size).map(|at| time + at).collect::<Vec<_>>());
+            slices.dedup();
+            assert!(slices.is_sorted() && slices.len() as i64 <= 2 * (window.size / slide) + 3, "no more than the windows need");
+            assert_eq!(windows.last_edge(time), expected[0]);
+            assert!(expected.iter().all(|start| windows.span(*start) == (*start, start + window.size)));
             let times: Vec<i64> = (0..30).map(|_| random.i64(-100..100)).collect();
             let one_by_one: Vec<i64> = times.iter().map(|time| window_start(*time, window.size, window.offset)).collect();
             assert_eq!(window_starts(&times, window.size, window.offset), one_by_one);
@@ -235,10 +252,11 @@ mod tests {
             let windows = Windows::Cumulate(window);
             assert!(expected.len() as i64 <= windows.overlap() && windows.are_whole());
             // All of a slice is in the same windows.
-            let slice = window_start(time, windows.slice(), windows.offset());
             let mut edges = vec![];
-            windows.edges(slice, |end| edges.push((window.start(end), end)));
+            windows.edges(windows.slices(&[time])[0], |end| edges.push((window.start(end), end)));
             assert_eq!(edges, expected);
+            assert_eq!(windows.span(windows.last_edge(time)), *expected.last().unwrap());
+            assert!(expected.iter().all(|(start, end)| windows.span(*end) == (*start, *end)));
         }
     }
 

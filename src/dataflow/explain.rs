@@ -12,6 +12,7 @@ use weir_common::window::{CumulateWindow, HopWindow, Windows};
 use crate::lower::{DataflowPlan, FragmentSpec, From, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::session::SessionSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
+use crate::operator::aggregate::sliding::SlidingSpec;
 use crate::operator::aggregate::{AggregateSpec, Keeps, Stage};
 
 /// The fragments, exchanges and state of a plan, for EXPLAIN.
@@ -105,13 +106,14 @@ impl Text<'_> {
             StepOp::Windows(column, windows, _) => {
                 let name = step.schema.field(*column).name();
                 match windows {
-                    Windows::Hop(HopWindow { slide, size, .. }) => {
-                        format!("Hop: {name} of each window of {}, one every {}", clock_text(*size), clock_text(*slide))
-                    }
-                    Windows::Cumulate(CumulateWindow { step, size, .. }) => {
-                        format!("Cumulate: {name} of each window of up to {}, one longer every {}", clock_text(*size), clock_text(*step))
-                    }
+                    Windows::Hop(_) => format!("Hop: {name} of each {}", window_text(*windows)),
+                    Windows::Cumulate(_) => format!("Cumulate: {name} of each {}", window_text(*windows)),
                 }
+            }
+            StepOp::Address(_) => "Address: all windows of the slice, or the one that late rows are admitted to".to_string(),
+            StepOp::Sliding(sliding) => {
+                let name = step.schema.field(sliding.column()).name();
+                format!("Sliding windows: {name} of each {}, put together of slices", window_text(sliding.windows))
             }
             StepOp::SessionRows(SessionRowsSpec { partition, time, gap, .. }) => {
                 let (time, gap) = (step.schema.field(*time).name(), clock_text(*gap));
@@ -132,6 +134,17 @@ impl Text<'_> {
         self.line(depth, self.operator(step));
         match &step.op {
             StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
+            StepOp::Sliding(SlidingSpec { life, .. }) => {
+                let after = if life.emit == Emit::Final { life.lateness } else { 0 };
+                let (window, watermark) = (self.end(&life.closing, &step.schema), self.relation(life.closing.source));
+                let due = format!("the watermark of {watermark} reaches {window}{}", plus(after));
+                self.line(
+                    depth + 1,
+                    format!(
+                        "State: a group for each slice and key; a window is put together when {due}, and a slice freed after its last one"
+                    ),
+                );
+            }
             StepOp::Session(SessionSpec { moments, .. }) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
                 let groups = if moments.append_only { "a group for each session" } else { "a group for each moment" };
@@ -256,6 +269,16 @@ impl Text<'_> {
 /// What is added to a moment.
 fn plus(micros: i64) -> String {
     if micros == 0 { String::new() } else { format!(" + {}", clock_text(micros)) }
+}
+
+/// A window, and how the next ones follow.
+fn window_text(windows: Windows) -> String {
+    match windows {
+        Windows::Hop(HopWindow { slide, size, .. }) => format!("window of {}, one every {}", clock_text(size), clock_text(slide)),
+        Windows::Cumulate(CumulateWindow { step, size, .. }) => {
+            format!("window of up to {}, one longer every {}", clock_text(size), clock_text(step))
+        }
+    }
 }
 
 fn names(schema: &Schema, columns: impl Iterator<Item = usize>) -> String {

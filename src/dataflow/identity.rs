@@ -13,6 +13,7 @@ use weir_common::window::{CumulateWindow, HopWindow, Windows};
 use crate::lower::{DataflowPlan, From, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::session::SessionSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
+use crate::operator::aggregate::sliding::SlidingSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::temporal::TemporalSpec;
 
@@ -73,12 +74,7 @@ fn operator(spec: &StepSpec) -> String {
         StepOp::HoldBack(rule) => format!("hold back by {rule:?}"),
         StepOp::Windows(column, windows, closed) => {
             let open = closed.as_ref().map_or(String::new(), |closed| format!(" but {closed:?}"));
-            match windows {
-                Windows::Hop(HopWindow { slide, size, offset }) => format!("hop {column} size {size} slide {slide} offset {offset}{open}"),
-                Windows::Cumulate(CumulateWindow { step, size, offset }) => {
-                    format!("cumulate {column} size {size} step {step} offset {offset}{open}")
-                }
-            }
+            format!("{}{open}", windows_text(*column, *windows))
         }
         StepOp::SessionRows(SessionRowsSpec { partition, time, gap, state }) => {
             format!("session rows state {state} by {partition:?} time {time} gap {gap}")
@@ -95,6 +91,18 @@ fn operator(spec: &StepSpec) -> String {
             let life = life.as_ref().map_or(String::new(), |life| format!(" windows {life:?}"));
             format!("aggregate {}{kept} state {state} keys {keys} calls {}{life}", stage_word(*stage), list(calls.iter().map(call)))
         }
+        StepOp::Address(sliding) => format!("address {}", windows_text(sliding.column(), sliding.windows)),
+        StepOp::Sliding(SlidingSpec { slices: AggregateSpec { keys, calls, stage: _, append_only: _, state, life: _ }, windows, life }) => {
+            let (windows, calls) = (windows_text(life.closing.column, *windows), list(calls.iter().map(call)));
+            format!("sliding {windows} state {state} keys {keys} calls {calls} windows {life:?}")
+        }
+    }
+}
+
+fn windows_text(column: usize, windows: Windows) -> String {
+    match windows {
+        Windows::Hop(HopWindow { slide, size, offset }) => format!("hop {column} size {size} slide {slide} offset {offset}"),
+        Windows::Cumulate(CumulateWindow { step, size, offset }) => format!("cumulate {column} size {size} step {step} offset {offset}"),
     }
 }
 

@@ -17,6 +17,8 @@ use crate::operator::Operator;
 use crate::operator::aggregate::distinct::Distinct;
 use crate::operator::aggregate::session::SessionSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
+use crate::operator::aggregate::sliding::SlidingSpec;
+use crate::operator::aggregate::sliding::address::Address;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::filter::Filter;
 use crate::operator::hold_back::HoldBack;
@@ -169,13 +171,17 @@ pub(crate) enum StepOp {
     /// With the number of its state.
     Distinct(Stage, u16),
     Aggregate(AggregateSpec),
+    /// The one window that sums of slices go to, in a column more.
+    Address(SlidingSpec),
+    /// Sums of slices in, sums of windows out.
+    Sliding(SlidingSpec),
 }
 
 impl DataflowPlan {
     /// Whether what it shows depends on the times of epochs, besides its rows.
     pub fn is_timed(&self) -> bool {
         self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| match &step.op {
-            StepOp::TakeLate(_) | StepOp::HoldBack(_) | StepOp::TemporalFilter(_) => true,
+            StepOp::TakeLate(_) | StepOp::HoldBack(_) | StepOp::TemporalFilter(_) | StepOp::Address(_) | StepOp::Sliding(_) => true,
             StepOp::Windows(_, _, closed) => closed.is_some(),
             StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
             StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
@@ -227,6 +233,8 @@ impl FragmentSpec {
             StepOp::Union => Box::new(Union::new(spec.schema.clone())),
             StepOp::Distinct(stage, state) => Box::new(Distinct::new(*stage, spec.schema.clone(), *state, checkpoints)),
             StepOp::Aggregate(aggregate) => aggregate.build(spec.schema.clone(), view, owns_global, checkpoints),
+            StepOp::Address(sliding) => Box::new(Address::new(sliding, spec.schema.clone())),
+            StepOp::Sliding(sliding) => sliding.build(spec.schema.clone(), checkpoints),
         }
     }
 }

@@ -85,7 +85,12 @@ fn zeroed<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> ArrayRef {
 
 /// A column of moments that are never NULL.
 pub(crate) fn times(rows: &RecordBatch, column: usize) -> Result<&TimestampMicrosecondArray> {
-    let times = rows.column(column).as_primitive_opt::<TimestampMicrosecondType>();
+    moments(rows.columns(), column)
+}
+
+/// The event times in one of some columns; none is NULL.
+pub(crate) fn moments(columns: &[ArrayRef], column: usize) -> Result<&TimestampMicrosecondArray> {
+    let times = columns[column].as_primitive_opt::<TimestampMicrosecondType>();
     let times = times.ok_or_else(|| Error::internal(format!("column {column} holds no event time")))?;
     if times.null_count() > 0 {
         return Err(Error::internal("a row without an event time reached its windows"));

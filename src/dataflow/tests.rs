@@ -22,6 +22,7 @@ mod nested; // groups of groups, of a union, behind a filter
 mod plans; // where exchanges are, and what EXPLAIN says
 mod promises; // the checker, scatter and consolidate
 mod sessions; // sessions
+mod sliding; // windows that overlap and close
 mod temporal; // rows that come and go with the wall clock
 mod windows; // windows that overlap
 

@@ -110,9 +110,9 @@ fn windows_live_as_the_rules_say() {
             time::run(seed, &mut met).unwrap_or_else(|message| panic!("{message}"));
         }
         println!("{runs} runs met {met:?}");
-        let time::Met { late, admitted, shown, removed, restarts } = met;
+        let time::Met { late, admitted, shown, removed, restarts, sliding } = met;
         let least = late.min(admitted).min(shown).min(removed).min(restarts);
-        assert!(runs < 100 || least as u64 > runs / 10, "all of it was tested: {met:?}");
+        assert!(runs < 100 || (least as u64 > runs / 10 && sliding as u64 > runs / 30), "all of it was tested: {met:?}");
     });
 }
 

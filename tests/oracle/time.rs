@@ -33,6 +33,8 @@ pub struct Met {
     pub shown: usize,
     pub removed: usize,
     pub restarts: usize,
+    /// Views whose windows are put together of slices.
+    pub sliding: usize,
 }
 
 /// Runs a random view over random rows; the first difference, if there is one.
@@ -46,6 +48,7 @@ pub fn run(seed: u64, met: &mut Met) -> Result<(), String> {
     let describe = |epoch: usize, message: String| {
         format!("WEIR_SEED={seed}, {workers} workers, after epoch {epoch}: {message}\nof\n    {}\n{}", view.sql, explain(&dataflow))
     };
+    met.sliding += usize::from(explain(&dataflow).contains("Sliding windows"));
     let mut simulator = Simulator::new(&dataflow, workers);
     let restarts = rng.bool();
     if restarts {

@@ -16,6 +16,7 @@ use weir_common::window::Windows;
 
 use crate::identity::identity;
 use crate::lower::{DataflowPlan, FragmentSpec, From, ImportSpec, InputSpec, LateSpec, Place, Route, StepOp, StepSpec};
+use crate::operator::aggregate::sliding::SlidingSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::temporal::TemporalSpec;
 use crate::operator::windows::SliceStart;
@@ -301,6 +302,13 @@ impl Lowering {
             // Each slice is summed up once, and its sums go into every window that it is part of.
             let (together, before) = (input.gathers(|column| column < keys && column != windows.column), input.spread.clone());
             let sums = partial(sliced(input, &windows))?;
+            if let Some(sliding) = SlidingSpec::of(&whole, windows.column, windows.windows, self.next_state) {
+                self.state_number()?;
+                let gathered = self.sliding(sums, sliding, together.then_some(before))?;
+                let spread = gathered.spread.clone();
+                self.states.extend(whole.state_specs(&schema, spread.columns())?);
+                return Ok(gathered.add(StepOp::Aggregate(spec(Stage::Final)), schema, facts, spread));
+            }
             let sums = Open { windows: Some(windows), ..sums }.windowed();
             let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };
             let spread = gathered.spread.clone();
@@ -318,6 +326,25 @@ impl Lowering {
         let spread = input.spread.clone();
         self.states.extend(whole.state_specs(&schema, spread.columns())?);
         Ok(input.add(StepOp::Aggregate(spec(stage)), schema, facts, spread))
+    }
+
+    /// Sums of slices become sums of windows when these are due; `together`: how they are spread, if all of a key are on one worker.
+    fn sliding(&mut self, sums: Open, sliding: SlidingSpec, together: Option<Spread>) -> Result<Open> {
+        let (schema, messages) = (sums.schema.clone(), sums.facts.clone());
+        let addressed = sums.add(
+            StepOp::Address(sliding.clone()),
+            sliding.input_schema(&schema),
+            messages.clone(),
+            together.clone().unwrap_or(Spread::Anywhere),
+        );
+        let gathered = match together {
+            Some(_) => addressed,
+            // One slice is in several windows: whoever has a key has all of its slices.
+            None => self.exchange(addressed, (0..sliding.slices.keys).filter(|key| *key != sliding.column()).collect()),
+        };
+        let spread = gathered.spread.clone();
+        self.states.extend(sliding.state_specs(&schema, spread.columns())?);
+        Ok(gathered.add(StepOp::Sliding(sliding), schema, messages, spread))
     }
 
     /// A number for the state of an operator.

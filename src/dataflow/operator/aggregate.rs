@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 use weir_common::lateness::WindowLife;
@@ -18,6 +18,7 @@ use crate::operator::aggregate::whole::Aggregate;
 
 pub(crate) mod distinct; // each row once
 pub(crate) mod session; // GROUP BY of sessions
+pub(crate) mod sliding; // windows put together of slices
 
 mod accumulator; // the state of one aggregate over all groups
 mod archive; // groups of closed windows
@@ -180,7 +181,11 @@ enum CallState {
 impl Groups {
     /// Makes room for all slots.
     fn grow(&mut self) {
-        let slots = self.keys.slots();
+        self.grow_to(self.keys.slots());
+    }
+
+    /// Makes room for this many slots.
+    fn grow_to(&mut self, slots: usize) {
         if slots > self.rows.len() {
             self.rows.grow(slots, 0);
             self.accumulators().for_each(|accumulator| accumulator.grow(slots));
@@ -207,6 +212,42 @@ impl Groups {
             }
         }
         Ok(())
+    }
+
+    /// Adds sums to slots: the numbers of rows, then the state of each call that has one of its own.
+    fn add_sums(&mut self, slots: &[u32], sums: &[ArrayRef]) -> Result<()> {
+        let counts = sums[0].as_primitive::<Int64Type>().values();
+        slots.iter().zip(counts).for_each(|(slot, count)| self.rows[*slot as usize] += count);
+        let mut states = &sums[1..];
+        for accumulator in self.accumulators() {
+            let (state, rest) = states.split_at(accumulator.state_types().len());
+            accumulator.merge(slots, state)?;
+            states = rest;
+        }
+        Ok(())
+    }
+
+    /// The sums of slots, as [`Groups::add_sums`] takes them.
+    fn sums(&self, slots: &[u32]) -> Result<Vec<ArrayRef>> {
+        let mut columns = vec![self.counts(slots)];
+        for call in &self.calls {
+            if let CallState::Own(accumulator) = call {
+                columns.extend(accumulator.state(slots)?);
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The sums of these slots are nothing any more.
+    fn clear_sums(&mut self, slots: &[u32]) -> Result<()> {
+        slots.iter().for_each(|slot| self.rows[*slot as usize] = 0);
+        self.accumulators().try_for_each(|accumulator| accumulator.clear_all(slots))
+    }
+
+    /// No slot has sums, nor is there room for any.
+    fn reset_sums(&mut self) {
+        self.rows.empty();
+        self.accumulators().for_each(|accumulator| accumulator.reset());
     }
 
     /// The number of rows of these slots.

@@ -9,14 +9,14 @@ use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 use weir_common::expr::BatchExpr;
 use weir_common::lateness::Closed;
-use weir_common::window::{Windows, window_starts};
+use weir_common::window::Windows;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::rows::times;
 
 /// Rows of one delta that goes out, besides the windows of one more row.
-const DELTA_ROWS: usize = 64 * 1024;
+pub(crate) const DELTA_ROWS: usize = 64 * 1024;
 
 /// Puts an edge of each window in the place of the event time, one row for each.
 ///
@@ -71,7 +71,7 @@ impl Operator for ToWindows {
 }
 
 /// These rows of a delta, with other values in one column.
-fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Result<Delta> {
+pub(crate) fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Result<Delta> {
     let copied = delta.take(&UInt32Array::from(rows))?;
     let mut columns = copied.rows.columns().to_vec();
     columns[column] = of_type(edges, columns[column].data_type());
@@ -79,7 +79,8 @@ fn copies(delta: &Delta, column: usize, rows: Vec<u32>, edges: Vec<i64>) -> Resu
     Ok(copied.with_rows(rows))
 }
 
-fn of_type(times: Vec<i64>, data_type: &DataType) -> ArrayRef {
+/// A column of moments.
+pub(crate) fn of_type(times: Vec<i64>, data_type: &DataType) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(times).with_data_type(data_type.clone()))
 }
 
@@ -102,7 +103,7 @@ impl SliceStart {
 impl BatchExpr for SliceStart {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         let times = times(batch, self.column)?;
-        Ok(of_type(window_starts(times.values(), self.windows.slice(), self.windows.offset()), &self.data_type))
+        Ok(of_type(self.windows.slices(times.values()), &self.data_type))
     }
 
     fn data_type(&self) -> &DataType {

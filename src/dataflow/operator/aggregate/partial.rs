@@ -31,12 +31,8 @@ impl PartialAggregate {
         let groups = &mut self.groups;
         let slots: Vec<u32> = (0..groups.keys.slots() as u32).collect();
         let mut columns = groups.keys.columns(&slots)?;
-        columns.push(groups.counts(&slots));
-        groups.rows.empty();
-        for accumulator in groups.accumulators() {
-            columns.extend(accumulator.state(&slots)?);
-            accumulator.reset();
-        }
+        columns.extend(groups.sums(&slots)?);
+        groups.reset_sums();
         groups.keys.reset();
         cx.out.push(Delta::insert(batch(self.schema.clone(), columns, slots.len())?));
         Ok(())

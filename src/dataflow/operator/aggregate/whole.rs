@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat, filter};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use hashbrown::HashMap;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::{Delta, batch};
@@ -227,8 +227,7 @@ impl Aggregate {
         if slots.is_empty() {
             return Ok(());
         }
-        slots.iter().for_each(|slot| self.groups.rows[*slot as usize] = 0);
-        self.groups.accumulators().try_for_each(|accumulator| accumulator.clear_all(slots))?;
+        self.groups.clear_sums(slots)?;
         // What the values of closed groups leave behind, while the slots are still theirs.
         self.stored.collect(&mut self.groups)?;
         self.tracked.release(slots, &self.groups.keys)?;
@@ -249,14 +248,7 @@ impl Operator for Aggregate {
         self.remember(&slots, &delta.rows.columns()[..keys])?;
         let groups = &mut self.groups;
         if self.spec.stage == Stage::Final {
-            let counts = delta.rows.column(keys).as_primitive::<Int64Type>().values();
-            slots.iter().zip(counts).for_each(|(slot, count)| groups.rows[*slot as usize] += count);
-            let mut states = &delta.rows.columns()[keys + 1..];
-            for accumulator in groups.accumulators() {
-                let (state, rest) = states.split_at(accumulator.state_types().len());
-                accumulator.merge(&slots, state)?;
-                states = rest;
-            }
+            groups.add_sums(&slots, &delta.rows.columns()[keys..])?;
             groups.slots = slots;
             return Ok(());
         }
