@@ -1,8 +1,9 @@
 //! A plan as text, the view first and what feeds it below, as Postgres prints plans.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use weir_common::ids::RelationId;
 use weir_common::interval::clock_text;
 use weir_common::lateness::{Emit, WindowLife};
@@ -20,7 +21,11 @@ pub fn explain(plan: &DataflowPlan) -> String {
     let workers = if plan.workers == 1 { "1 worker".to_string() } else { format!("{} workers", plan.workers) };
     text.line(0, format!("View {} on {workers}: {}", plan.view, list(plan.schema.fields().iter().map(|field| field.name().clone()))));
     // Where windows close, the state says when.
-    let has_life = |step: &StepSpec| matches!(&step.op, StepOp::Aggregate(spec) if spec.life.is_some());
+    let has_life = |step: &StepSpec| match &step.op {
+        StepOp::Aggregate(spec) => spec.life.is_some(),
+        StepOp::Session(spec) => spec.gate.is_some(),
+        _ => false,
+    };
     let closes = match plan.fragments.iter().flat_map(|fragment| &fragment.steps).any(has_life) {
         true => String::new(),
         false => format!("; {}", text.closes(plan.facts.closes.as_ref(), &plan.schema)),
@@ -112,7 +117,7 @@ impl Text<'_> {
                 let (time, gap) = (step.schema.field(*time).name(), clock_text(*gap));
                 format!("Session of ({}): {time} with gaps of less than {gap}", names(&step.schema, partition.iter().copied()))
             }
-            StepOp::Session(SessionSpec { moments, gap }) => {
+            StepOp::Session(SessionSpec { moments, gap, .. }) => {
                 let partition = names(&step.schema, 0..moments.keys - 1);
                 let calls = list(moments.calls.iter().map(|call| call.name.clone()));
                 format!("Session aggregate of ({partition}), with gaps of less than {}: {calls}", clock_text(*gap))
@@ -127,10 +132,33 @@ impl Text<'_> {
         self.line(depth, self.operator(step));
         match &step.op {
             StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
-            StepOp::Session(SessionSpec { moments, .. }) => {
-                let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
+            StepOp::Session(SessionSpec { moments, gate, .. }) => {
+                let closes = match gate {
+                    None => self.closes(step.facts.closes.as_ref(), &step.schema),
+                    Some(gate) => {
+                        // The end is behind the columns of the partition and the start.
+                        let mut life = gate.life.windows.clone();
+                        life.closing.column = moments.keys;
+                        self.life(&life, Keeps::Nothing, &step.schema)
+                    }
+                };
                 let groups = if moments.append_only { "a group for each session" } else { "a group for each moment" };
                 self.line(depth + 1, format!("State: {groups}; {closes}"));
+                if gate.is_some() {
+                    self.line(depth + 1, "Late: rows of no session that is open");
+                }
+            }
+            StepOp::SessionRows(SessionRowsSpec { life: Some(life), .. }) => {
+                // When its sessions are shown is up to who reads them.
+                let (keeps, retention) = match life.windows.keeps_closed {
+                    true => (Keeps::Groups, life.windows.retention),
+                    false => (Keeps::Nothing, None),
+                };
+                let life = WindowLife { emit: Emit::Update, retention, ..life.windows.clone() };
+                let mut fields: Vec<FieldRef> = step.schema.fields().to_vec();
+                fields[life.closing.column] = Arc::new(step.schema.field(life.closing.column).clone().with_name("window_end"));
+                self.line(depth + 1, format!("State: every row and its count; {}", self.life(&life, keeps, &Schema::new(fields))));
+                self.line(depth + 1, "Late: rows of no session that is open");
             }
             StepOp::Distinct(..) | StepOp::SessionRows(_) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);

@@ -329,8 +329,8 @@ impl Operator for Aggregate {
 
     fn due(&self) -> Option<(RelationId, i64)> {
         let windows = self.windows.as_ref()?;
-        let archived = self.stored.first_archived().and_then(|named| windows.life.removed_at(named));
-        let closing = &windows.life.closing;
+        let archived = self.stored.first_archived().and_then(|named| windows.life().removed_at(named));
+        let closing = &windows.life().closing;
         Some((closing.source, closing.earliest(windows.next_due().into_iter().chain(archived).min()?)))
     }
 
