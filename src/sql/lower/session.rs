@@ -60,7 +60,7 @@ impl Lowering<'_> {
 fn sessions(node: &Node) -> Option<&Node> {
     match (&node.op, node.inputs.as_slice()) {
         (Op::Session { .. }, _) => Some(node),
-        (Op::Project { .. } | Op::Filter { .. }, [input]) => sessions(input),
+        (Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. }, [input]) => sessions(input),
         _ => None,
     }
 }
@@ -70,7 +70,7 @@ fn origin(node: &Node, column: usize) -> Option<usize> {
     match (&node.op, node.inputs.as_slice()) {
         (Op::Session { .. }, _) => Some(column),
         (Op::Project { exprs }, [input]) => origin(input, exprs.get(column)?.as_column()?),
-        (Op::Filter { .. }, [input]) => origin(input, column),
+        (Op::Filter { .. } | Op::RequireEventTime { .. }, [input]) => origin(input, column),
         _ => None,
     }
 }
@@ -126,7 +126,7 @@ pub(super) fn close(node: &mut Node, life: &WindowLife) -> Result<bool, Error> {
     let Node { op, inputs, .. } = node;
     let Some(input) = inputs.first_mut() else { return Ok(false) };
     match op {
-        Op::Project { .. } | Op::Filter { .. } => close(input, life),
+        Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. } => close(input, life),
         Op::Session { column, life: of_sessions, .. } => {
             let closing = &life.closing;
             if !input.facts.event_times.iter().any(|time| is_of(time, *column, closing)) {
