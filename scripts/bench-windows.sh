@@ -29,24 +29,30 @@ bids() {
 cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f\n", ($14 + $15) / hz }' "/proc/$pid/stat"; }
 at_end() { [ "$(ask "SELECT bool_and(at_end) FROM weir.sources")" = t ]; }
 
-echo "closed windows are freed: $millions M bids, TUMBLE of 1 s by auction, EMIT FINAL, retention of 60 s"
-start
-bids "$millions"
-ask "CREATE MATERIALIZED VIEW final AS SELECT window_start, auction, count(*) AS n, max(price) AS top
-     FROM TUMBLE(bids, date_time, INTERVAL '1 second') GROUP BY window_start, auction EMIT FINAL WITH (retention = '60 seconds')"
-echo "  M bids    rows shown    groups open    state MB    RSS MB"
-next=0
-while :; do
-  done=$(at_end && echo yes || echo no)
-  rows=$(ask "SELECT rows FROM weir.sources")
-  if [ "$done" = yes ] || [ "$rows" -ge "$next" ]; then
-    IFS='|' read -r shown groups state <<< "$(ask "SELECT (SELECT rows FROM weir.views), sum(groups), round(sum(bytes) / 1e6, 1) FROM weir.operators WHERE operator <> 'served rows'")"
-    printf '  %6.1f    %10s    %11s    %8s    %6s\n' "$(awk -v r="$rows" 'BEGIN { print r / 1e6 }')" "$shown" "$groups" "$state" "$(awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$pid/status")"
-    next=$((rows + millions * 100000))
-  fi
-  [ "$done" = no ] || break
-  sleep 0.2
-done
+# What a view holds while all bids come and its windows are closed and freed: $1 says what it is of, $2 is its query.
+freed() {
+  local next=0 done rows shown groups state
+  echo "closed windows are freed: $millions M bids, $1, EMIT FINAL, retention of 60 s"
+  start
+  bids "$millions"
+  ask "CREATE MATERIALIZED VIEW final AS $2 EMIT FINAL WITH (retention = '60 seconds')"
+  echo "  M bids    rows shown    groups open    state MB    RSS MB"
+  while :; do
+    done=$(at_end && echo yes || echo no)
+    rows=$(ask "SELECT rows FROM weir.sources")
+    if [ "$done" = yes ] || [ "$rows" -ge "$next" ]; then
+      IFS='|' read -r shown groups state <<< "$(ask "SELECT (SELECT rows FROM weir.views), sum(groups), round(sum(bytes) / 1e6, 1) FROM weir.operators WHERE operator <> 'served rows'")"
+      printf '  %6.1f    %10s    %11s    %8s    %6s\n' "$(awk -v r="$rows" 'BEGIN { print r / 1e6 }')" "$shown" "$groups" "$state" "$(awk '/VmRSS/ { printf "%.0f", $2 / 1024 }' "/proc/$pid/status")"
+      next=$((rows + millions * 100000))
+    fi
+    [ "$done" = no ] || break
+    sleep 0.2
+  done
+}
+freed "TUMBLE of 1 s by auction" "SELECT window_start, auction, count(*) AS n, max(price) AS top
+  FROM TUMBLE(bids, date_time, INTERVAL '1 second') GROUP BY window_start, auction"
+freed "SESSION with a gap of 1 s by bidder" "SELECT window_start, window_end, bidder, count(*) AS n, max(price) AS top
+  FROM SESSION(bids PARTITION BY bidder, date_time, INTERVAL '1 second') GROUP BY window_start, window_end, bidder"
 
 # CPU seconds for one view over 10 M bids, and the rows that it gives out: the least of three runs.
 cost() {

@@ -78,6 +78,19 @@ impl Final {
     }
 }
 
+/// The sessions of a step that closes them by itself.
+///
+/// A row is late if no session that is still open would be its own: of all rows that are there and that come in the epoch, those that
+/// follow each other by less than the gap are together; they are late if all of them have just come and their session was closed, by
+/// the watermark before the epoch, when they came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLife {
+    /// The names of what is read below.
+    pub input: String,
+    /// When sessions are shown, closed and removed. Its column is that of their end, behind those of the input and of the start.
+    pub windows: WindowLife,
+}
+
 /// Which of the windows that hold a moment take no rows any more.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {

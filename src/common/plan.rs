@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::expr::ExprRef;
 use crate::ids::RelationId;
-use crate::lateness::{Closed, Final, LateRows, WindowLife};
+use crate::lateness::{Closed, Final, LateRows, SessionLife, WindowLife};
 use crate::moments::Measure;
 use crate::temporal::TimeCondition;
 use crate::window::{CumulateWindow, HopWindow, MonthWindow, Windows, window_start};
@@ -75,6 +75,8 @@ pub enum Op {
         column: usize,
         /// Microseconds; more than 0.
         gap: i64,
+        /// When sessions are closed, and take no rows any more; `None`: never.
+        life: Option<SessionLife>,
     },
     /// Computes each output column from an input row. One input.
     Project {

@@ -1,8 +1,9 @@
 //! A plan as text, the view first and what feeds it below, as Postgres prints plans.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use weir_common::ids::RelationId;
 use weir_common::interval::clock_text;
 use weir_common::lateness::{Emit, WindowLife};
@@ -23,6 +24,7 @@ pub fn explain(plan: &DataflowPlan) -> String {
     // Where windows close, or rows leave by themselves, the state says when.
     let ends = |step: &StepSpec| match &step.op {
         StepOp::Aggregate(spec) => spec.life.is_some(),
+        StepOp::Session(spec) => spec.gate.is_some(),
         StepOp::TemporalFilter(_) => true,
         _ => false,
     };
@@ -119,7 +121,7 @@ impl Text<'_> {
                 let (time, gap) = (step.schema.field(*time).name(), clock_text(*gap));
                 format!("Session of ({}): {time} with gaps of less than {gap}", names(&step.schema, partition.iter().copied()))
             }
-            StepOp::Session(SessionSpec { moments, gap }) => {
+            StepOp::Session(SessionSpec { moments, gap, .. }) => {
                 let partition = names(&step.schema, 0..moments.keys - 1);
                 let calls = list(moments.calls.iter().map(|call| call.name.clone()));
                 format!("Session aggregate of ({partition}), with gaps of less than {}: {calls}", clock_text(*gap))
@@ -145,10 +147,33 @@ impl Text<'_> {
                     ),
                 );
             }
-            StepOp::Session(SessionSpec { moments, .. }) => {
-                let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
+            StepOp::Session(SessionSpec { moments, gate, .. }) => {
+                let closes = match gate {
+                    None => self.closes(step.facts.closes.as_ref(), &step.schema),
+                    Some(gate) => {
+                        // The end is behind the columns of the partition and the start.
+                        let mut life = gate.life.windows.clone();
+                        life.closing.column = moments.keys;
+                        self.life(&life, Keeps::Nothing, &step.schema)
+                    }
+                };
                 let groups = if moments.append_only { "a group for each session" } else { "a group for each moment" };
                 self.line(depth + 1, format!("State: {groups}; {closes}"));
+                if gate.is_some() {
+                    self.line(depth + 1, "Late: rows of no session that is open");
+                }
+            }
+            StepOp::SessionRows(SessionRowsSpec { life: Some(life), .. }) => {
+                // When its sessions are shown is up to who reads them.
+                let (keeps, retention) = match life.windows.keeps_closed {
+                    true => (Keeps::Groups, life.windows.retention),
+                    false => (Keeps::Nothing, None),
+                };
+                let life = WindowLife { emit: Emit::Update, retention, ..life.windows.clone() };
+                let mut fields: Vec<FieldRef> = step.schema.fields().to_vec();
+                fields[life.closing.column] = Arc::new(step.schema.field(life.closing.column).clone().with_name("window_end"));
+                self.line(depth + 1, format!("State: every row and its count; {}", self.life(&life, keeps, &Schema::new(fields))));
+                self.line(depth + 1, "Late: rows of no session that is open");
             }
             StepOp::Distinct(..) | StepOp::SessionRows(_) => {
                 let closes = self.closes(step.facts.closes.as_ref(), &step.schema);

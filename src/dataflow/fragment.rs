@@ -29,7 +29,7 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// The same, with the output going elsewhere.
-    fn into<'b>(&'b mut self, out: &'b mut Vec<Delta>) -> Context<'b> {
+    pub(crate) fn into<'b>(&'b mut self, out: &'b mut Vec<Delta>) -> Context<'b> {
         Context { epoch: self.epoch, times: self.times, admitted: self.admitted, out, dead: self.dead, late: self.late }
     }
 }

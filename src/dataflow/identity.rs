@@ -12,6 +12,7 @@ use weir_common::window::{CumulateWindow, HopWindow, Windows};
 
 use crate::lower::{DataflowPlan, From, Place, Route, StepOp, StepSpec};
 use crate::operator::aggregate::session::SessionSpec;
+use crate::operator::aggregate::session::gate::GateSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::sliding::SlidingSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
@@ -76,13 +77,18 @@ fn operator(spec: &StepSpec) -> String {
             let open = closed.as_ref().map_or(String::new(), |closed| format!(" but {closed:?}"));
             format!("{}{open}", windows_text(*column, *windows))
         }
-        StepOp::SessionRows(SessionRowsSpec { partition, time, gap, state }) => {
-            format!("session rows state {state} by {partition:?} time {time} gap {gap}")
+        StepOp::SessionRows(SessionRowsSpec { partition, time, gap, state, life }) => {
+            let life = life.as_ref().map_or(String::new(), |life| format!(" windows {:?}", life.windows));
+            format!("session rows state {state} by {partition:?} time {time} gap {gap}{life}")
         }
-        StepOp::Session(SessionSpec { moments: AggregateSpec { keys, calls, stage, append_only, state, life: _ }, gap }) => {
+        StepOp::Session(SessionSpec { moments: AggregateSpec { keys, calls, stage, append_only, state, life: _ }, gap, gate }) => {
             let kept = if *append_only { " append-only" } else { "" };
             let (stage, calls) = (stage_word(*stage), list(calls.iter().map(call)));
-            format!("session {stage}{kept} state {state} keys {keys} gap {gap} calls {calls}")
+            let gate = gate.as_ref().map_or(String::new(), |GateSpec { life, input: _, partition, time, exprs, rows: _ }| {
+                let exprs = list(exprs.iter().map(|expr| expr.describe()));
+                format!(" by {partition:?} time {time} of {exprs} windows {:?}", life.windows)
+            });
+            format!("session {stage}{kept} state {state} keys {keys} gap {gap} calls {calls}{gate}")
         }
         StepOp::Union => "union".to_string(),
         StepOp::Distinct(stage, state) => format!("distinct {} state {state}", stage_word(*stage)),

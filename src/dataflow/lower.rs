@@ -72,6 +72,8 @@ pub struct LateSpec {
     pub schema: SchemaRef,
     /// Whether the input is only ever added to, so that no late row cancels another.
     pub append_only: bool,
+    /// The columns whose hash decides on which of several workers a late row is; `None` where any will do.
+    pub placement: Option<Vec<usize>>,
 }
 
 /// A relation that is read.
@@ -185,13 +187,26 @@ impl DataflowPlan {
             StepOp::Windows(_, _, closed) => closed.is_some(),
             StepOp::Aggregate(aggregate) => aggregate.life.is_some(),
             StepOp::Filter(_) | StepOp::RequireEventTime(_) | StepOp::Project(_) | StepOp::Union | StepOp::Distinct(..) => false,
-            StepOp::SessionRows(_) | StepOp::Session(_) => false,
+            StepOp::SessionRows(session) => session.life.is_some(),
+            StepOp::Session(session) => session.gate.is_some(),
         })
     }
 
     /// Whether what it shows depends on the wall clock, besides its rows.
     pub fn reads_clock(&self) -> bool {
         self.fragments.iter().flat_map(|fragment| &fragment.steps).any(|step| matches!(step.op, StepOp::TemporalFilter(_)))
+    }
+}
+
+impl StepOp {
+    /// Whether it takes out late rows.
+    pub(crate) fn takes_late(&self) -> bool {
+        match self {
+            StepOp::TakeLate(_) => true,
+            StepOp::SessionRows(session) => session.life.is_some(),
+            StepOp::Session(session) => session.gate.is_some(),
+            _ => false,
+        }
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) trait Operator: Send {
     }
 
     /// The rows that it once took out, by the end of the window that they were late for.
-    fn admitted(&self, _late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
+    fn admitted(&mut self, _late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
         Err(Error::internal("an operator was given late rows that it had not taken out"))
     }
 

@@ -219,8 +219,16 @@ impl Simulator {
     }
 
     fn take_back(&mut self, late: &RecordBatch, worker: usize) {
-        let fragment = self.plan.late.as_ref().map_or(0, |late| late.fragment);
-        let worker = worker % self.plan.workers;
+        let (fragment, placement) = self.plan.late.as_ref().map_or((0, None), |late| (late.fragment, late.placement.clone()));
+        let parts = match placement {
+            None => vec![(worker % self.plan.workers, Delta::insert(late.clone()))],
+            Some(columns) => scatter(Delta::insert(late.clone()), &columns, self.plan.workers)
+                .unwrap_or_else(|error| panic!("{}, late rows: {error:?}", self.plan.view)),
+        };
+        parts.into_iter().for_each(|(worker, part)| self.take_back_on(fragment, &part.rows, worker));
+    }
+
+    fn take_back_on(&mut self, fragment: usize, late: &RecordBatch, worker: usize) {
         let mut out = Vec::new();
         let mut cx =
             Context { epoch: self.epoch, times: &self.times, admitted: None, out: &mut out, dead: &mut self.dead, late: &mut self.late };

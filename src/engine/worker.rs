@@ -263,7 +263,7 @@ impl WorkerState {
         let (id, spec) = (view.late?, view.plan.late.as_ref()?);
         let mut shard = Shard::new(spec.schema.clone(), false, self.checkpoints());
         if let Some(restoring) = view.restoring.as_ref().filter(|_| view.stopped.is_none()) {
-            let loaded = self.load_runs(id.into(), &mut shard, None, &restoring.loader);
+            let loaded = self.load_runs(id.into(), &mut shard, spec.placement.as_deref(), &restoring.loader);
             if loaded.is_err() {
                 // The leader ends everything. Without one the process is ending.
                 let _ = restoring.loaded.send(loaded);

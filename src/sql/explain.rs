@@ -53,9 +53,10 @@ fn step(node: &Node) -> String {
         Op::Windows { column, windows: Windows::Cumulate(window), .. } => {
             format!("Cumulate {} into windows of up to {} µs, one longer every {} µs", input(*column), window.size, window.step)
         }
-        Op::Session { partition, column, gap } => {
+        Op::Session { partition, column, gap, life } => {
             let partition: Vec<&str> = partition.iter().map(|column| input(*column)).collect();
-            format!("Session of ({}): {} with gaps of less than {gap} µs", partition.join(", "), input(*column))
+            let closed = life.as_ref().map_or(String::new(), |life| format!(", closed {} µs after their ends", life.windows.lateness));
+            format!("Session of ({}): {} with gaps of less than {gap} µs{closed}", partition.join(", "), input(*column))
         }
         Op::Project { exprs } => format!("Project {}", exprs.iter().map(|expr| expr.shown()).collect::<Vec<_>>().join(", ")),
         Op::UnionAll => "UnionAll".to_string(),

@@ -2,6 +2,7 @@
 //! when, what late rows do when they are admitted, and what retention takes away.
 
 mod model; // the rules
+mod sessions; // those of sessions
 mod view; // random views over windows
 
 use std::collections::BTreeMap;
@@ -90,7 +91,7 @@ pub fn run(seed: u64, met: &mut Met) -> Result<(), String> {
             return Err(describe(epoch, "a final result was taken back".to_string()));
         }
         out.iter().for_each(|delta| shown.add(delta));
-        met.removed += model.close(after);
+        met.removed += model.close(watermark, after);
         watermark = after;
         let expected = view.rows(&model.shown(after), &plan.schema);
         met.shown += expected.num_rows();

@@ -31,8 +31,9 @@ pub(super) fn cut(plan: &Node, view: &str, workers: usize) -> Result<DataflowPla
     // Where one worker has everything nothing says how it is spread over several, as it may be after the next start.
     let spread = if workers == 2 { cut.clone() } else { cut_for(plan, view, 2)? };
     let identity = identity(&spread);
-    let DataflowPlan { states, placement, .. } = spread;
-    Ok(DataflowPlan { states, placement, identity, ..cut })
+    let DataflowPlan { states, placement, late: spread_late, .. } = spread;
+    let placed = |late: LateSpec| LateSpec { placement: spread_late.and_then(|late| late.placement), ..late };
+    Ok(DataflowPlan { states, placement, identity, late: cut.late.map(placed), ..cut })
 }
 
 fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
@@ -49,7 +50,7 @@ fn cut_for(plan: &Node, view: &str, workers: usize) -> Result<DataflowPlan> {
     lowering.seal(last);
     let Lowering { imports, fragments, states, mut late, .. } = lowering;
     if let Some(late) = &mut late {
-        let takes_late = |fragment: &FragmentSpec| fragment.steps.iter().any(|step| matches!(step.op, StepOp::TakeLate(_)));
+        let takes_late = |fragment: &FragmentSpec| fragment.steps.iter().any(|step| step.op.takes_late());
         late.fragment = fragments.iter().position(takes_late).unwrap_or_default();
     }
     let (view, schema, facts) = (view.to_string(), plan.schema.clone(), plan.facts.clone());
@@ -199,13 +200,7 @@ impl Lowering {
                 if !matches!(moment, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) {
                     return Err(Error::internal(format!("column {} has no moment by which a row is late", late.column)));
                 }
-                if self.late.is_some() {
-                    return Err(Error::unsupported("a view can close the windows of one GROUP BY only")
-                        .with_hint("Create the inner query as a materialized view of its own, and read that."));
-                }
-                // Which fragment it is in turns out when all are sealed.
-                let append_only = facts.append_only;
-                self.late = Some(LateSpec { fragment: 0, schema: late_schema(&input.schema, late.column), append_only });
+                self.take_late(&input.schema, late.column, facts.append_only, None)?;
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
             }
@@ -251,18 +246,29 @@ impl Lowering {
                 let input = self.input(node)?;
                 self.distinct(input, schema, facts)
             }
-            Op::Session { partition, column, gap } => {
+            Op::Session { partition, column, gap, life } => {
                 let input = self.input(node)?.windowed();
-                self.session_rows(input, partition, *column, *gap, schema, facts)
+                self.session_rows(input, partition, *column, *gap, life.as_ref(), schema, facts)
             }
             Op::Aggregate { keys, calls, life } => {
-                if let Some(grouped) = session::grouped(node, *keys, calls).filter(|_| life.is_none()) {
+                if let Some(grouped) = session::grouped(node, *keys, calls) {
                     return self.session(grouped, *keys, calls, schema, facts);
                 }
                 let input = self.input(node)?;
                 self.aggregate(input, *keys, calls, life.as_ref(), schema, facts)
             }
         }
+    }
+
+    /// Rows with this schema are taken out where they are late by a column. `placement`: the columns whose hash decides on which worker.
+    fn take_late(&mut self, rows: &SchemaRef, column: usize, append_only: bool, placement: Option<Vec<usize>>) -> Result<()> {
+        if self.late.is_some() {
+            return Err(Error::unsupported("a view can close the windows of one GROUP BY only")
+                .with_hint("Create the inner query as a materialized view of its own, and read that."));
+        }
+        // Which fragment it is in turns out when all are sealed.
+        self.late = Some(LateSpec { fragment: 0, schema: late_schema(rows, column), append_only, placement });
+        Ok(())
     }
 
     fn input(&mut self, node: &Node) -> Result<Open> {

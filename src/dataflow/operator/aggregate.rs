@@ -25,6 +25,7 @@ mod archive; // groups of closed windows
 mod booleans; // bool_and and bool_or
 mod cells; // one cell for each slot
 mod checkpoint; // groups as rows, for a checkpoint
+mod clock; // the watermark of windows from epoch to epoch
 mod closing; // windows are shown, closed and removed
 pub(crate) mod copied; // what a checkpoint has copied so far
 mod count; // count

@@ -23,28 +23,45 @@ pub(crate) struct TakeLate {
     rows: LateRows,
     /// Of the rows that go on.
     input: SchemaRef,
-    /// Of the rows that are told of.
-    schema: SchemaRef,
+    entries: Entries,
 }
 
 impl TakeLate {
     pub(crate) fn new(rows: LateRows, input: SchemaRef) -> Self {
-        let schema = late_schema(&input, rows.column);
-        TakeLate { rows, input, schema }
+        let entries = Entries::new(rows.input.clone(), rows.column, rows.is_event_time, &input);
+        TakeLate { rows, input, entries }
+    }
+}
+
+/// What tells of late rows.
+pub(crate) struct Entries {
+    /// The names of what is read below.
+    input: String,
+    /// The column of the moment that is put into windows.
+    column: usize,
+    /// Whether that is the event time itself.
+    is_event_time: bool,
+    schema: SchemaRef,
+}
+
+impl Entries {
+    /// Of rows with this schema.
+    pub(crate) fn new(input: String, column: usize, is_event_time: bool, rows: &SchemaRef) -> Self {
+        Entries { schema: late_schema(rows, column), input, column, is_event_time }
     }
 
     /// The entries of these rows of a delta, each with a window that was closed.
-    fn entries(&self, delta: &Delta, late: &[(u32, Span)], watermark: i64) -> Result<Delta> {
+    pub(crate) fn of(&self, delta: &Delta, late: &[(u32, Span)], watermark: i64) -> Result<Delta> {
         let rows = delta.take(&UInt32Array::from_iter_values(late.iter().map(|(row, _)| *row)))?;
-        let moments = times(&rows.rows, self.rows.column)?.values().to_vec();
+        let moments = times(&rows.rows, self.column)?.values().to_vec();
         let len = late.len();
         let time = |values: Vec<Option<i64>>| -> ArrayRef {
             let data_type: &DataType = self.schema.field(rows.rows.num_columns() + 1).data_type();
             Arc::new(TimestampMicrosecondArray::from(values).with_data_type(data_type.clone()))
         };
         let mut columns = rows.rows.columns().to_vec();
-        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.rows.input, len))));
-        columns.push(time(moments.iter().map(|moment| self.rows.is_event_time.then_some(*moment)).collect()));
+        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&self.input, len))));
+        columns.push(time(moments.iter().map(|moment| self.is_event_time.then_some(*moment)).collect()));
         columns.push(time(late.iter().map(|(_, span)| span.start).collect()));
         columns.push(time(late.iter().map(|(_, span)| Some(span.end)).collect()));
         // At the end of a source there is no time that would tell.
@@ -75,7 +92,7 @@ impl Operator for TakeLate {
             kept.push(open);
         }
         if !late.is_empty() {
-            cx.late.push(self.entries(&delta, &late, watermark)?);
+            cx.late.push(self.entries.of(&delta, &late, watermark)?);
         }
         let kept = delta.filter(&BooleanArray::from(kept))?;
         if !kept.is_empty() {
@@ -88,7 +105,7 @@ impl Operator for TakeLate {
         true
     }
 
-    fn admitted(&self, late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
+    fn admitted(&mut self, late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
         let width = self.input.fields().len();
         if late.num_columns() != width + LATE_COLUMNS.len() {
             return Err(Error::internal("late rows are not those of this plan"));

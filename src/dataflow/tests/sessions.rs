@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use fastrand::Rng;
 use weir_common::delta::Delta;
-use weir_common::plan::{AggregateFunction, Facts, Node, Op};
+use weir_common::ids::RelationId;
+use weir_common::lateness::{Emit, SessionLife, WindowLife};
+use weir_common::plan::{AggregateFunction, Closing, Facts, Node, Op, WindowEnd};
 
 use crate::explain::explain;
 use crate::lower::lower;
-use crate::simulator::Integral;
+use crate::simulator::{Integral, Interruption, Simulator};
 use crate::tests::{aggregate, append_only, call, column, import, interrupted, project, schema};
+use crate::times::EpochTimes;
 
 const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -28,7 +31,7 @@ fn clicks(facts: Facts) -> Node {
 fn session(input: Node, partition: &[usize], gap: i64) -> Node {
     let mut columns: Vec<_> = input.schema.fields().iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
     columns.extend([("window_start", TIME), ("window_end", TIME)]);
-    let op = Op::Session { partition: partition.to_vec(), column: 1, gap };
+    let op = Op::Session { partition: partition.to_vec(), column: 1, gap, life: None };
     Node { schema: schema(&columns), facts: Facts::default(), op, inputs: vec![input] }
 }
 
@@ -201,4 +204,99 @@ Fragment v.0
     // A key that is none of the session's: the rows are kept.
     let text = explain(&lower(&aggregate(keys(&[]), 2, count()), "v", 2).unwrap());
     assert!(text.contains("Session of (): ts with gaps of less than 00:00:30\n"), "{text}");
+}
+
+/// Sessions that close, of the relation with this number, and an aggregate of them by key, start and end.
+fn closing(input: Node, gap: i64, emit: Emit, lateness: i64, retention: Option<i64>) -> Node {
+    let source = RelationId::FIRST_USER;
+    let life = |column: usize| {
+        let closing = Closing { source, steps: vec![], column, end: WindowEnd::After(0) };
+        WindowLife { closing, lateness, emit, retention, keeps_closed: false }
+    };
+    let mut sessions = session(input, &[0], gap);
+    if let Op::Session { life: of_sessions, .. } = &mut sessions.op {
+        *of_sessions = Some(SessionLife { input: "clicks".to_string(), windows: life(4) });
+    }
+    let keys = vec![
+        ("k", column(0, "k", DataType::Int64)),
+        ("s", column(3, "window_start", TIME)),
+        ("e", column(4, "window_end", TIME)),
+        ("x", column(2, "x", DataType::Int64)),
+    ];
+    let calls = vec![call(AggregateFunction::Count, None, None), call(AggregateFunction::Sum, Some((3, DataType::Int64)), None)];
+    let mut view = aggregate(project(sessions, keys, Facts::default()), 3, calls);
+    if let Op::Aggregate { life: of_groups, .. } = &mut view.op {
+        *of_groups = Some(life(2));
+    }
+    view
+}
+
+fn at(before: i64, after: i64) -> EpochTimes {
+    EpochTimes { wall_micros: 0, watermarks: vec![(RelationId::FIRST_USER, Some(before), Some(after))] }
+}
+
+#[test]
+fn what_is_in_time_and_what_is_late_are_all_rows() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut all_late = 0;
+    for run in 0..200 {
+        let input = clicks(if run % 2 == 0 { append_only() } else { Facts::default() });
+        let (gap, lateness) = (rng.i64(1..15), rng.i64(0..10));
+        let view = closing(input.clone(), gap, Emit::Final, lateness, None);
+        let workers = rng.usize(1..=4);
+        let mut simulator = interrupted(&view, workers, rng.u64(..));
+        let (mut came, mut late, mut counted) = (0, 0, 0);
+        let (mut now, mut watermark) = (0, i64::MIN);
+        let epochs = rng.usize(2..12);
+        for epoch in 0..epochs {
+            now += rng.i64(0..20);
+            let after = if epoch + 1 == epochs { i64::MAX } else { now - 5 };
+            simulator.at(at(watermark, after));
+            let rows: Vec<(Row, i64)> = (0..rng.usize(0..10))
+                .map(|_| (((rng.u8(0..8) > 0).then(|| rng.i64(0..3)), now - rng.i64(0..60), rng.i64(-5..5)), 1))
+                .collect();
+            came += rows.len();
+            simulator.push(0, delta(&input, &rows), rng.usize(..workers));
+            for delta in simulator.close_epoch() {
+                assert!((0..delta.num_rows()).all(|row| delta.weights.get(row) == 1), "what is final stays");
+                counted += delta.rows.column(3).as_primitive::<Int64Type>().values().iter().sum::<i64>() as usize;
+            }
+            late += simulator.take_late().iter().map(Delta::num_rows).sum::<usize>();
+            watermark = after;
+        }
+        assert_eq!(counted + late, came, "{late} late, on {workers} workers");
+        assert_eq!(simulator.groups(), 0, "all sessions are closed, and nothing of them is kept");
+        all_late += late;
+    }
+    assert!(all_late > 100, "{all_late} rows were late");
+}
+
+#[test]
+fn sessions_that_close_take_no_more_room_however_long_they_go_on() {
+    for append_only_input in [true, false] {
+        let input = clicks(if append_only_input { append_only() } else { Facts::default() });
+        let view = closing(input.clone(), 10, Emit::WindowClose, 5, Some(100));
+        // What has changed is noted until a checkpoint has it.
+        let mut simulator = Simulator::new(&lower(&view, "v", 2).unwrap(), 2).interrupted(Box::new(|| Interruption::Checkpoint));
+        let (mut most_bytes, mut most_groups, mut watermark) = ([0, 0], [0, 0], i64::MIN);
+        for epoch in 0..900 {
+            let now = epoch * 10;
+            simulator.at(at(watermark, now));
+            // New keys all the time.
+            let rows: Vec<(Row, i64)> = (0..20).map(|row| ((Some(epoch * 5 + row % 5), now + row % 10, row), 1)).collect();
+            simulator.push(0, delta(&input, &rows), epoch as usize % 2);
+            simulator.close_epoch();
+            watermark = now;
+            let part = usize::from(epoch >= 300);
+            most_bytes[part] = most_bytes[part].max(simulator.memory_bytes());
+            most_groups[part] = most_groups[part].max(simulator.groups());
+        }
+        assert_eq!(most_groups[1], most_groups[0]);
+        // Many rows make slow checkpoints, and much that is noted.
+        if append_only_input {
+            assert!(most_bytes[1] <= most_bytes[0] * 3 / 2, "{most_bytes:?} bytes");
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
     if !view.admits_late {
         return Err(Error::unsupported(format!("\"{name}\" does not keep what its closed windows would need to take late rows"))
             .with_hint(
-                "DISTINCT, and min and max over rows that can be taken back, need all values: create it WITH (keep_closed = 'true').",
+                "Sessions need all rows; DISTINCT, and min and max over rows that can be taken back, all values: create it WITH (keep_closed = 'true').",
             ));
     }
     let reader = reader(&catalog, relation);

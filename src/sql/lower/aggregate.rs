@@ -15,32 +15,34 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Node, Op};
 use crate::context::external;
 use crate::expr::{compile, compile_as};
 use crate::function::aggregate::{Deviation, ExactAggregate, Kind};
-use crate::lower::{Lowering, facts, keys, project_with, schema_of};
+use crate::lower::{Lowering, columns_of, facts, keys, project, project_with, schema_of, session};
 use crate::names::output_name;
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, DataFusionError> {
-        let input = self.node(&aggregate.input)?;
+        let mut input = self.node(&aggregate.input)?;
         let schema = aggregate.input.schema();
         let config = self.context.config();
         let mut exprs: Vec<ExprRef> = Vec::new();
         let mut sources: Vec<Expr> = Vec::new();
-        let mut add = |compiled: ExprRef, source: &Expr| {
-            exprs.push(compiled);
-            sources.push(source.clone());
-            exprs.len() - 1
-        };
         // A key that is named twice is one column.
         let group: Vec<Expr> = grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
         // A key that follows from another one is computed from it afterwards: groups are found by the others alone.
         let following = keys::following(&group, &aggregate.input);
         for (key, follows) in group.iter().zip(&following) {
             if follows.is_none() {
-                add(compile(key, schema, config)?, key);
+                exprs.push(compile(key, schema, config)?);
+                sources.push(key.clone());
             }
         }
-        let all_keys = group.len();
-        let keys = following.iter().filter(|follows| follows.is_none()).count();
+        let (all_keys, mut keys) = (group.len(), exprs.len());
+        // Sessions close by their ends: that is one more key, which makes no other groups, until they are made.
+        let by_start = self.policy.closes() && session::are_told_by_start(&input, &exprs);
+        let mut add = |compiled: ExprRef, source: &Expr| {
+            exprs.push(compiled);
+            sources.push(source.clone());
+            exprs.len() - 1 + usize::from(by_start)
+        };
         let mut calls = Vec::new();
         for (index, expr) in aggregate.aggr_expr.iter().enumerate() {
             let call = call(expr)?;
@@ -61,16 +63,34 @@ impl Lowering<'_> {
             let name = text(call);
             calls.push(AggregateCall { function, argument, distinct, filter, input, output, name });
         }
-        let fields: Vec<Field> =
+        let mut fields: Vec<Field> =
             exprs.iter().zip(&sources).map(|(expr, source)| Field::new(key_name(source), expr.data_type().clone(), true)).collect();
-        let steps = facts::steps(&sources, schema);
+        let mut steps = facts::steps(&sources, schema);
+        if by_start {
+            input = session::with_end(input);
+            let index = input.schema.fields().len() - 1;
+            let field = input.schema.field(index).clone();
+            exprs.insert(keys, Arc::new(Column { index, name: field.name().clone(), data_type: field.data_type().clone() }));
+            fields.insert(keys, field);
+            steps.insert(keys, Some((index, Vec::new())));
+            keys += 1;
+        }
         let input = project_with(input, exprs, Arc::new(Schema::new(fields)), &steps);
         let facts = facts::of_aggregate(&input.facts, keys);
         let (input, facts, life) = self.windowed(input, facts, &calls)?;
         let output = schema_of(&aggregate.schema);
         let computed = |index: &usize| following.get(*index).is_none_or(|follows| follows.is_none());
-        let fields: Vec<_> = (0..output.fields().len()).filter(computed).map(|index| output.fields()[index].clone()).collect();
-        let node = Node { op: Op::Aggregate { keys, calls, life }, inputs: vec![input], schema: Arc::new(Schema::new(fields)), facts };
+        let mut fields: Vec<_> = (0..output.fields().len()).filter(computed).map(|index| output.fields()[index].clone()).collect();
+        let shown = Arc::new(Schema::new(fields.clone()));
+        if by_start {
+            fields.insert(keys - 1, input.schema.fields()[keys - 1].clone());
+        }
+        let mut node = Node { op: Op::Aggregate { keys, calls, life }, inputs: vec![input], schema: Arc::new(Schema::new(fields)), facts };
+        if by_start {
+            let mut columns = columns_of(&node.schema);
+            columns.remove(keys - 1);
+            node = project(node, columns, shown);
+        }
         Ok(with_following(node, &following, output))
     }
 }

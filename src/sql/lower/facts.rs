@@ -129,9 +129,7 @@ fn closing(time: &EventTime) -> Option<Closing> {
         TimeStep::Hop(window) => WindowEnd::After(window.size.checked_sub(shift)?),
         TimeStep::Months(window) if shift == 0 => WindowEnd::Months(window),
         TimeStep::MonthsEnd(_) => WindowEnd::After(shift.checked_neg()?),
-        TimeStep::Cumulate(_) => WindowEnd::After(shift.checked_neg()?),
-        // Sessions are not closed yet.
-        TimeStep::SessionEnd => return None,
+        TimeStep::Cumulate(_) | TimeStep::SessionEnd => WindowEnd::After(shift.checked_neg()?),
         TimeStep::Months(_) | TimeStep::Shift(_) => return None,
     };
     Some(Closing { source: time.source, steps: time.steps[..floor].to_vec(), column: time.column, end })

@@ -13,7 +13,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Closing, Facts, Node, 
 
 use crate::catalog::{Catalog, ColumnDef, RelationKind};
 use crate::context::{Context, external};
-use crate::lower::{Lowering, facts};
+use crate::lower::{Lowering, facts, session};
 use crate::parser;
 use crate::statement::Statement;
 
@@ -96,7 +96,7 @@ fn constant(context: &Context, text: &str, sql: &str) -> Result<Option<ScalarVal
 
 impl Policy {
     /// Whether windows close at all.
-    fn closes(&self) -> bool {
+    pub(super) fn closes(&self) -> bool {
         self.emit != Emit::Update || self.lateness.is_some() || self.retention.is_some()
     }
 
@@ -118,12 +118,16 @@ impl Policy {
                 "Below the windows rows come and go with now(), whatever the watermark is: put that condition into a view on this one."
             }
             ("keep_closed", true, _) => "Without ALLOW LATENESS, EMIT ON WINDOW CLOSE or EMIT FINAL no window closes.",
-            _ if sessions(root) => "The windows of SESSION are not closed yet: leave the clause out.",
+            (_, _, WindowsOf::Timed) if sessions(root) => {
+                "Group by window_end, or by window_start and what the sessions are partitioned by: a session is closed with its groups."
+            }
             (_, _, WindowsOf::Timed) => "Group by window_start or window_end: a window is closed with the groups that it is part of.",
             (_, _, WindowsOf::Untimed) => {
                 "Declare WATERMARK FOR the event time of the source, and put that column into windows: only a watermark closes them."
             }
-            (_, _, WindowsOf::None) => "Group by window_start and window_end of TUMBLE, HOP or CUMULATE over a source with a WATERMARK.",
+            (_, _, WindowsOf::None) => {
+                "Group by window_start and window_end of TUMBLE, HOP, CUMULATE or SESSION over a source with a WATERMARK."
+            }
         };
         let message = format!("{clause} needs windows that a watermark closes");
         let error = Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint);
@@ -221,8 +225,13 @@ pub(super) fn admits(root: &Node) -> bool {
 
 /// The columns of the late rows of a plan.
 pub(super) fn late_columns(node: &Node) -> Option<Vec<ColumnDef>> {
-    if let (Op::TakeLate(late), [input]) = (&node.op, node.inputs.as_slice()) {
-        return Some(late_schema(&input.schema, late.column).fields().iter().map(|field| ColumnDef::of_field(field)).collect());
+    let column = match &node.op {
+        Op::TakeLate(late) => Some(late.column),
+        Op::Session { column, life: Some(_), .. } => Some(*column),
+        _ => None,
+    };
+    if let (Some(column), [input]) = (column, node.inputs.as_slice()) {
+        return Some(late_schema(&input.schema, column).fields().iter().map(|field| ColumnDef::of_field(field)).collect());
     }
     node.inputs.iter().find_map(late_columns)
 }
@@ -260,9 +269,15 @@ impl Lowering<'_> {
         let retention = retention.map(|(micros, _)| micros);
         // What removes a result closes its window at the latest.
         let lateness = lateness.or(retention.filter(|_| emit == Emit::Update)).unwrap_or(0);
-        let keeps_closed = keep_closed.map_or(!keeps_values, |(keep, _)| keep);
-        let mut life = WindowLife { closing, lateness, emit, retention, keeps_closed };
         let mut facts = facts;
+        // Of sessions nothing is kept unless it is asked for.
+        let keeps = !keeps_values && !session::of_groups(&input, &closing) && lives(&input).all(|life| life.keeps_closed);
+        let keeps_closed = keep_closed.map_or(keeps, |(keep, _)| keep);
+        if session::may_shrink(&input) && retention.is_none() && !keeps_closed {
+            // A session from which rows are taken back may become like one that is closed, of which nothing is known any more.
+            facts.key = None;
+        }
+        let mut life = WindowLife { closing, lateness, emit, retention, keeps_closed };
         if lives(&input).next().is_some() {
             life.lateness = nested(&input, &life).map_err(external)?;
             let mut input = input;
@@ -317,8 +332,10 @@ fn nested(input: &Node, life: &WindowLife) -> Result<i64> {
 
 /// Late rows cannot be admitted: nothing is kept for it.
 fn forget(node: &mut Node) {
-    if let Op::Aggregate { life: Some(life), .. } = &mut node.op {
-        life.keeps_closed = false;
+    match &mut node.op {
+        Op::Aggregate { life: Some(life), .. } => life.keeps_closed = false,
+        Op::Session { life: Some(life), .. } => life.windows.keeps_closed = false,
+        _ => {}
     }
     node.inputs.iter_mut().for_each(forget);
 }
@@ -328,6 +345,14 @@ fn take_late(input: Node, life: &WindowLife) -> Result<Node> {
     let closing = &life.closing;
     let named = input.facts.event_times.iter().find(|time| time.column == closing.column && time.source == closing.source);
     let named = named.ok_or_else(|| Error::internal("windows close by a time that is not there"))?.steps.clone();
+    let mut input = input;
+    if session::close(&mut input, life)? {
+        return Ok(input);
+    }
+    if named.get(closing.steps.len()) == Some(&TimeStep::SessionEnd) && sessions(&input) {
+        return Err(Error::unsupported("sessions of several queries cannot be closed together")
+            .with_hint("Create each query over sessions as a materialized view of its own, and read those."));
+    }
     gate(input, &named, life)
 }
 

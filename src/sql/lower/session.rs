@@ -7,7 +7,8 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{LogicalPlan, Window};
 use weir_common::error::Error;
 use weir_common::expr::{Column, ExprRef};
-use weir_common::plan::{Node, Op};
+use weir_common::lateness::{SessionLife, WindowLife};
+use weir_common::plan::{Closing, EventTime, Node, Op, WindowEnd};
 
 use crate::context::external;
 use crate::expr::compile;
@@ -41,7 +42,7 @@ impl Lowering<'_> {
         let fields = input.schema.fields().iter().cloned().chain([edge(WINDOW_START), edge(WINDOW_END)]);
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let facts = facts::of_session(&input.facts, width, time);
-        let op = Op::Session { partition, column: time, gap: sessions.gap };
+        let op = Op::Session { partition, column: time, gap: sessions.gap, life: None };
         let node = Node { op, inputs: vec![input], schema, facts };
         // The edges that are asked for, in their order.
         let mut exprs = columns_of(&node.schema);
@@ -52,5 +53,93 @@ impl Lowering<'_> {
             Arc::new(Column { index, name: field.name().clone(), data_type: field.data_type().clone() })
         }));
         Ok(project(node, exprs, schema_of(&window.schema)))
+    }
+}
+
+/// The sessions that a step gives rows of, through what keeps their columns.
+fn sessions(node: &Node) -> Option<&Node> {
+    match (&node.op, node.inputs.as_slice()) {
+        (Op::Session { .. }, _) => Some(node),
+        (Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. }, [input]) => sessions(input),
+        _ => None,
+    }
+}
+
+/// Which column of the sessions below a column is.
+fn origin(node: &Node, column: usize) -> Option<usize> {
+    match (&node.op, node.inputs.as_slice()) {
+        (Op::Session { .. }, _) => Some(column),
+        (Op::Project { exprs }, [input]) => origin(input, exprs.get(column)?.as_column()?),
+        (Op::Filter { .. } | Op::RequireEventTime { .. }, [input]) => origin(input, column),
+        _ => None,
+    }
+}
+
+/// Whether groups by these keys are whole sessions that are told by their starts alone.
+pub(super) fn are_told_by_start(node: &Node, keys: &[ExprRef]) -> bool {
+    let Some(Node { op: Op::Session { partition, .. }, inputs, .. }) = sessions(node) else { return false };
+    let width = inputs.first().map_or(0, |input| input.schema.fields().len());
+    let keys: Vec<usize> = keys.iter().filter_map(|key| origin(node, key.as_column()?)).collect();
+    keys.contains(&width) && !keys.contains(&(width + 1)) && partition.iter().all(|column| keys.contains(column))
+}
+
+/// The same rows, with the end of their session in one more column.
+pub(super) fn with_end(mut node: Node) -> Node {
+    if let Op::Session { .. } = node.op {
+        return node;
+    }
+    node.inputs = node.inputs.into_iter().map(with_end).collect();
+    let Some(input) = node.inputs.first() else { return node };
+    let end = input.schema.fields().len() - 1;
+    let field = input.schema.field(end).clone();
+    if let Op::Project { exprs } = &mut node.op {
+        exprs.push(Arc::new(Column { index: end, name: field.name().clone(), data_type: field.data_type().clone() }));
+    }
+    let column = node.schema.fields().len();
+    let times = input.facts.event_times.iter().filter(|time| time.column == end);
+    let times: Vec<EventTime> = times.map(|time| EventTime { column, ..time.clone() }).collect();
+    node.facts.event_times.extend(times);
+    let fields = node.schema.fields().iter().cloned().chain([Arc::new(field)]);
+    node.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    node
+}
+
+/// Whether windows that close so are those of a step of sessions below.
+pub(super) fn of_groups(node: &Node, closing: &Closing) -> bool {
+    let Some(Node { op: Op::Session { column, .. }, inputs, .. }) = sessions(node) else { return false };
+    inputs.iter().any(|input| input.facts.event_times.iter().any(|time| is_of(time, *column, closing)))
+}
+
+/// Whether there are sessions from which rows may be taken back.
+pub(super) fn may_shrink(node: &Node) -> bool {
+    let shrinks = matches!(node.op, Op::Session { .. }) && node.inputs.iter().any(|input| !input.facts.append_only);
+    shrinks || node.inputs.iter().any(may_shrink)
+}
+
+/// Whether a time that is put into sessions is the one by which they close.
+fn is_of(time: &EventTime, column: usize, closing: &Closing) -> bool {
+    time.column == column && time.source == closing.source && time.steps == closing.steps
+}
+
+/// Gives the sessions that windows with this life are of, if they are those of a step below, theirs: they close by themselves.
+pub(super) fn close(node: &mut Node, life: &WindowLife) -> Result<bool, Error> {
+    let Node { op, inputs, .. } = node;
+    let Some(input) = inputs.first_mut() else { return Ok(false) };
+    match op {
+        Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. } => close(input, life),
+        Op::Session { column, life: of_sessions, .. } => {
+            let closing = &life.closing;
+            if !input.facts.event_times.iter().any(|time| is_of(time, *column, closing)) {
+                return Ok(false);
+            }
+            if of_sessions.is_some() {
+                return Err(Error::internal("sessions are closed twice"));
+            }
+            let names = input.imports().iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+            let closing = Closing { column: input.schema.fields().len() + 1, end: WindowEnd::After(0), ..closing.clone() };
+            *of_sessions = Some(SessionLife { input: names, windows: WindowLife { closing, ..life.clone() } });
+            Ok(true)
+        }
+        _ => Ok(false),
     }
 }

@@ -58,7 +58,7 @@ fn run(world: &World, node: &Node) -> RecordBatch {
             columns[*column] = Arc::new(TimestampMicrosecondArray::from(edges).with_data_type(times.data_type().clone()));
             return typed(node, columns, copied.num_rows());
         }
-        Op::Session { partition, column, gap } => {
+        Op::Session { partition, column, gap, .. } => {
             let times = inputs[0].column(*column).as_primitive::<TimestampMicrosecondType>();
             let value = |column: usize, row: usize| ScalarValue::try_from_array(inputs[0].column(column), row).unwrap();
             let with = |a: usize, b: usize| partition.iter().all(|column| value(*column, a) == value(*column, b));

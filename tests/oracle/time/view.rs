@@ -1,6 +1,5 @@
 //! Random views over windows, and what they show of the model's groups.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
@@ -16,7 +15,8 @@ use weir_sql::lower::{ViewPlan, WindowClauses, plan_view};
 use weir_sql::parser;
 use weir_sql::statement::Statement;
 
-use crate::time::model::{Group, Rules};
+use crate::time::model::{Group, Rules, Values};
+use crate::time::sessions::Sessions;
 use crate::time::{INPUT, SECOND};
 use crate::value::percent;
 
@@ -52,6 +52,7 @@ impl View {
             2 => slide * rng.i64(1..5),
             _ => slide * rng.i64(1..4) + rng.i64(0..slide),
         };
+        let sessions = percent(rng, 40).then(|| Sessions { gap: rng.i64(1..25), by_key: percent(rng, 70) });
         let cumulates = size % slide == 0 && percent(rng, 50);
         let hop = !cumulates && (size != slide || percent(rng, 20));
         let offset = if percent(rng, 30) { rng.i64(-20..20) } else { 0 };
@@ -65,23 +66,31 @@ impl View {
         let distinct = percent(rng, 25);
         let closes = lateness.is_some();
         let keep_closed = (closes && percent(rng, 30)).then(|| rng.bool());
-        // Distinct values, and the extremes of rows that may go, need all values.
-        let keeps_values = distinct || !append_only;
+        // Distinct values, and the extremes of rows that may go, need all values; sessions need all rows.
+        let keeps_values = distinct || !append_only || sessions.is_some();
         let admits = closes && keep_closed.unwrap_or(!keeps_values);
         let rejected = percent(rng, 30).then(|| rng.i32(0..5));
         let interval = |seconds: i64| format!("INTERVAL '{seconds} seconds'");
         let offset_text = if offset == 0 { String::new() } else { format!(", {}", interval(offset)) };
+        // Rows that are rejected before they are put into windows hold no session together.
+        let accepted = rejected.filter(|_| sessions.is_some()).map(|value| format!("(SELECT * FROM i WHERE v <> {value})"));
+        let input = accepted.as_deref().unwrap_or("i");
         let windows = match hop {
+            _ if let Some(Sessions { gap, by_key }) = sessions => {
+                let partition = if by_key { " PARTITION BY k" } else { "" };
+                format!("SESSION({input}{partition}, ts, {})", interval(gap))
+            }
             _ if cumulates => format!("CUMULATE(i, ts, {}, {}{offset_text})", interval(slide), interval(size)),
             true => format!("HOP(i, ts, {}, {}{offset_text})", interval(slide), interval(size)),
             false => format!("TUMBLE(i, ts, {}{offset_text})", interval(size)),
         };
         // Cumulating windows are told by their ends.
-        let told = if cumulates { format!("window_end - {} AS told", interval(size)) } else { "window_start".to_string() };
+        let told =
+            if cumulates && sessions.is_none() { format!("window_end - {} AS told", interval(size)) } else { "window_start".to_string() };
         let counted = if distinct { "count(DISTINCT v)" } else { "max(v)" };
-        let filter = rejected.map_or(String::new(), |value| format!(" WHERE v <> {value}"));
+        let filter = rejected.filter(|_| accepted.is_none()).map_or(String::new(), |value| format!(" WHERE v <> {value}"));
         let mut sql = format!(
-            "CREATE MATERIALIZED VIEW v AS SELECT {told}, k, count(*) AS n, sum(v) AS s, min(v) AS lo, {counted} AS x FROM {windows}{filter} GROUP BY window_start, window_end, k"
+            "CREATE MATERIALIZED VIEW v AS SELECT {told}, window_end AS e, k, count(*) AS n, sum(v) AS s, min(v) AS lo, {counted} AS x FROM {windows}{filter} GROUP BY window_start, window_end, k"
         );
         if let Some(said) = said {
             sql += &format!(" ALLOW LATENESS {}", interval(said));
@@ -96,8 +105,9 @@ impl View {
         if !options.is_empty() {
             sql += &format!(" WITH ({})", options.join(", "));
         }
-        let rules =
-            Rules { size, slide: if hop || cumulates { slide } else { size }, cumulates, offset, emit, lateness, retention, rejected };
+        let slide = if hop || cumulates { slide } else { size };
+        let keeps_results = append_only || retention.is_some() || keep_closed == Some(true);
+        let rules = Rules { size, slide, cumulates, offset, sessions, keeps_results, emit, lateness, retention, rejected };
         View { rules, delay: rng.i64(0..20), append_only, distinct, admits, sql }
     }
 
@@ -131,15 +141,16 @@ impl View {
     }
 
     /// The rows of groups, as the view has them.
-    pub fn rows(&self, groups: &BTreeMap<Group, BTreeMap<i32, i64>>, schema: &SchemaRef) -> RecordBatch {
+    pub fn rows(&self, groups: &[(Group, Values)], schema: &SchemaRef) -> RecordBatch {
         let each = || groups.iter();
         let last: ArrayRef = match self.distinct {
             true => Arc::new(Int64Array::from_iter_values(each().map(|(_, rows)| rows.len() as i64))),
             false => Arc::new(Int32Array::from_iter_values(each().filter_map(|(_, rows)| rows.keys().next_back().copied()))),
         };
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(TimestampMicrosecondArray::from_iter_values(each().map(|((start, _), _)| start * SECOND))),
-            Arc::new(Int32Array::from_iter_values(each().map(|((_, key), _)| *key))),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(each().map(|((start, ..), _)| start * SECOND))),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(each().map(|((_, end, _), _)| end * SECOND))),
+            Arc::new(Int32Array::from_iter_values(each().map(|((.., key), _)| *key))),
             Arc::new(Int64Array::from_iter_values(each().map(|(_, rows)| rows.values().sum::<i64>()))),
             Arc::new(Int64Array::from_iter_values(
                 each().map(|(_, rows)| rows.iter().map(|(value, count)| i64::from(*value) * count).sum()),

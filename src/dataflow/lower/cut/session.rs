@@ -5,11 +5,13 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use weir_common::error::{Error, Result};
 use weir_common::expr::{Column, ExprRef};
+use weir_common::lateness::SessionLife;
 use weir_common::plan::{AggregateCall, Closing, EventTime, Facts, Node, Op};
 
 use super::{Lowering, Open, Spread, hashable};
 use crate::lower::StepOp;
 use crate::operator::aggregate::session::SessionSpec;
+use crate::operator::aggregate::session::gate::GateSpec;
 use crate::operator::aggregate::session::rows::SessionRowsSpec;
 use crate::operator::aggregate::{AggregateSpec, Stage};
 
@@ -20,21 +22,27 @@ pub(super) struct Grouped<'a> {
     partition: &'a [usize],
     column: usize,
     gap: i64,
+    /// When they close, if they do.
+    life: Option<&'a SessionLife>,
     /// For each key, its column among those of the partition, the start and the end.
     keys: Vec<usize>,
     /// The other columns of the aggregate's input, over the rows of `input`.
     arguments: Vec<ExprRef>,
 }
 
-/// The aggregate over sessions that `node` is, if its groups are whole sessions and nothing else is asked of their windows.
+/// The aggregate over sessions that `node` is, if its groups are whole sessions and nothing else is asked of their windows. Sessions
+/// that close are summed up where rows are only added, and nothing is asked of closed ones: else their rows tell more.
 pub(super) fn grouped<'a>(node: &'a Node, keys: usize, calls: &[AggregateCall]) -> Option<Grouped<'a>> {
     let [below] = node.inputs.as_slice() else { return None };
     let (session, exprs) = match &below.op {
         Op::Project { exprs } => (below.inputs.first()?, exprs.clone()),
         _ => (below, passed(&below.schema)),
     };
-    let Op::Session { partition, column, gap } = &session.op else { return None };
+    let Op::Session { partition, column, gap, life } = &session.op else { return None };
     let input = session.inputs.first()?;
+    if life.as_ref().is_some_and(|life| !input.facts.append_only || life.windows.keeps_closed) {
+        return None;
+    }
     let width = input.schema.fields().len();
     let place = |expr: &ExprRef| {
         let column = expr.as_column()?;
@@ -53,6 +61,7 @@ pub(super) fn grouped<'a>(node: &'a Node, keys: usize, calls: &[AggregateCall]) 
         partition,
         column: *column,
         gap: *gap,
+        life: life.as_ref(),
         keys: places,
         arguments,
     })
@@ -77,7 +86,7 @@ impl Lowering {
         schema: SchemaRef,
         facts: Facts,
     ) -> Result<Open> {
-        let Grouped { input, partition, column, gap, keys: places, arguments } = grouped;
+        let Grouped { input, partition, column, gap, life, keys: places, arguments } = grouped;
         let input = self.node(input)?.windowed();
         check(&input.schema, partition, column, gap)?;
         // The columns of the partition, the time, what is aggregated.
@@ -92,13 +101,26 @@ impl Lowering {
         let calls: Vec<AggregateCall> = calls.iter().map(moved).collect();
         let (append_only, state) = (input.facts.append_only, self.state_number()?);
         let moments = |stage| AggregateSpec { keys: by + 1, calls: calls.clone(), stage, append_only, state, life: None };
-        let spread = input.spread.projected(&exprs);
         let of_rows = Arc::new(Schema::new(fields));
-        let rows = Facts { append_only, ..Facts::default() };
-        let mut open = input.add(StepOp::Project(exprs), of_rows.clone(), rows, spread);
-        let together = open.gathers(|column| column < by);
         let mut stage = Stage::Whole;
-        if !calls.iter().any(|call| moments(Stage::Whole).keeps_values(call)) {
+        let mut gate = None;
+        let mut open = match life {
+            Some(life) => {
+                // What is late is told of as it came.
+                let open = self.gathered(input, partition);
+                self.take_late(&open.schema, column, append_only, Some(open.spread.columns().to_vec()))?;
+                let (life, input, rows) = (life.clone(), open.schema.clone(), of_rows.clone());
+                gate = Some(GateSpec { life, input, partition: partition.to_vec(), time: column, exprs, rows });
+                open
+            }
+            None => {
+                let spread = input.spread.projected(&exprs);
+                let rows = Facts { append_only, ..Facts::default() };
+                input.add(StepOp::Project(exprs), of_rows.clone(), rows, spread)
+            }
+        };
+        let together = gate.is_some() || open.gathers(|column| column < by);
+        if gate.is_none() && !calls.iter().any(|call| moments(Stage::Whole).keeps_values(call)) {
             // Each moment is summed up once in an epoch: messages, that are never taken back.
             let (schema, before) = (moments(Stage::Partial).partial_schema(&of_rows)?, open.spread.clone());
             let messages = Facts { append_only: true, ..Facts::default() };
@@ -115,14 +137,20 @@ impl Lowering {
         fields.extend([edge("window_start"), edge("window_end")]);
         fields.extend(calls.iter().map(|call| Field::new(&call.name, call.output.clone(), true)));
         let of_sessions = Arc::new(Schema::new(fields));
-        let session = SessionSpec { moments: moments(stage), gap };
+        // Where the columns of the partition are.
+        let place = |column: &usize| partition.iter().position(|of| of == column);
+        let spread = match (&gate, &open.spread) {
+            (Some(_), Spread::By(columns)) => columns.iter().map(place).collect::<Option<_>>().map_or(Spread::Anywhere, Spread::By),
+            (_, spread) => spread.clone(),
+        };
+        let session = SessionSpec { moments: moments(stage), gap, gate };
         session.check(&of_rows)?;
-        let spread = open.spread.clone();
-        self.states.extend(session.state_specs(&of_rows, spread.columns())?);
+        self.states.extend(session.state_specs(&of_rows, &of_sessions, spread.columns())?);
         let place = |column: usize| if column < keys { places[column] } else { column - keys + by + 2 };
         let known = Facts {
-            append_only: false,
-            key: Some((0..=by).collect()),
+            append_only: facts.append_only,
+            // One session may begin where a closed one did, and none ends where another one does.
+            key: Some(if life.is_some() { (0..by).chain([by + 1]).collect() } else { (0..=by).collect() }),
             event_times: facts.event_times.iter().map(|time| EventTime { column: place(time.column), ..time.clone() }).collect(),
             closes: facts.closes.as_ref().map(|closes| Closing { column: place(closes.column), ..closes.clone() }),
         };
@@ -139,12 +167,22 @@ impl Lowering {
         Ok(open.add(StepOp::Project(exprs), schema, facts, spread))
     }
 
+    /// The rows of each partition on one worker.
+    fn gathered(&mut self, input: Open, partition: &[usize]) -> Open {
+        match input.gathers(|column| partition.contains(&column)) {
+            true => input,
+            false => self.exchange(input, partition.to_vec()),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // what the step says, and what goes out of it
     pub(super) fn session_rows(
         &mut self,
         input: Open,
         partition: &[usize],
         column: usize,
         gap: i64,
+        life: Option<&SessionLife>,
         schema: SchemaRef,
         facts: Facts,
     ) -> Result<Open> {
@@ -154,14 +192,14 @@ impl Lowering {
         if !types.eq(schema.fields().iter().map(|field| field.data_type())) {
             return Err(Error::internal("the columns of SESSION are not what the plan says"));
         }
-        let spec = SessionRowsSpec { partition: partition.to_vec(), time: column, gap, state: self.state_number()? };
+        let spec = SessionRowsSpec { partition: partition.to_vec(), time: column, gap, state: self.state_number()?, life: life.cloned() };
         spec.check(&input.schema)?;
-        let input = match input.gathers(|column| partition.contains(&column)) {
-            true => input,
-            false => self.exchange(input, partition.to_vec()),
-        };
+        let input = self.gathered(input, partition);
         let spread = input.spread.clone();
-        self.states.push(spec.state_spec(&input.schema, spread.columns()));
+        if life.is_some() {
+            self.take_late(&input.schema, column, input.facts.append_only, Some(spread.columns().to_vec()))?;
+        }
+        self.states.extend(spec.state_specs(&input.schema, spread.columns()));
         Ok(input.add(StepOp::SessionRows(spec), schema, facts, spread))
     }
 }

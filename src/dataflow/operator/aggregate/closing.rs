@@ -52,7 +52,7 @@ impl Aggregate {
         let Some(windows) = self.windows.as_ref().filter(|windows| windows.holds_back()) else { return Ok(slots.to_vec()) };
         let columns = self.groups.keys.columns(slots)?;
         let named = windows.named(&columns)?.iter();
-        Ok(slots.iter().zip(named).filter(|(_, named)| windows.life.shown_at(**named) <= watermark).map(|(slot, _)| *slot).collect())
+        Ok(slots.iter().zip(named).filter(|(_, named)| windows.life().shown_at(**named) <= watermark).map(|(slot, _)| *slot).collect())
     }
 
     /// The watermark has come here: windows close, and old ones are removed.

@@ -6,20 +6,27 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
+use weir_common::ids::RelationId;
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::operator::aggregate::AggregateSpec;
+use crate::operator::aggregate::session::gate::{Gate, GateSpec};
 use crate::operator::aggregate::session::live::Live;
 use crate::operator::aggregate::session::moments::Moments;
+use crate::operator::aggregate::session::results::Results;
 use crate::state::{StateChanges, StateSpec};
 
+pub(crate) mod gate; // which rows come too late
 pub(crate) mod rows; // rows with their sessions
 
+mod agenda; // when sessions are due
+mod closing; // sessions are shown and closed
 mod live; // sessions and their sums
 mod moments; // the sums of each moment
 mod reach; // which sessions moments join
+mod results; // results of closed sessions
 
 /// What is computed for each session.
 #[derive(Clone, Debug)]
@@ -28,11 +35,16 @@ pub(crate) struct SessionSpec {
     pub(crate) moments: AggregateSpec,
     /// Two rows of a partition are in one session if they are less than this apart, or others between them are; microseconds.
     pub(crate) gap: i64,
+    /// What becomes of rows before they are summed up, where sessions close: then rows are only ever added.
+    pub(crate) gate: Option<GateSpec>,
 }
 
 impl SessionSpec {
-    /// Whether it can be maintained.
+    /// Whether it can be maintained; `input` is what is summed up.
     pub(crate) fn check(&self, input: &Schema) -> Result<()> {
+        if self.gate.is_some() && !self.moments.append_only {
+            return Err(Error::internal("sessions of rows that are taken back are closed with their rows"));
+        }
         if self.moments.calls.iter().any(|call| call.distinct) {
             return Err(Error::internal("values of a session that count once cannot be summed up by moment"));
         }
@@ -50,10 +62,15 @@ impl SessionSpec {
         Ok(AggregateSpec { calls, append_only: true, ..self.moments.clone() })
     }
 
-    /// The parts of its state, over rows with this schema: the sessions themselves, or what they can be put together from again.
-    pub(crate) fn state_specs(&self, input: &Schema, placement: &[usize]) -> Result<Vec<StateSpec>> {
+    /// The parts of its state, over rows with this schema: the sessions themselves, or what they can be put together from again, and
+    /// the results of closed ones, which have the schema `output`.
+    pub(crate) fn state_specs(&self, input: &Schema, output: &SchemaRef, placement: &[usize]) -> Result<Vec<StateSpec>> {
         let kept = if self.moments.append_only { self.live(input)? } else { self.moments.clone() };
-        kept.state_specs(&self.key(input), placement)
+        let mut specs = kept.state_specs(&self.key(input), placement)?;
+        if self.gate.as_ref().is_some_and(|gate| gate.life.windows.retention.is_some()) {
+            specs.push(Results::state_spec(self.moments.state, output, self.moments.keys + 1, placement));
+        }
+        Ok(specs)
     }
 
     /// The key of its state, of these columns.
@@ -72,15 +89,19 @@ impl SessionSpec {
         let key = self.key(&schema);
         let spec = self.live(&key).expect(checked);
         let append_only = self.moments.append_only;
-        let live = Live::new(spec, self.gap, schema, view, checkpoints && append_only).expect(checked);
+        let life = self.gate.as_ref().map(|gate| gate.life.windows.clone());
+        let gate = self.gate.clone().map(|gate| Gate::new(gate, &self.moments, self.gap, view.clone()).expect(checked));
+        let live = Live::new(spec, self.gap, life, schema, view, checkpoints && append_only).expect(checked);
         let moments = (!append_only).then(|| Moments::new(self.moments.clone(), &key, checkpoints).expect(checked));
-        Box::new(Session { state: self.moments.state, live, moments, is_loaded: true, partitions: vec![] })
+        Box::new(Session { state: self.moments.state, gate, live, moments, is_loaded: true, partitions: vec![] })
     }
 }
 
 /// Keeps the sessions; at the end of an epoch it takes back the rows of those that changed and gives the new ones.
 struct Session {
     state: u16,
+    /// Where sessions close.
+    gate: Option<Gate>,
     live: Live,
     /// Where rows can be taken back.
     moments: Option<Moments>,
@@ -103,8 +124,12 @@ impl Session {
 }
 
 impl Operator for Session {
-    fn push(&mut self, _port: usize, delta: Delta, _cx: &mut Context) -> Result<()> {
+    fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         self.loaded()?;
+        if let Some(gate) = &mut self.gate {
+            self.live.begin(cx.times);
+            return gate.push(delta, &mut self.live, cx);
+        }
         let Some(moments) = &mut self.moments else {
             return self.live.add(delta.rows.columns(), delta.num_rows());
         };
@@ -116,6 +141,10 @@ impl Operator for Session {
         self.loaded()?;
         if let Some(moments) = &mut self.moments {
             moments.close(&mut self.live)?;
+        }
+        if let Some(gate) = &mut self.gate {
+            self.live.begin(cx.times);
+            gate.close(&mut self.live, cx)?;
         }
         self.live.close(cx)
     }
@@ -156,8 +185,21 @@ impl Operator for Session {
         moments.load(part, &self.partitions, columns, rows)
     }
 
+    fn resume(&mut self) {
+        self.live.resume();
+    }
+
+    fn due(&self) -> Option<(RelationId, i64)> {
+        self.live.next_due()
+    }
+
+    fn takes_late(&self) -> bool {
+        self.gate.is_some()
+    }
+
     fn memory_bytes(&self) -> usize {
-        self.live.memory_bytes() + self.moments.as_ref().map_or(0, Moments::memory_bytes)
+        let gate = self.gate.as_ref().map_or(0, Gate::memory_bytes);
+        gate + self.live.memory_bytes() + self.moments.as_ref().map_or(0, Moments::memory_bytes)
     }
 
     fn dirty_bytes(&self) -> usize {

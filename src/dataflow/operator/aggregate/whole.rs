@@ -321,8 +321,8 @@ impl Operator for Aggregate {
 
     fn due(&self) -> Option<(TimeOf, i64)> {
         let windows = self.windows.as_ref()?;
-        let archived = self.stored.first_archived().and_then(|named| windows.life.removed_at(named));
-        let closing = &windows.life.closing;
+        let archived = self.stored.first_archived().and_then(|named| windows.life().removed_at(named));
+        let closing = &windows.life().closing;
         Some((TimeOf::Source(closing.source), closing.earliest(windows.next_due().into_iter().chain(archived).min()?)))
     }
 

@@ -8,21 +8,16 @@ use weir_common::error::{Error, Result};
 use weir_common::lateness::{Emit, WindowLife};
 
 use crate::operator::aggregate::Groups;
+use crate::operator::aggregate::clock::Clock;
 use crate::times::EpochTimes;
 
 /// The windows of the groups that are there.
 ///
 /// # Invariants
 /// - Each group is in `open` or `closed` under what names its window; an entry may be of a slot that was given to another group since.
-/// - All windows that `upto` shows are shown, and all that it closes are closed.
+/// - All windows that the clock shows are shown, and all that it closes are closed.
 pub(super) struct Windows {
-    pub(super) life: WindowLife,
-    /// The watermark of their event time when the last epoch closed.
-    upto: i64,
-    /// The same before the source had ended: its end closes all windows, and makes no result old.
-    aged: i64,
-    /// Whether `upto` is still to be taken from the first epoch after a restart.
-    resumed: bool,
+    clock: Clock,
     open: BTreeMap<i64, Vec<u32>>,
     /// Groups of closed windows, where all of a group is kept.
     closed: BTreeMap<i64, Vec<u32>>,
@@ -30,52 +25,46 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new(life: WindowLife) -> Self {
-        Windows { life, upto: i64::MIN, aged: i64::MIN, resumed: false, open: BTreeMap::new(), closed: BTreeMap::new() }
+        Windows { clock: Clock::new(life), open: BTreeMap::new(), closed: BTreeMap::new() }
+    }
+
+    pub(super) fn life(&self) -> &WindowLife {
+        &self.clock.life
     }
 
     pub(super) fn resume(&mut self) {
-        self.resumed = true;
+        self.clock.resume();
     }
 
     /// An epoch begins, or goes on.
     pub(super) fn begin(&mut self, times: &EpochTimes) {
-        if self.resumed && *times != EpochTimes::NONE {
-            self.upto = self.life.closing.watermark(times.before(self.life.closing.source));
-            self.age(self.upto);
-            self.resumed = false;
-        }
-    }
-
-    fn age(&mut self, watermark: i64) {
-        if watermark < i64::MAX {
-            self.aged = watermark;
-        }
+        self.clock.begin(times);
     }
 
     /// Whether the results of this window are too old to be kept.
     pub(super) fn is_removed(&self, named: i64) -> bool {
-        self.life.removed_at(named).is_some_and(|at| at <= self.aged)
+        self.clock.is_removed(named)
     }
 
     /// The watermark at the end of the epoch.
     pub(super) fn watermark(&self, times: &EpochTimes) -> i64 {
-        self.life.closing.watermark(times.after(self.life.closing.source)).max(self.upto)
+        self.clock.watermark(times)
     }
 
     /// What names the windows of these rows of the aggregate's keys.
     pub(super) fn named<'a>(&self, keys: &'a [ArrayRef]) -> Result<&'a [i64]> {
-        let column = keys[self.life.closing.column].as_primitive_opt::<TimestampMicrosecondType>();
+        let column = keys[self.clock.life.closing.column].as_primitive_opt::<TimestampMicrosecondType>();
         Ok(column.ok_or_else(|| Error::internal("a window is named by no moment"))?.values())
     }
 
     /// Whether the rows of this window were out when the epoch began.
     pub(super) fn is_shown(&self, named: i64) -> bool {
-        self.life.shown_at(named) <= self.upto
+        self.clock.is_shown(named)
     }
 
     /// Whether this window was closed when the epoch began.
-    pub(super) fn is_closed(&self, named: i64) -> bool {
-        self.life.closed_at(named) <= self.upto
+    fn is_closed(&self, named: i64) -> bool {
+        self.clock.is_closed(named)
     }
 
     /// The closed windows among these, each once.
@@ -103,26 +92,25 @@ impl Windows {
 
     /// Whether there is anything that is not shown at once.
     pub(super) fn holds_back(&self) -> bool {
-        self.life.emit != Emit::Update
+        self.clock.life.emit != Emit::Update
     }
 
     /// The slots of the windows that are to be shown now, whatever the epoch did to them; some may belong to others by now.
     pub(super) fn due(&self, watermark: i64) -> Vec<(i64, Vec<u32>)> {
-        if !self.holds_back() || watermark == self.upto {
+        if !self.holds_back() || watermark == self.clock.upto() {
             return Vec::new();
         }
         let hidden = self.open.iter().skip_while(|(named, _)| self.is_shown(**named));
-        let due = hidden.take_while(|(named, _)| self.life.shown_at(**named) <= watermark);
+        let due = hidden.take_while(|(named, _)| self.clock.life.shown_at(**named) <= watermark);
         due.map(|(named, slots)| (*named, slots.clone())).collect()
     }
 
     /// The watermark has come here: the slots of each window that closes, sorted, each once; some may belong to others by now.
     pub(super) fn close(&mut self, watermark: i64) -> Vec<(i64, Vec<u32>)> {
-        self.upto = watermark;
-        self.age(watermark);
+        self.clock.advance(watermark);
         let mut closing = Vec::new();
         while let Some(first) = self.open.first_entry()
-            && self.life.closed_at(*first.key()) <= watermark
+            && self.clock.life.closed_at(*first.key()) <= watermark
         {
             let (named, mut slots) = first.remove_entry();
             slots.sort_unstable();
@@ -135,9 +123,9 @@ impl Windows {
     /// The next watermark at which a window is shown, closed or removed.
     pub(super) fn next_due(&self) -> Option<i64> {
         let hidden = if self.holds_back() { self.open.keys().find(|named| !self.is_shown(**named)) } else { None };
-        let shown = hidden.map(|named| self.life.shown_at(*named));
-        let closed = self.open.keys().next().map(|named| self.life.closed_at(*named));
-        let removed = self.closed.keys().next().and_then(|named| self.life.removed_at(*named));
+        let shown = hidden.map(|named| self.clock.life.shown_at(*named));
+        let closed = self.open.keys().next().map(|named| self.clock.life.closed_at(*named));
+        let removed = self.closed.keys().next().and_then(|named| self.clock.life.removed_at(*named));
         shown.into_iter().chain(closed).chain(removed).min()
     }
 

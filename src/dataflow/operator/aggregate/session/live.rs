@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::{concat, filter, take};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::{Error, Result};
+use weir_common::ids::RelationId;
+use weir_common::lateness::WindowLife;
 
 use crate::consolidate::consolidate;
 use crate::fragment::Context;
@@ -16,11 +19,14 @@ use crate::operator::aggregate::cells::Cells;
 use crate::operator::aggregate::checkpoint::Stored;
 use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::ordered::{from_words, words};
+use crate::operator::aggregate::session::closing::Closing;
 use crate::operator::aggregate::session::reach::{Reach, Sessions, reach};
+use crate::operator::aggregate::session::results::{RESULTS, Results};
 use crate::operator::aggregate::tracked::Tracked;
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, key_types};
 use crate::rows::RowText;
 use crate::state::StateChanges;
+use crate::times::EpochTimes;
 
 /// Sessions that have no result, and why.
 type Failures = Vec<(u32, Error)>;
@@ -48,17 +54,27 @@ pub(super) struct Live {
     before: Vec<Vec<ArrayRef>>,
     /// Sessions without a result when the epoch began, by partition and first moment.
     failed: HashSet<(u32, i64)>,
+    /// Where sessions close.
+    closing: Option<Closing>,
 }
 
 impl Live {
-    /// `checkpoints`: whether anybody will ask what changed.
-    pub(super) fn new(spec: AggregateSpec, gap: i64, schema: SchemaRef, view: Arc<str>, checkpoints: bool) -> Result<Self> {
+    /// `life`: when sessions close, if they do; `checkpoints`: whether anybody will ask what changed.
+    pub(super) fn new(
+        spec: AggregateSpec,
+        gap: i64,
+        life: Option<WindowLife>,
+        schema: SchemaRef,
+        view: Arc<str>,
+        checkpoints: bool,
+    ) -> Result<Self> {
         let key = Schema::new(schema.fields()[..spec.keys].to_vec());
         let groups = spec.groups(&key, false)?;
         let partitions = Keys::new(&key_types(&key, spec.keys - 1))?;
         let (tracked, stored) = (Tracked::new(checkpoints), Stored::new(&spec, &key)?);
         let (sessions, touched, before, failed) = (Cells::new(), BTreeSet::new(), vec![], HashSet::new());
-        Ok(Live { spec, gap, schema, view, groups, tracked, stored, partitions, sessions, touched, before, failed })
+        let closing = life.map(|life| Closing::new(life, &spec, &schema)).transpose()?;
+        Ok(Live { spec, gap, schema, view, groups, tracked, stored, partitions, sessions, touched, before, failed, closing })
     }
 
     /// Replaces `slots` by the partition of each row; new ones are made.
@@ -112,6 +128,9 @@ impl Live {
                 }
             }
             sessions.insert(reach.first, (reach.last, slot));
+            if let Some(closing) = &mut self.closing {
+                closing.expect(slot, reach.last);
+            }
             reach.moments.for_each(|moment| slots[order[from + moment] as usize] = slot);
         }
         self.merge(&slots, columns)?;
@@ -184,6 +203,9 @@ impl Live {
         self.groups.accumulators().try_for_each(|accumulator| accumulator.clear_all(slots))?;
         self.tracked.release(slots, &self.groups.keys)?;
         for slot in slots {
+            if let Some(closing) = &mut self.closing {
+                closing.forget(*slot);
+            }
             self.touched.remove(slot);
             self.groups.rows[*slot as usize] = 0;
             self.groups.keys.release(*slot);
@@ -197,7 +219,7 @@ impl Live {
         if !slots.is_empty() {
             slots.iter().for_each(|slot| _ = self.tracked.touch(*slot));
             self.stored.keep(&self.groups, &mut self.tracked)?;
-            let (columns, failures) = self.rows(&slots)?;
+            let (columns, failures) = self.rows(&self.out(slots)?)?;
             self.before.push(columns);
             if !failures.is_empty() {
                 let failed: Vec<u32> = failures.into_iter().map(|(slot, _)| slot).collect();
@@ -206,6 +228,102 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// An epoch begins, or goes on.
+    pub(super) fn begin(&mut self, times: &EpochTimes) {
+        if let Some(closing) = &mut self.closing {
+            closing.clock.begin(times);
+        }
+    }
+
+    /// The last moments of sessions.
+    fn lasts(&self, slots: &[u32]) -> Result<ScalarBuffer<i64>> {
+        match self.groups.calls.first() {
+            Some(CallState::Own(last)) => words(&last.output(slots, &mut vec![])?),
+            _ => Err(Error::internal("sessions without a last moment")),
+        }
+    }
+
+    /// Of these sessions, those whose row was out when the epoch began.
+    fn out(&self, slots: Vec<u32>) -> Result<Vec<u32>> {
+        match &self.closing {
+            Some(closing) if closing.holds_back() => self.of_lasts(slots, |last| closing.clock.is_shown(last.saturating_add(self.gap))),
+            _ => Ok(slots),
+        }
+    }
+
+    /// Of these sessions, those whose last moment is such.
+    fn of_lasts(&self, slots: Vec<u32>, is_such: impl Fn(i64) -> bool) -> Result<Vec<u32>> {
+        let lasts = self.lasts(&slots)?;
+        Ok(slots.into_iter().zip(lasts.iter()).filter(|(_, last)| is_such(**last)).map(|(slot, _)| slot).collect())
+    }
+
+    /// The sessions whose rows are to be out now, of those that the epoch has touched and those that the watermark shows; and those that
+    /// it closes.
+    fn due(&mut self, touched: Vec<u32>, cx: &Context) -> Result<(Vec<u32>, Vec<u32>)> {
+        let Some(mut closing) = self.closing.take() else { return Ok((touched, vec![])) };
+        let due = self.due_of(&mut closing, touched, cx);
+        self.closing = Some(closing);
+        due
+    }
+
+    fn due_of(&self, closing: &mut Closing, touched: Vec<u32>, cx: &Context) -> Result<(Vec<u32>, Vec<u32>)> {
+        closing.clock.begin(cx.times);
+        let (watermark, gap) = (closing.clock.watermark(cx.times), self.gap);
+        let over = closing.close(|life, last| life.closed_at(last.saturating_add(gap)) <= watermark, |slots| self.lasts(slots))?;
+        let mut slots = touched;
+        if closing.holds_back() {
+            let shown =
+                closing.show(&over, |life, last| life.shown_at(last.saturating_add(gap)) <= watermark, |slots| self.lasts(slots))?;
+            let known: HashSet<u32> = slots.iter().copied().collect();
+            let fresh = self.of_lasts(shown, |last| !closing.clock.is_shown(last.saturating_add(gap)))?;
+            slots = self.of_lasts(slots, |last| closing.clock.life.shown_at(last.saturating_add(gap)) <= watermark)?;
+            slots.extend(fresh.into_iter().filter(|slot| !known.contains(slot)));
+        }
+        closing.clock.advance(watermark);
+        Ok((slots, over))
+    }
+
+    /// Lets sessions go that are closed, and takes results back that are old.
+    fn end(&mut self, over: Vec<u32>, cx: &mut Context) -> Result<()> {
+        if !over.is_empty() {
+            if self.results().is_some() {
+                let (columns, _) = self.rows(&over)?;
+                let rows = columns.first().map_or(0, |column| column.len());
+                let rows = batch(self.schema.clone(), columns, rows)?;
+                self.results().map_or(Ok(()), |results| results.keep(&rows))?;
+            }
+            let places = self.places(&over)?;
+            over.iter().for_each(|slot| _ = self.tracked.touch(*slot));
+            self.stored.keep(&self.groups, &mut self.tracked)?;
+            self.release(&over)?;
+            for (partition, first) in places {
+                self.sessions[partition as usize].remove(&first);
+                self.release_partition(partition);
+            }
+        }
+        let Some(Closing { clock, results: Some(results), .. }) = &mut self.closing else { return Ok(()) };
+        for rows in results.remove(|end| clock.is_removed(end))? {
+            cx.out.push(Delta::retract(rows));
+        }
+        Ok(())
+    }
+
+    fn results(&mut self) -> Option<&mut Results> {
+        self.closing.as_mut().and_then(|closing| closing.results.as_mut())
+    }
+
+    /// It is as an earlier run left it.
+    pub(super) fn resume(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.clock.resume();
+        }
+    }
+
+    /// What will happen next although no row comes.
+    pub(super) fn next_due(&self) -> Option<(RelationId, i64)> {
+        self.closing.as_ref().and_then(|closing| closing.next_due(self.gap))
     }
 
     /// The partitions and first moments of sessions.
@@ -245,32 +363,39 @@ impl Live {
 
     /// The epoch is complete: takes back the rows that it has changed, and gives them as they are.
     pub(super) fn close(&mut self, cx: &mut Context) -> Result<()> {
-        if self.touched.is_empty() && self.before.is_empty() {
-            return Ok(());
-        }
-        let slots: Vec<u32> = std::mem::take(&mut self.touched).into_iter().collect();
+        let touched: Vec<u32> = std::mem::take(&mut self.touched).into_iter().collect();
+        let (slots, over) = self.due(touched.clone(), cx)?;
         let mut pieces = std::mem::take(&mut self.before);
         let known = std::mem::take(&mut self.failed);
-        let len = |piece: &Vec<ArrayRef>| piece.first().map_or(0, |column| column.len());
-        let minus: usize = pieces.iter().map(len).sum();
-        let (after, failures) = self.rows(&slots)?;
-        let plus = len(&after);
-        pieces.push(after);
-        if minus + plus > 0 {
-            let column = |column: usize| concat(&pieces.iter().map(|piece| piece[column].as_ref()).collect::<Vec<_>>());
-            let columns = (0..self.schema.fields().len()).map(|index| Ok(column(index)?)).collect::<Result<Vec<_>>>()?;
-            let weights = std::iter::repeat_n(-1, minus).chain(std::iter::repeat_n(1, plus)).collect();
-            // A session whose row is the same again has not changed.
-            let delta = consolidate(&Delta::weighted(batch(self.schema.clone(), columns, minus + plus)?, weights))?;
-            if !delta.is_empty() {
-                cx.out.push(delta);
+        if !slots.is_empty() || !pieces.is_empty() {
+            let len = |piece: &Vec<ArrayRef>| piece.first().map_or(0, |column| column.len());
+            let minus: usize = pieces.iter().map(len).sum();
+            let (after, failures) = self.rows(&slots)?;
+            let plus = len(&after);
+            pieces.push(after);
+            if minus + plus > 0 {
+                let column = |column: usize| concat(&pieces.iter().map(|piece| piece[column].as_ref()).collect::<Vec<_>>());
+                let columns = (0..self.schema.fields().len()).map(|index| Ok(column(index)?)).collect::<Result<Vec<_>>>()?;
+                let rows = batch(self.schema.clone(), columns, minus + plus)?;
+                let delta = match minus {
+                    // What is only ever added may be read as such.
+                    0 => Delta::insert(rows),
+                    // A session whose row is the same again has not changed.
+                    _ => {
+                        let weights = std::iter::repeat_n(-1, minus).chain(std::iter::repeat_n(1, plus)).collect();
+                        consolidate(&Delta::weighted(rows, weights))?
+                    }
+                };
+                if !delta.is_empty() {
+                    cx.out.push(delta);
+                }
+            }
+            if !failures.is_empty() {
+                self.report(failures, &known, cx)?;
             }
         }
-        if !failures.is_empty() {
-            self.report(failures, &known, cx)?;
-        }
-        slots.iter().for_each(|slot| self.tracked.settle(*slot));
-        Ok(())
+        touched.iter().for_each(|slot| self.tracked.settle(*slot));
+        self.end(over, cx)
     }
 
     /// A dead letter for each session that has no result, and had one before or was not there.
@@ -295,10 +420,14 @@ impl Live {
 
     pub(super) fn freeze(&mut self) {
         self.stored.freeze(&mut self.groups, &mut self.tracked);
+        if let Some(results) = self.results() {
+            results.freeze();
+        }
     }
 
     pub(super) fn copy(&mut self, budget: &mut usize) -> Result<()> {
-        self.stored.copy(&mut self.groups, &mut self.tracked, budget)
+        self.stored.copy(&mut self.groups, &mut self.tracked, budget)?;
+        self.results().map_or(Ok(()), |results| results.copy(budget))
     }
 
     pub(super) fn kept_rows(&self) -> usize {
@@ -306,10 +435,16 @@ impl Live {
     }
 
     pub(super) fn take_copied(&mut self) -> Vec<StateChanges> {
-        self.stored.take_copied()
+        let mut copied = self.stored.take_copied();
+        let state = self.spec.state;
+        copied.extend(self.results().and_then(|results| results.take_copied(state)));
+        copied
     }
 
     pub(super) fn load(&mut self, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        if let Some(results) = self.results().filter(|_| part == RESULTS) {
+            return results.load(columns, rows);
+        }
         let Some(slots) = self.stored.load(&mut self.groups, &mut self.tracked, part, columns, rows)? else { return Ok(()) };
         let keys = self.spec.keys;
         let mut partitions = vec![];
@@ -317,6 +452,9 @@ impl Live {
         let (firsts, lasts) = (words(&columns[keys - 1])?, words(&columns[keys + 1])?);
         for (row, (partition, slot)) in partitions.into_iter().zip(slots).enumerate() {
             self.sessions[partition as usize].insert(firsts[row], (lasts[row], slot));
+            if let Some(closing) = &mut self.closing {
+                closing.expect(slot, lasts[row]);
+            }
         }
         Ok(())
     }
@@ -325,11 +463,13 @@ impl Live {
         // A node of a BTreeMap is about two thirds full.
         let index = self.groups.keys.groups() * size_of::<(i64, (i64, u32))>() * 3 / 2;
         let partitions = self.partitions.memory_bytes() + self.sessions.memory_bytes();
-        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes() + partitions + index
+        let closing = self.closing.as_ref().map_or(0, Closing::memory_bytes);
+        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes() + partitions + index + closing
     }
 
     pub(super) fn dirty_bytes(&self) -> usize {
-        self.tracked.dirty_bytes(self.memory_bytes())
+        let results = self.closing.as_ref().map_or((0, 0), Closing::results_bytes);
+        self.tracked.dirty_bytes(self.memory_bytes() - results.0) + results.1
     }
 
     pub(super) fn sessions(&self) -> usize {

@@ -8,6 +8,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::RowConverter;
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
+use weir_common::ids::RelationId;
+use weir_common::lateness::SessionLife;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -19,9 +21,17 @@ use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::marks::Marks;
 use crate::operator::aggregate::ordered::{from_words, words};
 use crate::operator::aggregate::session::reach::{Sessions, reach};
+use crate::operator::aggregate::session::rows::closed::{CLOSED, Closed};
+use crate::operator::aggregate::session::rows::closing::Closing;
+use crate::operator::aggregate::session::rows::late::{Late, any_stays};
 use crate::operator::aggregate::tracked::PIECE_ROWS;
 use crate::rows::{converter, decode, encode};
 use crate::state::{StateChanges, StateSpec};
+
+mod admit; // late rows are admitted to closed sessions
+mod closed; // the rows of closed sessions
+mod closing; // sessions are closed
+mod late; // which rows are late
 
 /// Rows of one delta that goes out.
 const DELTA_ROWS: usize = 64 * 1024;
@@ -37,6 +47,8 @@ pub(crate) struct SessionRowsSpec {
     pub(crate) gap: i64,
     /// The number of its state.
     pub(crate) state: u16,
+    /// When sessions close, if they do.
+    pub(crate) life: Option<SessionLife>,
 }
 
 impl SessionRowsSpec {
@@ -50,10 +62,12 @@ impl SessionRowsSpec {
         self.partition.iter().map(|column| input.field(*column).data_type().clone()).collect()
     }
 
-    /// Its state, over rows with this schema: each row and how often it is there.
-    pub(crate) fn state_spec(&self, input: &Schema, placement: &[usize]) -> StateSpec {
+    /// The parts of its state, over rows with this schema: each row and how often it is there, and those of closed sessions.
+    pub(crate) fn state_specs(&self, input: &Schema, placement: &[usize]) -> Vec<StateSpec> {
         let (schema, keys) = (state_schema(input.fields().iter().cloned()), input.fields().len());
-        StateSpec { state: self.state, part: 0, schema, keys, placement: placement.to_vec() }
+        let open = StateSpec { state: self.state, part: 0, schema, keys, placement: placement.to_vec() };
+        let keeps_closed = self.life.as_ref().is_some_and(|life| life.windows.keeps_closed);
+        std::iter::once(open).chain(keeps_closed.then(|| Closed::state_spec(self.state, input, placement))).collect()
     }
 
     /// Builds the operator; its output has the columns of the input, then the window. `checkpoints`: whether anybody will ask what
@@ -68,6 +82,7 @@ impl SessionRowsSpec {
         let (partitions, pending, slots) = (Cells::new(), BTreeMap::new(), vec![]);
         let (changed, frozen, gone, copied, marks) = (vec![], vec![], Gone::default(), Copied::default(), Marks::new());
         let (spec, key) = (self.clone(), Arc::new(input));
+        let closing = self.life.as_ref().map(|life| Closing::new(life, self.time, &key).expect(checked));
         Box::new(SessionRows {
             spec,
             schema,
@@ -86,6 +101,7 @@ impl SessionRowsSpec {
             copied,
             rows: 0,
             bytes: 0,
+            closing,
         })
     }
 }
@@ -125,6 +141,8 @@ struct SessionRows {
     rows: usize,
     /// Of the rows.
     bytes: usize,
+    /// Where sessions close.
+    closing: Option<Closing>,
 }
 
 #[derive(Clone, Default)]
@@ -156,6 +174,18 @@ fn session(sessions: &Sessions<()>, moment: i64) -> Option<(i64, i64)> {
     sessions.range(..=moment).next_back().map(|(first, (last, ()))| (*first, *last)).filter(|(_, last)| moment <= *last)
 }
 
+/// Moments that follow each other by less than the gap: the first and the last ones.
+fn together(moments: BTreeSet<i64>, gap: i64) -> Vec<(i64, i64)> {
+    let mut all: Vec<(i64, i64)> = vec![];
+    for moment in moments {
+        match all.last_mut() {
+            Some((_, last)) if moment.saturating_sub(*last) < gap => *last = moment,
+            _ => all.push((moment, moment)),
+        }
+    }
+    all
+}
+
 impl SessionRows {
     fn columns(&self, rows: &[Row]) -> Result<Vec<ArrayRef>> {
         let parser = self.converter.parser();
@@ -171,7 +201,12 @@ impl SessionRows {
     }
 
     /// Applies what the epoch did to some times of a partition, and finds what goes out.
-    fn settle(&mut self, partition: u32, changes: Vec<(i64, BTreeMap<Row, i64>)>, cx: &mut Context) -> Result<()> {
+    fn settle(&mut self, partition: u32, mut changes: Vec<(i64, BTreeMap<Row, i64>)>, cx: &mut Context) -> Result<()> {
+        let mut late = Late::default();
+        let watermark = self.closing.as_ref().map(|closing| closing.clock.late(cx.times));
+        if watermark.is_some() {
+            late.take_unknown(&self.partitions[partition as usize].rows, &mut changes);
+        }
         let moments: Vec<i64> = changes.iter().map(|(time, _)| *time).collect();
         let reaches = reach(&self.partitions[partition as usize].sessions, &moments, self.spec.gap);
         let mut changes = changes.into_iter().peekable();
@@ -181,6 +216,9 @@ impl SessionRows {
             let Partition { rows, sessions } = &mut self.partitions[partition as usize];
             let old: Sessions<()> = reach.sessions.iter().map(|(first, last, ())| (*first, (*last, ()))).collect();
             old.keys().for_each(|first| _ = sessions.remove(first));
+            if let Some(closing) = &mut self.closing {
+                old.iter().for_each(|(first, (last, ()))| _ = closing.ends.remove(&(*last, partition, *first)));
+            }
             // What comes and goes, before it is there or gone.
             let mut new: BTreeMap<i64, BTreeMap<Row, i64>> = BTreeMap::new();
             while let Some((time, changed)) = changes.next_if(|(time, _)| *time <= reach.last) {
@@ -197,17 +235,19 @@ impl SessionRows {
                     false => is.remove(time),
                 };
             }
-            let mut last_one: Option<(i64, i64)> = None;
-            for time in is {
-                match &mut last_one {
-                    Some((_, last)) if time.saturating_sub(*last) < self.spec.gap => *last = time,
-                    ended => {
-                        sessions.extend(ended.map(|(first, last)| (first, (last, ()))));
-                        *ended = Some((time, time));
+            let mut together = together(is, self.spec.gap);
+            if let (Some(Closing { clock, ends, .. }), Some(watermark)) = (&mut self.closing, watermark) {
+                let gap = self.spec.gap;
+                together.retain(|(first, last)| {
+                    let is_late = clock.life.closed_at(last.saturating_add(gap)) <= watermark && !any_stays(rows, &new, *first, *last);
+                    if is_late {
+                        late.take_new(&mut new, *first, *last);
                     }
-                }
+                    !is_late
+                });
+                ends.extend(together.iter().map(|(first, last)| (*last, partition, *first)));
             }
-            sessions.extend(last_one.map(|(first, last)| (first, (last, ()))));
+            sessions.extend(together.into_iter().map(|(first, last)| (first, (last, ()))));
             // Rows whose window has changed go, and come with the new one.
             for time in &was {
                 let (before, now) = (session(&old, *time), session(sessions, *time));
@@ -271,6 +311,23 @@ impl SessionRows {
             }
         }
         self.emit(out, cx)?;
+        self.tell(late, watermark, cx)?;
+        self.let_go(kept, gone)?;
+        self.release(partition);
+        Ok(())
+    }
+
+    /// Lets a partition go of which nothing is there.
+    fn release(&mut self, partition: u32) {
+        let is_coming = || self.pending.range((partition, i64::MIN)..=(partition, i64::MAX)).next().is_some();
+        let is_closed = || self.closing.as_ref().is_some_and(|closing| closing.knows(partition));
+        if self.partitions[partition as usize].rows.is_empty() && !is_closed() && !is_coming() {
+            self.keys.release(partition);
+        }
+    }
+
+    /// What checkpoints have to know of rows that are gone: as they were frozen, and that they are.
+    fn let_go(&mut self, kept: Vec<(Row, i64)>, gone: Vec<Row>) -> Result<()> {
         if !kept.is_empty() {
             let rows = self.state_rows(kept)?;
             self.copied.keep(rows);
@@ -279,10 +336,13 @@ impl SessionRows {
             let columns = self.columns(&gone)?;
             self.gone.push(columns);
         }
-        if self.partitions[partition as usize].rows.is_empty() {
-            self.keys.release(partition);
-        }
         Ok(())
+    }
+
+    /// Bytes of open rows that changed since the last checkpoint, about.
+    fn changed_bytes(&self) -> usize {
+        let each = self.bytes.checked_div(self.rows).unwrap_or(0);
+        self.changed.len() * (each + size_of::<(u32, i64, Row)>()) + self.gone.bytes()
     }
 
     fn emit(&self, out: Out, cx: &mut Context) -> Result<()> {
@@ -322,6 +382,10 @@ impl Operator for SessionRows {
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {
+        if let Some(closing) = &mut self.closing {
+            closing.clock.begin(cx.times);
+        }
+        self.put_together(cx)?;
         let mut pending = std::mem::take(&mut self.pending).into_iter().peekable();
         while let Some(((partition, time), rows)) = pending.next() {
             let mut changes = vec![(time, rows)];
@@ -330,7 +394,27 @@ impl Operator for SessionRows {
             }
             self.settle(partition, changes, cx)?;
         }
-        Ok(())
+        self.close_some(cx)
+    }
+
+    fn resume(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.clock.resume();
+        }
+    }
+
+    fn takes_late(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    fn admitted(&mut self, late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
+        // Which sessions they are in turns out when all of them are there.
+        self.admit(late)?;
+        Ok(vec![])
+    }
+
+    fn due(&self) -> Option<(RelationId, i64)> {
+        self.closing.as_ref().and_then(|closing| closing.next_due(self.spec.gap))
     }
 
     fn state(&self) -> Option<u16> {
@@ -343,6 +427,9 @@ impl Operator for SessionRows {
         self.frozen = std::mem::take(&mut self.changed);
         self.gone.freeze();
         self.copied.kept = 0;
+        if let Some(closed) = self.closed() {
+            closed.freeze();
+        }
     }
 
     fn copy(&mut self, budget: &mut usize) -> Result<()> {
@@ -364,7 +451,7 @@ impl Operator for SessionRows {
             let rows = self.state_rows(rows)?;
             self.copied.put.push(rows);
         }
-        Ok(())
+        self.closed().map_or(Ok(()), |closed| closed.copy(budget))
     }
 
     fn kept_rows(&self) -> usize {
@@ -372,10 +459,15 @@ impl Operator for SessionRows {
     }
 
     fn take_copied(&mut self) -> Vec<StateChanges> {
-        self.copied.take(self.spec.state, 0).into_iter().collect()
+        let state = self.spec.state;
+        let closed = self.closed().and_then(|closed| closed.take_copied(state));
+        self.copied.take(state, 0).into_iter().chain(closed).collect()
     }
 
-    fn load(&mut self, _part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+    fn load(&mut self, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        if part == CLOSED {
+            return self.load_closed(columns, rows);
+        }
         let (counts, columns) = columns.split_last().expect("the count is the last column");
         self.find(columns, rows)?;
         let bytes = encode(&self.converter, columns)?;
@@ -387,6 +479,10 @@ impl Operator for SessionRows {
             if let Some(reach) = joined.pop() {
                 reach.sessions.iter().for_each(|(first, ..)| _ = sessions.remove(first));
                 sessions.insert(reach.first, (reach.last, ()));
+                if let Some(Closing { ends, .. }) = &mut self.closing {
+                    reach.sessions.iter().for_each(|(first, last, ())| _ = ends.remove(&(*last, *slot, *first)));
+                    ends.insert((reach.last, *slot, reach.first));
+                }
             }
             self.bytes += bytes.value(row).len();
         }
@@ -397,12 +493,12 @@ impl Operator for SessionRows {
     fn memory_bytes(&self) -> usize {
         // A node of a BTreeMap is about two thirds full.
         let rows = self.rows * (size_of::<(Row, Count)>() + size_of::<(i64, BTreeMap<Row, Count>)>()) * 3 / 2 + self.bytes;
-        self.keys.memory_bytes() + self.partitions.memory_bytes() + rows + self.dirty_bytes()
+        let closing = self.closing.as_ref().map_or(0, Closing::memory_bytes);
+        self.keys.memory_bytes() + self.partitions.memory_bytes() + rows + closing + self.changed_bytes()
     }
 
     fn dirty_bytes(&self) -> usize {
-        let each = self.bytes.checked_div(self.rows).unwrap_or(0);
-        self.changed.len() * (each + size_of::<(u32, i64, Row)>()) + self.gone.bytes()
+        self.changed_bytes() + self.closing.as_ref().map_or(0, Closing::dirty_bytes)
     }
 
     fn groups(&self) -> usize {
