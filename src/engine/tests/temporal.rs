@@ -12,7 +12,7 @@ use weir_common::clock::Clock;
 use weir_common::delta::Delta;
 use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
-use weir_common::expr::BatchExpr;
+use weir_common::expr::{BatchExpr, ExprRef};
 use weir_common::from_now::{FromNow, NowStep};
 use weir_common::ids::{Epoch, RelationId};
 use weir_common::limits::FILLING_ROWS_MAX;
@@ -95,6 +95,9 @@ impl Definer for Remembering {
     fn made(&mut self, words: &[u8], _dropped: &BTreeSet<RelationId>) -> Result<Made> {
         let id = RelationId(u32::from_le_bytes(words.try_into().unwrap()));
         Ok(if id == TABLE { Made::Table(table()) } else { Made::View(view(id, self.0)) })
+    }
+    fn condition(&mut self, _view: RelationId, words: &str) -> Result<Option<ExprRef>> {
+        panic!("nothing is admitted, but {words}")
     }
     fn dropped(&mut self, _relations: &[RelationId]) {}
     fn numbers_below(&mut self, _next: RelationId) {}

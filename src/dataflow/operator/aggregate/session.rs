@@ -6,7 +6,6 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::RelationId;
 use weir_common::plan::{AggregateCall, AggregateFunction};
 
 use crate::fragment::Context;
@@ -17,6 +16,7 @@ use crate::operator::aggregate::session::live::Live;
 use crate::operator::aggregate::session::moments::Moments;
 use crate::operator::aggregate::session::results::Results;
 use crate::state::{StateChanges, StateSpec};
+use crate::times::TimeOf;
 
 pub(crate) mod gate; // which rows come too late
 pub(crate) mod rows; // rows with their sessions
@@ -189,8 +189,9 @@ impl Operator for Session {
         self.live.resume();
     }
 
-    fn due(&self) -> Option<(RelationId, i64)> {
-        self.live.next_due()
+    fn due(&self) -> Option<(TimeOf, i64)> {
+        let (source, at) = self.live.next_due()?;
+        Some((TimeOf::Source(source), at))
     }
 
     fn takes_late(&self) -> bool {

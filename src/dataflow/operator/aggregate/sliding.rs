@@ -6,7 +6,6 @@ use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
-use weir_common::ids::RelationId;
 use weir_common::lateness::{Emit, WindowLife};
 use weir_common::plan::WindowEnd;
 use weir_common::window::Windows;
@@ -19,7 +18,7 @@ use crate::operator::aggregate::{AggregateSpec, Stage};
 use crate::operator::windows::{DELTA_ROWS, copies};
 use crate::rows::times;
 use crate::state::{StateChanges, StateSpec};
-use crate::times::EpochTimes;
+use crate::times::{EpochTimes, TimeOf};
 
 pub(crate) mod address; // the one window that admitted rows go to
 
@@ -216,9 +215,9 @@ impl Operator for Sliding {
         self.slices.load(part, columns, rows)
     }
 
-    fn due(&self) -> Option<(RelationId, i64)> {
+    fn due(&self) -> Option<(TimeOf, i64)> {
         let (edge, life) = (self.next(None)?, &self.spec.life);
-        Some((life.closing.source, life.closing.earliest(life.shown_at(edge))))
+        Some((TimeOf::Source(life.closing.source), life.closing.earliest(life.shown_at(edge))))
     }
 
     fn memory_bytes(&self) -> usize {

@@ -8,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::RowConverter;
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
-use weir_common::ids::RelationId;
 use weir_common::lateness::SessionLife;
 
 use crate::fragment::Context;
@@ -27,6 +26,7 @@ use crate::operator::aggregate::session::rows::late::{Late, any_stays};
 use crate::operator::aggregate::tracked::PIECE_ROWS;
 use crate::rows::{converter, decode, encode};
 use crate::state::{StateChanges, StateSpec};
+use crate::times::TimeOf;
 
 mod admit; // late rows are admitted to closed sessions
 mod closed; // the rows of closed sessions
@@ -413,8 +413,9 @@ impl Operator for SessionRows {
         Ok(vec![])
     }
 
-    fn due(&self) -> Option<(RelationId, i64)> {
-        self.closing.as_ref().and_then(|closing| closing.next_due(self.spec.gap))
+    fn due(&self) -> Option<(TimeOf, i64)> {
+        let (source, at) = self.closing.as_ref().and_then(|closing| closing.next_due(self.spec.gap))?;
+        Some((TimeOf::Source(source), at))
     }
 
     fn state(&self) -> Option<u16> {

@@ -2,6 +2,7 @@
 
 use arrow::array::{Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit};
+use weir_common::ids::RelationId;
 use weir_common::plan::{AggregateCall, AggregateFunction, Closing};
 use weir_common::window::HopWindow;
 
