@@ -68,6 +68,7 @@ cost() {
     after=$(cpu)
     best=$(awk -v a="$before" -v b="$after" -v best="$best" 'BEGIN { c = b - a; printf "%.2f", (best == "" || c < best) ? c : best }')
   done
+  stop
   echo "$best $rows"
 }
 # What HOP costs beside TUMBLE, over bids by the key $2.

@@ -203,7 +203,7 @@ impl Text<'_> {
         let stage = match spec.stage {
             Stage::Whole => "Aggregate",
             Stage::Partial => "Partial aggregate",
-            Stage::Final => "Final aggregate",
+            Stage::Final | Stage::Complete => "Final aggregate",
         };
         let by = match spec.keys {
             0 => String::new(),
@@ -216,7 +216,11 @@ impl Text<'_> {
     }
 
     fn state(&self, spec: &AggregateSpec, step: &StepSpec) -> String {
-        let groups = if spec.keys == 0 { "one group" } else { "a group for each key" };
+        let groups = match spec.stage {
+            Stage::Complete => "groups come complete",
+            _ if spec.keys == 0 => "one group",
+            _ => "a group for each key",
+        };
         let lists: Vec<String> = spec.calls.iter().filter(|call| spec.keeps_values(call)).map(|call| call.name.clone()).collect();
         let values = match lists.is_empty() {
             true => String::new(),

@@ -129,6 +129,7 @@ fn stage_word(stage: Stage) -> &'static str {
         Stage::Whole => "whole",
         Stage::Partial => "partial",
         Stage::Final => "final",
+        Stage::Complete => "complete",
     }
 }
 

@@ -310,10 +310,11 @@ impl Lowering {
             let sums = partial(sliced(input, &windows))?;
             if let Some(sliding) = SlidingSpec::of(&whole, windows.column, windows.windows, self.next_state) {
                 self.state_number()?;
+                let stage = if sliding.gives_complete() { Stage::Complete } else { Stage::Final };
                 let gathered = self.sliding(sums, sliding, together.then_some(before))?;
                 let spread = gathered.spread.clone();
                 self.states.extend(whole.state_specs(&schema, spread.columns())?);
-                return Ok(gathered.add(StepOp::Aggregate(spec(Stage::Final)), schema, facts, spread));
+                return Ok(gathered.add(StepOp::Aggregate(spec(stage)), schema, facts, spread));
             }
             let sums = Open { windows: Some(windows), ..sums }.windowed();
             let gathered = if together { Open { spread: before, ..sums } } else { self.exchange(sums, key) };

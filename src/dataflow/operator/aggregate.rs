@@ -27,6 +27,7 @@ mod cells; // one cell for each slot
 mod checkpoint; // groups as rows, for a checkpoint
 mod clock; // the watermark of windows from epoch to epoch
 mod closing; // windows are shown, closed and removed
+mod complete; // groups that come complete
 pub(crate) mod copied; // what a checkpoint has copied so far
 mod count; // count
 mod deviation; // variance and stddev
@@ -82,6 +83,8 @@ pub(crate) enum Stage {
     Partial,
     /// From such sums to results.
     Final,
+    /// From the sums of complete groups to results, in windows that close with them; and as `Final` for closed windows.
+    Complete,
 }
 
 impl AggregateSpec {
@@ -152,7 +155,9 @@ impl AggregateSpec {
         let groups = self.groups(&schema, checkpoints).expect("checked when the plan was lowered");
         match self.stage {
             Stage::Partial => Box::new(PartialAggregate::new(self.clone(), groups, schema)),
-            Stage::Whole | Stage::Final => Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global, checkpoints)),
+            Stage::Whole | Stage::Final | Stage::Complete => {
+                Box::new(Aggregate::new(self.clone(), groups, schema, view, owns_global, checkpoints))
+            }
         }
     }
 }

@@ -235,7 +235,7 @@ View v on 2 workers: ts, k, count(*)
   with retractions, key (ts, k)
 Fragment v.1
   Final aggregate by (ts, k): count(*)
-    State: a group for each key; shown when closed; closed when the watermark of rows reaches ts + 00:01:00 + 00:00:05, and then freed
+    State: groups come complete; shown when closed; closed when the watermark of rows reaches ts + 00:01:00 + 00:00:05, and then freed
     Output: with retractions, key (ts, k)
     Sliding windows: ts of each window of 00:01:00, one every 00:00:10, put together of slices
       State: a group for each slice and key; a window is put together when the watermark of rows reaches ts + 00:01:00 + 00:00:05, and a slice freed after its last one

@@ -103,6 +103,14 @@ impl Stored {
         Ok(())
     }
 
+    /// Keeps groups of a window that closes, as sums behind their keys; nothing where that is not asked for.
+    pub(super) fn archive_rows(&mut self, named: i64, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        if let Some(archive) = &mut self.archive {
+            archive.put(named, batch(self.schemas[0].clone(), columns.to_vec(), rows)?);
+        }
+        Ok(())
+    }
+
     /// What names the first window of which groups are kept after it was closed.
     pub(super) fn first_archived(&self) -> Option<i64> {
         self.archive.as_ref().and_then(Archive::first)

@@ -52,6 +52,11 @@ impl SlidingSpec {
         (aggregate.append_only && named_by_edge && windows.overlap() > 1).then_some(SlidingSpec { slices, windows, life })
     }
 
+    /// Whether a window is closed when it is given, so that nothing is added to it any more.
+    pub(crate) fn gives_complete(&self) -> bool {
+        self.life.emit == Emit::Final || self.life.lateness == 0
+    }
+
     /// The key column that names windows.
     pub(crate) fn column(&self) -> usize {
         self.life.closing.column

@@ -34,7 +34,7 @@ const CHUNK_GROUPS: usize = 16 * 1024;
 pub(super) struct Aggregate {
     pub(super) spec: AggregateSpec,
     pub(super) groups: Groups,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     view: Arc<str>,
     global: Global,
     pub(super) tracked: Tracked,
@@ -45,6 +45,8 @@ pub(super) struct Aggregate {
     pub(super) fresh: Vec<u32>,
     /// Groups that had one.
     before: Vec<Before>,
+    /// Empty between two calls: by row, the sums of groups that come complete.
+    pub(super) complete: Groups,
 }
 
 /// The one group of an aggregate without a key: it has a row also over no input, on one worker.
@@ -83,7 +85,9 @@ impl Aggregate {
         let stored = Stored::new(&spec, &schema).expect("checked when the plan was lowered");
         let tracked = Tracked::new(checkpoints);
         let windows = spec.life.clone().map(Windows::new);
-        Aggregate { spec, groups, schema, view, global, tracked, stored, windows, fresh: Vec::new(), before: Vec::new() }
+        let complete = AggregateSpec { keys: 0, ..spec.clone() }.groups(&schema, false).expect("checked when the plan was lowered");
+        let (fresh, before) = (Vec::new(), Vec::new());
+        Aggregate { spec, groups, schema, view, global, tracked, stored, windows, fresh, before, complete }
     }
 
     /// Keeps the results of the groups that this epoch touches for the first time.
@@ -117,20 +121,7 @@ impl Aggregate {
     }
 
     pub(super) fn results(&self, slots: &[u32]) -> Result<Results> {
-        let mut columns = Vec::with_capacity(self.groups.calls.len());
-        let mut failures = HashMap::new();
-        for call in &self.groups.calls {
-            let CallState::Own(accumulator) = call else {
-                columns.push(self.groups.counts(slots));
-                continue;
-            };
-            let mut failed = Vec::new();
-            columns.push(accumulator.output(slots, &mut failed)?);
-            for Failure { index, error } in failed {
-                failures.entry(index).or_insert(error);
-            }
-        }
-        Ok(Results { columns, failures })
+        results_of(&self.groups, slots)
     }
 
     /// Whether the group has a row, if its results do not fail.
@@ -203,12 +194,16 @@ impl Aggregate {
         }
         failed.sort_unstable();
         let keys = self.groups.keys.columns(&failed.iter().map(|index| slots[*index]).collect::<Vec<_>>())?;
-        let text = RowText::of_columns(&self.schema, &keys);
-        for (row, index) in failed.into_iter().enumerate() {
-            let error = results.failures[&index].message();
-            cx.dead.push(DeadLetter::of_bytes(&self.view, Reason::Expression, error, text.row(row).as_bytes()));
-        }
+        self.tell_failures(&keys, failed.iter().map(|index| &results.failures[index]).enumerate(), cx);
         Ok(())
+    }
+
+    /// A dead letter for each of these rows of some key columns.
+    pub(super) fn tell_failures<'a>(&self, keys: &[ArrayRef], failures: impl Iterator<Item = (usize, &'a Error)>, cx: &mut Context) {
+        let text = RowText::of_columns(&self.schema, keys);
+        for (row, error) in failures {
+            cx.dead.push(DeadLetter::of_bytes(&self.view, Reason::Expression, error.message(), text.row(row).as_bytes()));
+        }
     }
 
     /// The epoch is over: groups without rows give their slots back.
@@ -240,6 +235,9 @@ impl Operator for Aggregate {
     fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         let keys = self.spec.keys;
         let delta = self.without_removed(delta, cx)?;
+        if self.is_complete(&delta)? {
+            return self.give_complete(&delta, cx);
+        }
         let mut slots = std::mem::take(&mut self.groups.slots);
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
@@ -247,7 +245,7 @@ impl Operator for Aggregate {
         self.bring_back(&delta.rows.columns()[..keys])?;
         self.remember(&slots, &delta.rows.columns()[..keys])?;
         let groups = &mut self.groups;
-        if self.spec.stage == Stage::Final {
+        if matches!(self.spec.stage, Stage::Final | Stage::Complete) {
             groups.add_sums(&slots, &delta.rows.columns()[keys..])?;
             groups.slots = slots;
             return Ok(());
@@ -328,7 +326,7 @@ impl Operator for Aggregate {
 
     fn memory_bytes(&self) -> usize {
         let windows = self.windows.as_ref().map_or(0, Windows::memory_bytes);
-        self.groups.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes() + windows
+        self.groups.memory_bytes() + self.complete.memory_bytes() + self.tracked.memory_bytes() + self.stored.memory_bytes() + windows
     }
 
     fn dirty_bytes(&self) -> usize {
@@ -341,6 +339,24 @@ impl Operator for Aggregate {
             _ => self.groups.keys.groups(),
         }
     }
+}
+
+/// The results of these slots.
+pub(super) fn results_of(groups: &Groups, slots: &[u32]) -> Result<Results> {
+    let mut columns = Vec::with_capacity(groups.calls.len());
+    let mut failures = HashMap::new();
+    for call in &groups.calls {
+        let CallState::Own(accumulator) = call else {
+            columns.push(groups.counts(slots));
+            continue;
+        };
+        let mut failed = Vec::new();
+        columns.push(accumulator.output(slots, &mut failed)?);
+        for Failure { index, error } in failed {
+            failures.entry(index).or_insert(error);
+        }
+    }
+    Ok(Results { columns, failures })
 }
 
 /// The slots whose bit is set.

@@ -63,7 +63,7 @@ impl Windows {
     }
 
     /// Whether this window was closed when the epoch began.
-    fn is_closed(&self, named: i64) -> bool {
+    pub(super) fn is_closed(&self, named: i64) -> bool {
         self.clock.is_closed(named)
     }
 

@@ -7,6 +7,7 @@ use weir_common::plan::{AggregateCall, AggregateFunction, Closing};
 use weir_common::window::HopWindow;
 
 use super::*;
+use crate::times::TimeOf;
 
 const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 const SOURCE: RelationId = RelationId::FIRST_USER;
