@@ -118,9 +118,9 @@ impl fmt::Display for TimeCondition {
             Ok(())
         };
         match self {
-            TimeCondition::Row(expr) => f.write_str(&expr.describe()),
+            TimeCondition::Row(expr) => f.write_str(&expr.shown()),
             TimeCondition::Clock(ClockCondition { from_now, comparison, value }) => {
-                write!(f, "{from_now} {comparison} {}", value.describe())
+                write!(f, "{from_now} {comparison} {}", value.shown())
             }
             TimeCondition::All(parts) => joined(f, parts, " AND "),
             TimeCondition::Any(parts) => joined(f, parts, " OR "),
