@@ -62,7 +62,7 @@ impl Bench {
 
     fn due(&self) -> Option<i64> {
         self.operator.due().map(|(source, watermark)| {
-            assert_eq!(source, SOURCE);
+            assert_eq!(source, TimeOf::Source(SOURCE));
             watermark
         })
     }
