@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::Result;
-use crate::ids::Epoch;
+use crate::ids::{Epoch, RelationId};
 
 /// An immutable piece of a served relation, and which of its rows are live.
 #[derive(Clone, Debug)]
@@ -44,6 +44,9 @@ pub struct Snapshot {
     pub epoch: Epoch,
     /// The pieces, in no order that means anything.
     pub runs: Vec<Run>,
+    /// Of a materialized view: the watermarks of the sources and tables that its rows come from, as of the commit, microseconds since
+    /// 1970 UTC; `i64::MAX` where a source has ended.
+    pub watermarks: Vec<(RelationId, Option<i64>)>,
 }
 
 impl Snapshot {

@@ -316,6 +316,7 @@ impl Engine {
     ) -> Result<(Epoch, Vec<Snapshot>)> {
         let mut epoch = None;
         let mut runs = vec![vec![]; schemas.len()];
+        let mut watermarks = vec![vec![]; schemas.len()];
         for _ in 0..self.workers {
             let part = replies.recv().await.ok_or_else(|| {
                 if let Some(error) = self.fatal.borrow().clone() {
@@ -327,12 +328,15 @@ impl Engine {
             let part = part?;
             assert!(epoch.is_none_or(|epoch| epoch == part.epoch), "all workers answer a read for one commit");
             epoch = Some(part.epoch);
+            // All workers tell the same.
+            watermarks.iter_mut().zip(part.watermarks.iter()).for_each(|(all, told)| all.clone_from(told));
             for (all, some) in runs.iter_mut().zip(part.runs) {
                 all.extend(some);
             }
         }
         let epoch = epoch.unwrap_or_default();
-        let snapshots = schemas.into_iter().zip(runs).map(|(schema, runs)| Snapshot { schema, epoch, runs }).collect();
+        let parts = schemas.into_iter().zip(runs).zip(watermarks);
+        let snapshots = parts.map(|((schema, runs), watermarks)| Snapshot { schema, epoch, runs, watermarks }).collect();
         Ok((epoch, snapshots))
     }
 

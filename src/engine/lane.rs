@@ -77,6 +77,8 @@ pub enum LaneMessage {
     Peek {
         /// What to read.
         streams: Arc<[StreamId]>,
+        /// The watermarks of what each of them is made of, as of the last commit.
+        watermarks: Arc<[Watermarks]>,
         /// Where the answer goes.
         reply: UnboundedSender<Result<PeekReply>>,
     },
@@ -100,6 +102,9 @@ pub enum LaneMessage {
     /// End the worker.
     Shutdown,
 }
+
+/// Sources and tables, each with its watermark.
+pub type Watermarks = Vec<(RelationId, Option<i64>)>;
 
 /// A relation comes back from a checkpoint.
 #[derive(Clone)]
@@ -165,6 +170,8 @@ pub struct PeekReply {
     pub epoch: Epoch,
     /// The runs, in the order of the streams asked for.
     pub runs: Vec<Vec<Run>>,
+    /// Those of [`LaneMessage::Peek`].
+    pub watermarks: Arc<[Watermarks]>,
 }
 
 /// What workers tell the leader.

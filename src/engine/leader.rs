@@ -29,6 +29,7 @@ use crate::keys::{KeyChange, KeyIndex};
 use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
 use crate::leader::checkpoint::Checkpoints;
 use crate::leader::epoch::InFlight;
+use crate::leader::marks::Marks;
 use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
 use crate::pacer::Pacer;
@@ -135,6 +136,8 @@ struct Leader {
     ddl: VecDeque<Ddl>,
     /// How the watermarks of relations follow their event times, where that was changed: a view may have been planned before.
     watermarks: BTreeMap<RelationId, Watermark>,
+    /// The watermarks as of the last commit.
+    committed_marks: Marks,
     /// Definitions that were carried out, for the record of the next epoch.
     definitions: Vec<Definition>,
     /// Who waits for their commit.
@@ -268,6 +271,7 @@ pub fn run(
         ready: Arc::default(),
         ddl: VecDeque::new(),
         watermarks: BTreeMap::new(),
+        committed_marks: Marks::new(),
         definitions: vec![],
         defined: vec![],
         readings: vec![],
@@ -407,7 +411,8 @@ impl Leader {
                     // A reader that has gone away does not want its answer.
                     let _ = reply.send(Err(error));
                 } else if streams.iter().all(|stream| self.exists(*stream)) {
-                    self.lane.send(LaneMessage::Peek { streams, reply });
+                    let watermarks = streams.iter().map(|stream| self.watermarks_of(*stream)).collect();
+                    self.lane.send(LaneMessage::Peek { streams, watermarks, reply });
                 }
             }
             Message::Subscribe(stream, reply, seat) => {

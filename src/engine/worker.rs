@@ -191,13 +191,13 @@ impl WorkerState {
                     dataflow.rebind(&self.hub, from, to);
                 }
             }
-            LaneMessage::Peek { streams, reply } => {
+            LaneMessage::Peek { streams, watermarks, reply } => {
                 let runs = streams
                     .iter()
                     .map(|stream| self.hub.get(*stream).borrow().shard.as_ref().map(Shard::runs).unwrap_or_default())
                     .collect();
                 // A reader that has gone away does not want its answer.
-                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs }));
+                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs, watermarks }));
             }
             LaneMessage::Subscribe { stream, feed, reply } => {
                 let stream = self.hub.get(stream);
@@ -208,7 +208,7 @@ impl WorkerState {
                 }
                 let runs = stream.shard.as_ref().map(Shard::runs).unwrap_or_default();
                 // A subscriber that has gone away does not want its answer.
-                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs: vec![runs] }));
+                let _ = reply.send(Ok(PeekReply { epoch: self.committed, runs: vec![runs], watermarks: Arc::from([]) }));
             }
             LaneMessage::Checkpoint { cut, parts } => self.begin_checkpoint(cut, parts),
             LaneMessage::Shutdown => unreachable!("handled by the loop"),

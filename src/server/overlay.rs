@@ -44,7 +44,7 @@ pub fn any_changed(before: &Snapshot, now: &Snapshot, rows: &[RecordBatch]) -> R
     };
     let only = |of: &Snapshot, other: &Snapshot| {
         let runs = of.runs.iter().filter(|run| !other.runs.iter().any(|theirs| same(run, theirs))).cloned().collect();
-        Snapshot { schema: of.schema.clone(), epoch: of.epoch, runs }
+        Snapshot { schema: of.schema.clone(), epoch: of.epoch, runs, watermarks: of.watermarks.clone() }
     };
     let (old, new) = (only(before, now), only(now, before));
     if old.runs.is_empty() && new.runs.is_empty() {

@@ -217,6 +217,9 @@ impl Context {
         crate::values::give_types(&mut query);
         crate::window::group_by::move_to_from(&mut query)?;
         crate::window::time::ask(&mut query);
+        if !self.maintained {
+            crate::window::closed::ask(&mut query, &self.catalog);
+        }
         crate::interval::spell_out(&mut query);
         crate::function::zone::spell_out(&mut query);
         crate::names::name_outputs(&mut query);

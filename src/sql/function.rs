@@ -26,6 +26,7 @@ use crate::function::to_char::ToChar;
 use crate::function::window::{HasEventTime, OutsideFrom, WindowEdge};
 use crate::function::zone::AtZone;
 use crate::rules::Operators;
+use crate::window::closed::WindowFinal;
 
 /// Puts Weir's functions into a session state.
 pub(crate) fn register(state: &mut SessionState) {
@@ -36,7 +37,12 @@ pub(crate) fn register(state: &mut SessionState) {
         state.register_udaf(Arc::new(aggregate)).expect("a session state takes any aggregate");
     }
     state.register_expr_planner(Arc::new(Operators)).expect("a session state takes any planner");
-    let windows = [ScalarUDF::from(WindowEdge::start()), ScalarUDF::from(WindowEdge::end()), ScalarUDF::from(HasEventTime::default())];
+    let windows = [
+        ScalarUDF::from(WindowEdge::start()),
+        ScalarUDF::from(WindowEdge::end()),
+        ScalarUDF::from(HasEventTime::default()),
+        ScalarUDF::from(WindowFinal::default()),
+    ];
     let modulo = ScalarUDF::from(Arithmetic::new(Operator::Modulo)).with_aliases(["mod"]);
     let sign = state.udf("signum").expect("DataFusion has signum").as_ref().clone().with_aliases(["sign"]);
     let others = [modulo, sign, ScalarUDF::from(ToChar::default()), ScalarUDF::from(AtZone::default())];

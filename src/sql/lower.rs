@@ -37,6 +37,7 @@ use crate::parameter;
 use crate::parser;
 use crate::read::{output_schema, relations};
 use crate::statement::Statement;
+use crate::window::closed;
 
 pub use crate::lower::lateness::WindowClauses;
 
@@ -99,6 +100,7 @@ pub fn plan_view(
     let context = Context::for_view(catalog.clone());
     let policy = clauses.policy(&context, sql)?;
     refuse_parameters(query)?;
+    closed::refuse(query, catalog)?;
     let failed = |error| context.error(error, sql);
     let plan = context.bind(query.clone(), PlannerContext::new()).map_err(failed)?;
     let plan = context.analyze(plan).map_err(failed)?;
@@ -146,6 +148,7 @@ impl Context {
     /// Plans a plain view: it has to be a query that can be read now.
     pub fn plan_plain_view(&self, query: &ast::Query, sql: &str, columns: &[String]) -> Result<PlainView> {
         refuse_parameters(query)?;
+        closed::refuse(query, &self.catalog)?;
         let plan = self.bind(query.clone(), PlannerContext::new()).and_then(|plan| self.analyze(plan));
         let plan = plan.map_err(|error| self.error(error, sql))?;
         let columns = named_columns(&output_schema(&plan)?, columns)?;

@@ -29,6 +29,7 @@ use crate::interrupt::{Abandoned, interruptible};
 use crate::names::output_name;
 use crate::offload::offload;
 use crate::parameter;
+use crate::window::closed;
 
 /// Rows from which on a query is spread over all cores.
 const PARALLEL_ROWS_MIN: usize = 512 * 1024;
@@ -45,6 +46,8 @@ pub struct QueryPlan {
     pub relations: Vec<RelationId>,
     /// The sources that it reads from their start.
     pub sources: Vec<RelationId>,
+    /// Whether it may ask which windows are closed.
+    pub(crate) asks_final: bool,
 }
 
 /// Rows on their way to a client.
@@ -73,7 +76,7 @@ impl Context {
         let (plan, parameters) = self.plan_with_parameters(query, parameter_types).map_err(|error| self.error(error, sql))?;
         let schema = output_schema(&plan)?;
         let (relations, sources) = relations(&plan).map_err(|error| self.error(error, sql))?;
-        Ok(QueryPlan { plan, schema, parameters, relations, sources })
+        Ok(QueryPlan { plan, schema, parameters, relations, sources, asks_final: closed::names(query) })
     }
 
     fn plan_with_parameters(&self, query: &ast::Query, given: &[Option<PgType>]) -> Result<(LogicalPlan, Vec<PgType>), DataFusionError> {
@@ -139,11 +142,15 @@ impl Context {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             state.config_mut().options_mut().execution.target_partitions = cores;
         }
+        let of_commit = snapshots.clone();
         state.config_mut().set_extension(Arc::new(Snapshots(snapshots)));
         let planned = async {
             let mut plan = query.plan.clone();
             if !parameters.is_empty() {
                 plan = plan.replace_params_with_values(&ParamValues::from(parameters.to_vec()))?;
+            }
+            if query.asks_final {
+                plan = closed::decide(plan, &self.catalog, &*of_commit)?;
             }
             let plan = state.optimizer().optimize(plan, &state, |_, _| {})?;
             state.query_planner().create_physical_plan(&plan, &state).await

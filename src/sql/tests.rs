@@ -205,7 +205,7 @@ impl World {
 }
 
 fn snapshot(relation: &Relation, batch: RecordBatch) -> Snapshot {
-    Snapshot { schema: relation.schema(), epoch: 1, runs: vec![Run { rows: Arc::new(batch), live: None }] }
+    Snapshot { schema: relation.schema(), epoch: 1, runs: vec![Run { rows: Arc::new(batch), live: None }], watermarks: vec![] }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

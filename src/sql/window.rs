@@ -5,6 +5,7 @@
 mod arguments; // what stands between the parentheses
 pub(crate) mod group_by; // windows in GROUP BY
 mod interval; // constant intervals
+pub(crate) mod closed; // window_final
 pub(crate) mod time; // window_time
 
 use arrow::datatypes::DataType;

@@ -33,7 +33,7 @@ async fn its_statements_give_the_answers_that_it_shows() {
 #[tokio::test]
 async fn the_page_on_time_gives_the_answers_that_it_shows() {
     let directory = tempfile::tempdir().unwrap();
-    answers("docs/time.md", &[("/tmp/weir-time", directory.path().to_str().unwrap())], 13).await;
+    answers("docs/time.md", &[("/tmp/weir-time", directory.path().to_str().unwrap())], 14).await;
 }
 
 /// Runs a page: its SQL, its commands except those that start a server, and then waits for each of the answers that it shows.

@@ -58,7 +58,7 @@ pub fn query(sql: &str) -> Result<Query> {
 
 /// One run of rows at an epoch.
 pub fn snapshot(rows: RecordBatch, epoch: Epoch) -> Snapshot {
-    Snapshot { schema: rows.schema(), epoch, runs: vec![Run { rows: Arc::new(rows), live: None }] }
+    Snapshot { schema: rows.schema(), epoch, runs: vec![Run { rows: Arc::new(rows), live: None }], watermarks: vec![] }
 }
 
 /// Rows in a relation's columns.

@@ -124,6 +124,7 @@ impl Leader {
         if let Some((own, other)) = self.readers.remove(&stream).zip(self.readers.get_mut(&shared)) {
             // One of them may have gone on by itself for longer: what was promised to the view holds.
             other.clock.raise(own.clock.at());
+            self.committed_marks.insert(shared, other.watermark());
         }
         self.lane.send(LaneMessage::Drop(Arc::from([stream])));
     }

@@ -40,6 +40,8 @@ pub(super) struct InFlight {
     pub(super) future: BTreeSet<StreamId>,
     /// The watermarks of readers when it began.
     pub(super) marks: Marks,
+    /// The watermarks when it ends.
+    marks_after: Marks,
     opened: Instant,
     /// How long a worker copied state for a checkpoint meanwhile, at most.
     copying: Duration,
@@ -128,6 +130,7 @@ impl Leader {
             wall_micros: self.last_wall_micros,
             future: BTreeSet::new(),
             marks: self.marks(),
+            marks_after: Marks::new(),
             opened: Instant::now(),
             copying: Duration::ZERO,
         }
@@ -155,6 +158,7 @@ impl Leader {
         inputs.retain(|_, deltas| !deltas.is_empty());
         self.next += 1;
         let epoch = flight.epoch;
+        flight.marks_after = marks;
         self.open.push_back(flight);
         let inputs = inputs.into_iter().collect();
         self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted })));
@@ -212,6 +216,7 @@ impl Leader {
     fn commit(&mut self, flight: InFlight) {
         self.end_failed_feeds();
         self.lane.send(LaneMessage::Committed { epoch: flight.epoch, wall_micros: self.last_wall_micros });
+        self.committed_marks = flight.marks_after;
         self.epochs += 1;
         self.epoch_times.add(flight.opened.elapsed());
         self.epoch_waits.add(flight.copying);

@@ -13,7 +13,7 @@ use weir_common::limits::{CLOCK_TICK_MILLIS, WATERMARK_TICK_MILLIS};
 use weir_common::source::Watermark;
 use weir_dataflow::times::{EpochTimes, TimeOf};
 
-use crate::lane::WorkerStats;
+use crate::lane::{Watermarks, WorkerStats};
 use crate::leader::epoch::InFlight;
 use crate::leader::{Leader, Table, View};
 
@@ -49,6 +49,13 @@ impl Leader {
             *of = watermark;
         }
         self.watermarks.insert(relation, watermark);
+    }
+
+    /// The watermarks of what a view is made of, as of the last commit.
+    pub(super) fn watermarks_of(&self, stream: StreamId) -> Watermarks {
+        let view = u32::try_from(stream.0).ok().and_then(|id| self.views.get(&RelationId(id)));
+        let readers = view.into_iter().flat_map(|view| &view.readers);
+        readers.map(|(source, streams)| (*source, least(streams, &self.committed_marks))).collect()
     }
 
     /// The times of an epoch as a view sees them.

@@ -106,9 +106,9 @@ async fn act(
 fn check(relation: &Relation, name: &str, position: usize) -> Result<()> {
     let RelationKind::Source(source) = &relation.kind else {
         let message = format!("a table has no option \"{name}\"");
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(position).with_hint(
-            "It is never idle, and what is written is believed; its delay can be changed: ALTER TABLE .. SET WATERMARK FOR ..",
-        ));
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+            .with_position(position)
+            .with_hint("Of its watermark the delay can be changed: ALTER TABLE .. SET WATERMARK FOR ts AS ts - INTERVAL '..'."));
     };
     if watermark::OPTIONS.contains(&name) {
         return Ok(());

@@ -84,7 +84,7 @@ impl Scope {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
         let columns = columns.into_iter().chain([numbers]).collect();
         let run = Run { rows: Arc::new(batch(schema.clone(), columns, rows)?), live: None };
-        Ok(Snapshot { schema, epoch: 0, runs: vec![run] })
+        Ok(Snapshot { schema, epoch: 0, runs: vec![run], watermarks: vec![] })
     }
 }
 

@@ -102,7 +102,7 @@ fn large_snapshots_are_read_in_parallel() {
         let live = (number == runs - 1).then(|| BooleanBuffer::collect_bool(rows as usize, |row| (row as i64) < rows / 2));
         Run { rows: Arc::new(batch), live }
     };
-    let snapshot = Snapshot { schema: relation.schema(), epoch: 1, runs: (0..runs).map(run).collect() };
+    let snapshot = Snapshot { schema: relation.schema(), epoch: 1, runs: (0..runs).map(run).collect(), watermarks: vec![] };
     world.rows.insert(relation.id, snapshot);
     assert_eq!(world.values("SELECT count(*) FROM big"), "570000");
     assert_eq!(

@@ -114,7 +114,7 @@ fn what_is_not_there_yet_says_so() {
         ("CREATE UNIQUE INDEX i ON v (a)", "CREATE UNIQUE INDEX"),
         ("CREATE SINK s FROM v WITH (connector = 'kafka')", "CREATE SINK"),
         ("CREATE SCHEMA x", "CREATE SCHEMA"),
-        ("ALTER SOURCE s SET (idle_timeout = '10 s')", "ALTER SOURCE"),
+        ("ALTER SOURCE s RENAME TO r", "ALTER SOURCE"),
         ("ALTER MATERIALIZED VIEW v RENAME TO w", "ALTER MATERIALIZED VIEW"),
         ("EXPLAIN WATERMARK FOR bids", "EXPLAIN WATERMARK"),
         ("GRANT SELECT ON t TO x", "GRANT"),
