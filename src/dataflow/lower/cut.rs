@@ -200,7 +200,16 @@ impl Lowering {
                 if !matches!(moment, Some(DataType::Timestamp(TimeUnit::Microsecond, _))) {
                     return Err(Error::internal(format!("column {} has no moment by which a row is late", late.column)));
                 }
-                self.take_late(&input.schema, late.column, facts.append_only, None)?;
+                let input = match &input.spread {
+                    // A row that is taken back finds what was said of it, also after a restart with other workers.
+                    Spread::Anywhere if !facts.append_only => {
+                        let of_input = input.facts.clone();
+                        self.settle(input, &of_input)
+                    }
+                    _ => input,
+                };
+                let placement = (input.spread != Spread::Anywhere).then(|| input.spread.columns().to_vec());
+                self.take_late(&input.schema, late.column, facts.append_only, placement)?;
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
             }
