@@ -140,7 +140,8 @@ pub fn plan_condition(catalog: &Catalog, relation: &Relation, condition: &str) -
     match (&plan.root.op, plan.root.inputs.as_slice()) {
         (Op::Filter { predicate }, [input]) if is_whole(input) => Ok(Some(predicate.clone())),
         (Op::Import { .. }, _) if is_whole(&plan.root) => Ok(None),
-        _ => Err(Error::unsupported("this condition is not supported").with_hint("It can say something of the columns of one row only.")),
+        _ => Err(Error::unsupported("this condition is not supported")
+            .with_hint("It can say something of the columns of one row only, and nothing of now().")),
     }
 }
 
