@@ -94,8 +94,11 @@ impl SessionRows {
         let moments = times(&rows, self.spec.time)?.values().iter().enumerate();
         // What a row that goes once came with is not known any more: the window that each would have by itself.
         let span = |moment: i64| Span { start: Some(moment), end: moment.saturating_add(self.spec.gap) };
-        let spans: Vec<(u32, Span)> = moments.map(|(row, moment)| (row as u32, span(*moment))).collect();
-        cx.late.push(closing.entries.of(&Delta::weighted(rows, weights), &spans, watermark)?);
+        // Equal rows have an entry each.
+        let each = moments.flat_map(|(row, moment)| std::iter::repeat_n((row as u32, span(*moment)), weights[row].unsigned_abs() as usize));
+        let spans: Vec<(u32, Span)> = each.collect();
+        let ones = weights.iter().map(|weight| weight.signum()).collect();
+        cx.late.push(closing.entries.of(&Delta::weighted(rows, ones), &spans, watermark)?);
         Ok(())
     }
 
