@@ -63,7 +63,7 @@ pub struct Dataflow {
     /// Rows that came too late.
     pub late_rows: Arc<AtomicU64>,
     /// Whether it depends on the wall clock, besides its rows.
-    pub reads_clock: bool,
+    pub is_timed: bool,
 }
 
 /// The times of epochs that are not over, for a view that depends on them.
@@ -271,8 +271,8 @@ pub fn build(
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
         let Shared { dropped, failure, turns, late_rows, times, admitted, .. } = shared;
-        let reads_clock = view.plan.reads_clock();
-        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted, reads_clock }
+        let is_timed = view.plan.is_timed();
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted, is_timed }
     })
 }
 

@@ -439,7 +439,7 @@ impl WorkerState {
             front.reported = true;
             // Before the epoch is committed: nothing else may ever wake the leader for the sake of these rows.
             for (view, dataflow) in front.affected.iter().filter_map(|view| self.views.get_key_value(view)) {
-                if dataflow.reads_clock
+                if dataflow.is_timed
                     && let Some(stats) = lock(&self.seat.stats[self.index].shards).get_mut(&StreamId::from(*view))
                 {
                     stats.due = dataflow.due();

@@ -82,7 +82,14 @@ fn maintained(catalog: &Catalog, query: &ast::Query, sql: &str, emit_final: Opti
         return Ok(held_back);
     }
     let clauses = WindowClauses { emit: Some((Emit::Final, position)), ..WindowClauses::default() };
-    plan_view(catalog, QUERY_NAME, query, sql, &[], &clauses)
+    let plan = plan_view(catalog, QUERY_NAME, query, sql, &[], &clauses)?;
+    if !plan.promised.append_only {
+        // Something above the windows, or beside them, takes rows back.
+        return Err(Error::unsupported("not all rows of this query are final when they come")
+            .with_position(position)
+            .with_hint("EMIT FINAL is for the groups of windows that a watermark closes; sum them up where they arrive."));
+    }
+    Ok(plan)
 }
 
 /// Whether a table or materialized view has final rows only; an error where it never has any that are known to be.

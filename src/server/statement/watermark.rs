@@ -111,9 +111,11 @@ pub async fn clause(session: &mut Session, parsed: &Parsed, watermark: &clause::
             .with_position(watermark.position)
             .with_hint("Months differ in length; say it in days."));
     }
-    let micros = interval.days as i64 * 86_400_000_000 + interval.nanoseconds / 1000;
-    if micros < 0 {
-        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "a WATERMARK delay cannot be negative").with_position(watermark.position));
+    let wrong =
+        |why: &str| Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("a WATERMARK delay {why}")).with_position(watermark.position);
+    match (interval.days as i64).checked_mul(86_400_000_000).and_then(|days| days.checked_add(interval.nanoseconds / 1000)) {
+        Some(micros) if micros >= 0 => Ok((column, micros)),
+        Some(_) => Err(wrong("cannot be negative")),
+        None => Err(wrong("is too long")),
     }
-    Ok((column, micros))
 }

@@ -79,7 +79,7 @@ impl SlidingSpec {
         let checked = "checked when the plan was lowered";
         let slices = Slices::new(&self.slices, self.column(), &schema, checkpoints).expect(checked);
         let running = Running::new(&self.slices, self.column(), &schema).expect(checked);
-        Box::new(Sliding { spec: self.clone(), schema, upto: i64::MIN, slices, running, slots: vec![] })
+        Box::new(Sliding { spec: self.clone(), schema, upto: i64::MIN, resumed: false, slices, running, slots: vec![] })
     }
 }
 
@@ -94,6 +94,8 @@ struct Sliding {
     schema: SchemaRef,
     /// The watermark of the event time when the epoch began.
     upto: i64,
+    /// Whether that is still to be taken from the first epoch after a restart.
+    resumed: bool,
     slices: Slices,
     running: Running,
     /// Of the current batch.
@@ -101,10 +103,35 @@ struct Sliding {
 }
 
 impl Sliding {
-    /// An epoch begins, or goes on: rows are late by the watermark as it was before.
-    fn begin(&mut self, times: &EpochTimes) {
+    /// An epoch begins, or goes on: rows are late by the watermark as it was before. It may have stepped forward since the last epoch: after
+    /// a snapshot, and when another reader goes on.
+    fn begin(&mut self, cx: &mut Context) -> Result<()> {
+        if *cx.times == EpochTimes::NONE {
+            return Ok(());
+        }
         let closing = &self.spec.life.closing;
-        self.upto = self.upto.max(closing.watermark(times.before(closing.source)));
+        let before = closing.watermark(cx.times.before(closing.source));
+        if std::mem::take(&mut self.resumed) {
+            self.upto = before;
+        } else if before > self.upto {
+            self.give_until(before, cx)?;
+        }
+        Ok(())
+    }
+
+    /// Gives all windows that are due at this watermark.
+    fn give_until(&mut self, watermark: i64, cx: &mut Context) -> Result<()> {
+        self.slices.settle();
+        self.running.settle(&self.slices)?;
+        let mut last = None;
+        while let Some(edge) = self.next(last)
+            && self.spec.life.shown_at(edge) <= watermark
+        {
+            self.give(edge, cx)?;
+            last = Some(edge);
+        }
+        self.upto = watermark;
+        Ok(())
     }
 
     /// The window after `last` that is to be given next.
@@ -135,7 +162,7 @@ impl Sliding {
 
 impl Operator for Sliding {
     fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
-        self.begin(cx.times);
+        self.begin(cx)?;
         let (SlidingSpec { windows, life, .. }, upto) = (&self.spec, self.upto);
         let (sums, addresses) = delta.rows.columns().split_at(self.schema.fields().len());
         let delta = delta.with_rows(batch(self.schema.clone(), sums.to_vec(), delta.num_rows())?);
@@ -180,20 +207,14 @@ impl Operator for Sliding {
     }
 
     fn close(&mut self, cx: &mut Context) -> Result<()> {
-        self.begin(cx.times);
+        self.begin(cx)?;
         let closing = &self.spec.life.closing;
         let watermark = closing.watermark(cx.times.after(closing.source)).max(self.upto);
-        self.slices.settle();
-        self.running.settle(&self.slices)?;
-        let mut last = None;
-        while let Some(edge) = self.next(last)
-            && self.spec.life.shown_at(edge) <= watermark
-        {
-            self.give(edge, cx)?;
-            last = Some(edge);
-        }
-        self.upto = watermark;
-        Ok(())
+        self.give_until(watermark, cx)
+    }
+
+    fn resume(&mut self) {
+        self.resumed = true;
     }
 
     fn state(&self) -> Option<u16> {
