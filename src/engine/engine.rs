@@ -341,9 +341,10 @@ impl Engine {
     }
 
     /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were. With
-    /// a condition, those only that it holds for, and is not NULL or an error.
-    pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>) -> Result<u64> {
-        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, reply }))).await?
+    /// a condition, those only that it holds for, and is not NULL or an error. `is_final`: who reads the view relies on its results; an error
+    /// (`2BP01`) while a temporary view does.
+    pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>, is_final: bool) -> Result<u64> {
+        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, is_final, reply }))).await?
     }
 
     /// Subscribes to a table or view: its rows as of the latest commit (or an earlier one, while its changes are kept), then what

@@ -105,6 +105,8 @@ pub struct Admission {
     pub view: RelationId,
     /// Which of them; all where there is none.
     pub condition: Option<Condition>,
+    /// Whether whoever reads the view relies on its results: then nobody may.
+    pub is_final: bool,
     /// Told how many there were.
     pub reply: oneshot::Sender<Result<u64>>,
 }

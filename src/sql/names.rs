@@ -12,6 +12,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use crate::window::closed;
+
 /// Between a name and what makes it unique.
 const SUFFIX: char = '\u{1}';
 
@@ -124,6 +126,8 @@ fn strong_name(expr: &Expr) -> Option<String> {
         Expr::Function(function) => match (&function.args, last_part(&function.name)) {
             // `current_timestamp` and the like are functions without parentheses.
             (FunctionArguments::None, name) => Some(name),
+            // What stands for a column has its name.
+            (_, name) if name == closed::FUNCTION => fixed(closed::WINDOW_FINAL),
             (_, name) => Some(name),
         },
         Expr::Extract { .. } => fixed("extract"),

@@ -79,6 +79,14 @@ impl Leader {
                         Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")),
                     );
                 }
+                if admission.is_final && !self.temporary_readers(&[view]).is_empty() {
+                    let error = Error::new(
+                        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                        "late rows cannot be admitted while a subscription relies on the results of the view",
+                    );
+                    let error = error.with_detail("The results of EMIT FINAL never change.");
+                    return answer(admission.reply, Err(error.with_hint("End the subscriptions to queries over it first.")));
+                }
                 match self.failure(view.into()) {
                     Some(error) => answer(admission.reply, Err(error)),
                     None => self.admission = Some(admission),

@@ -71,7 +71,7 @@ impl Leader {
         let mut flight = self.in_flight();
         flight.defined = std::mem::take(&mut self.defined);
         let mut admitted = vec![];
-        if let Some(Admission { view, condition, reply }) = self.admission.take() {
+        if let Some(Admission { view, condition, reply, .. }) = self.admission.take() {
             admitted.push((view, condition.map(|condition| condition.predicate)));
             flight.admission = Some((0, reply));
         }

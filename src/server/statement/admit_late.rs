@@ -59,7 +59,7 @@ pub async fn run(session: &mut Session, admit: &AdmitLate) -> Result<Outcome> {
         Some(said) => condition(session, &catalog, relation, said).await?,
         None => None,
     };
-    let entries = database.engine.admit_late(relation.id, condition).await?;
+    let entries = database.engine.admit_late(relation.id, condition, view.facts.append_only).await?;
     define::note(session, format!("ALTER MATERIALIZED VIEW {name} ADMIT LATE"));
     session.notify(Notice::notice(match entries {
         1 => "admitted 1 late row".to_string(),

@@ -4,7 +4,7 @@ use weir_common::error::{Error, Result, SqlState, nearest};
 use weir_common::source::Watermark;
 use weir_sql::catalog::{Relation, RelationKind};
 use weir_sql::parser;
-use weir_sql::statement::{Alter, AlterAction, Parsed};
+use weir_sql::statement::{Alter, AlterAction, ObjectKind, Parsed};
 
 use crate::names;
 use crate::pgwire::backend::{Notice, Outcome};
@@ -13,7 +13,7 @@ use crate::statement::define::Verb;
 use crate::statement::{define, dml, watermark};
 
 /// How errors say it.
-const ALTER: Verb = Verb { word: "ALTER", done: "altered", does: "change" };
+const ALTER: Verb = Verb { word: "ALTER", done: "altered", does: "change", kinds: &[ObjectKind::Table, ObjectKind::Source] };
 
 /// ALTER SOURCE | TABLE .. SET .., RESET ..: all of it, or nothing.
 pub async fn run(session: &mut Session, parsed: &Parsed, alter: &Alter) -> Result<Outcome> {

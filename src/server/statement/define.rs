@@ -64,6 +64,8 @@ pub struct Verb {
     pub done: &'static str,
     /// `remove`
     pub does: &'static str,
+    /// What else there is such a statement for.
+    pub kinds: &'static [ObjectKind],
 }
 
 /// Refuses a relation that is not of the kind that a statement says.
@@ -83,13 +85,12 @@ pub fn check_kind(relation: &Relation, kind: ObjectKind, verb: &Verb) -> Result<
         return Ok(());
     }
     let article = if kind == ObjectKind::Index { "an" } else { "a" };
-    Err(Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun())).with_hint(format!(
-        "Use {} {} to {} a {}.",
-        verb.word,
-        actual.noun().to_uppercase(),
-        verb.does,
-        actual.noun()
-    )))
+    let error = Error::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not {article} {}", relation.name, kind.noun()));
+    let Verb { word, does, kinds, .. } = verb;
+    Err(match kinds.contains(&actual) {
+        true => error.with_hint(format!("Use {word} {} to {does} a {}.", actual.noun().to_uppercase(), actual.noun())),
+        false => error.with_hint(format!("It is a {}, which has nothing to {does} in this way.", actual.noun())),
+    })
 }
 
 /// Refuses options that nothing knows.

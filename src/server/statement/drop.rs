@@ -14,7 +14,12 @@ use crate::statement::define::Verb;
 use crate::statement::{define, dml};
 
 /// How errors say it.
-const DROP: Verb = Verb { word: "DROP", done: "dropped", does: "remove" };
+const DROP: Verb = Verb {
+    word: "DROP",
+    done: "dropped",
+    does: "remove",
+    kinds: &[ObjectKind::Table, ObjectKind::Source, ObjectKind::View, ObjectKind::MaterializedView],
+};
 
 /// DROP.
 pub async fn run(session: &mut Session, drop: &Drop) -> Result<Outcome> {

@@ -14,8 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr as Planned, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
-    SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use weir_common::error::Error;
 use weir_common::ids::RelationId;
@@ -23,12 +22,12 @@ use weir_common::plan::WindowEnd;
 
 use crate::catalog::{Catalog, MaterializedViewDef, PUBLIC, RelationKind};
 use crate::context::{SnapshotSource, external};
-use crate::names::normalized;
+use crate::names::{call, normalized};
 
 /// What users call it.
 pub(crate) const WINDOW_FINAL: &str = "window_final";
 /// The function that it stands for: of what names the window, and of the number of the view.
-const FUNCTION: &str = "weir_window_final";
+pub(crate) const FUNCTION: &str = "weir_window_final";
 
 /// What FROM names, and what its `window_final` is.
 struct Item {
@@ -228,26 +227,11 @@ impl VisitorMut for Names<'_> {
         };
         if let Some((mut name, Item { windowed: Some((view, column)), .. })) = found {
             name.push(Ident::with_quote('"', column));
-            *expr = call(Expr::CompoundIdentifier(name), *view);
+            let view = Expr::Value(Value::Number(view.0.to_string(), false).with_empty_span());
+            *expr = call(FUNCTION, vec![Expr::CompoundIdentifier(name), view]);
         }
         ControlFlow::Continue(())
     }
-}
-
-/// The function of a column and a view.
-fn call(column: Expr, view: RelationId) -> Expr {
-    let view = Expr::Value(Value::Number(view.0.to_string(), false).with_empty_span());
-    let args = [column, view].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(FUNCTION)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// The function, before and after it is known which windows are closed.

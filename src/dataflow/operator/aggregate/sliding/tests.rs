@@ -94,6 +94,24 @@ fn a_window_is_given_when_the_watermark_comes_to_its_end() {
 }
 
 #[test]
+fn windows_that_the_watermark_has_stepped_over_between_epochs_are_given() {
+    for emit in [Emit::WindowClose, Emit::Final] {
+        let mut bench = Bench::new(0, emit);
+        bench.epoch(&[(20, 1, 2), (40, 1, 5)], None, i64::MIN);
+        // A view that is filled knows no watermark, and then that of rows that were there long before.
+        bench.watermark = Some(52);
+        let stepped_over = vec![vec![(0, 1, 2)], vec![(10, 1, 2)], vec![(20, 1, 7)]];
+        assert_eq!(bench.epoch(&[(40, 1, 1)], None, 52), (stepped_over, vec![]));
+        assert_eq!(bench.due(), Some(60));
+        assert_eq!(bench.epoch(&[], None, 60), (vec![], vec![vec![(30, 1, 6)]]));
+        // After a restart those were given already.
+        bench.operator.resume();
+        bench.watermark = Some(70);
+        assert_eq!(bench.epoch(&[], None, i64::MAX), (vec![], vec![]));
+    }
+}
+
+#[test]
 fn what_comes_for_a_window_that_was_given_goes_on_until_it_is_closed() {
     let mut bench = Bench::new(5, Emit::WindowClose);
     bench.epoch(&[(20, 1, 2)], None, 30);
