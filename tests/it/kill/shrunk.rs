@@ -1,6 +1,7 @@
 //! What random kills have found, each as small as it gets.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::Path;
 
 use tokio_postgres::Client;
@@ -22,8 +23,9 @@ async fn kill(mut server: Server) -> (Server, Client) {
 }
 
 fn append(path: &Path, text: &str) {
-    let before = fs::read_to_string(path).unwrap_or_default();
-    fs::write(path, before + text).unwrap();
+    // Never by writing all of it again: then the file is empty for a moment, and whoever follows it reads it anew.
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }
 
 async fn source(client: &Client, path: &Path, options: &str) {
