@@ -4,6 +4,7 @@ mod checkpoint; // a restart from a checkpoint
 mod late; // which late rows are admitted
 mod memory; // the memory limit
 mod operators; // memory by operator
+mod other_plan; // a restart with a version that computes a view otherwise
 mod replay; // a restart
 mod temporal; // rows that come and go with the wall clock
 mod watermarks; // watermarks that go on by themselves

@@ -82,28 +82,32 @@ impl Leader {
     }
 
     fn restore_view(&mut self, spec: ViewSpec, restoring: Restoring, standing: &Standing) -> Result<()> {
-        let (view, name) = (spec.id, spec.name.clone());
-        if standing.plans.get(&view) != Some(&spec.plan.identity) {
-            let message = format!(
-                "materialized view \"{name}\" is computed otherwise by this version of Weir than by the one that wrote the checkpoint"
-            );
-            let before = standing.plans.get(&view).map_or("", String::as_str);
-            let detail = format!("It was:\n{before}\nand would be:\n{}", spec.plan.identity);
-            return Err(Error::new(SqlState::DATA_CORRUPTED, message)
-                .with_detail(detail)
-                .with_hint("Start the version that wrote it, drop the view there, and create it again with this one."));
-        }
+        let view = spec.id;
         let stopped = standing.failures.get(&view);
         let stopped = stopped.map(|(sqlstate, message)| Error::new(SqlState::of_code(sqlstate), message.clone()));
+        let stopped = stopped.or_else(|| computed_otherwise(standing.plans.get(&view), &spec));
         if let Some(error) = &stopped {
             self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(view, error.clone());
         }
         let counted = standing.counted.get(&view).copied().unwrap_or(0);
         self.create_view_from(spec, Some(&standing.readings), Some((Restoring { counted, ..restoring }, standing)))?;
         if let Some(error) = stopped {
-            // What it holds is as of the failure, and of no use.
+            // Nothing was loaded: what it held is as of the failure, and of no use.
             self.lane.send(LaneMessage::Stop { view, error });
         }
         Ok(())
     }
+}
+
+/// Why the state of a view is of no use where it would be computed in another way than it was: its groups would mean something else. The
+/// error stops the view, as any other that it meets does, and nothing else.
+fn computed_otherwise(stored: Option<&String>, spec: &ViewSpec) -> Option<Error> {
+    let before = stored.map_or("", String::as_str);
+    if before == spec.plan.identity {
+        return None;
+    }
+    tracing::warn!(view = spec.name, "the view has stopped: this version of Weir computes it otherwise than the one that kept its state");
+    tracing::info!(view = spec.name, "it was:\n{before}\nand would be:\n{}", spec.plan.identity);
+    let message = "this version of Weir computes it otherwise than the one that kept its state";
+    Some(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message))
 }
