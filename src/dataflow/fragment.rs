@@ -1,5 +1,7 @@
 //! Fragments: the operators between two exchanges, run as one.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
@@ -8,7 +10,7 @@ use weir_common::ids::Epoch;
 
 use crate::checker::Checker;
 use crate::operator::Operator;
-use crate::state::{StateChanges, StateSize};
+use crate::state::{StateChanges, StateSize, StoredRows};
 use crate::times::{EpochTimes, TimeOf};
 
 /// What an operator or a fragment is given with every call.
@@ -158,8 +160,17 @@ impl Fragment {
 
     /// Takes back rows of a part of an operator's state before the first epoch; part 0 comes first.
     pub fn load(&mut self, state: u16, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
+        self.of_state(state)?.operator.load(part, columns, rows)
+    }
+
+    /// Where the operator of this state finds rows of a part of it that is left in the store.
+    pub fn look_up(&mut self, state: u16, part: u16, rows: Arc<dyn StoredRows>) -> Result<()> {
+        self.of_state(state)?.operator.look_up(part, rows)
+    }
+
+    fn of_state(&mut self, state: u16) -> Result<&mut Step> {
         let step = self.steps.iter_mut().find(|step| step.operator.state() == Some(state));
-        step.ok_or_else(|| Error::internal(format!("there is no state {state} in the fragment")))?.operator.load(part, columns, rows)
+        step.ok_or_else(|| Error::internal(format!("there is no state {state} in the fragment")))
     }
 
     /// Its output has begun before: what comes may take back rows that are not known here, and windows are as the watermark before

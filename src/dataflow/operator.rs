@@ -1,11 +1,13 @@
 //! Operators: each maintains its output while its input changes.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 
 use crate::fragment::Context;
-use crate::state::StateChanges;
+use crate::state::{StateChanges, StoredRows};
 use crate::times::TimeOf;
 
 pub(crate) mod aggregate; // one row a group
@@ -75,6 +77,11 @@ pub(crate) trait Operator: Send {
     /// Takes back rows of a part of its state before its first epoch; part 0 comes first.
     fn load(&mut self, _part: u16, _columns: &[ArrayRef], _rows: usize) -> Result<()> {
         Err(Error::internal("an operator without state was given some"))
+    }
+
+    /// Where it finds rows of a part of its state that checkpoints have and it has not: for parts that are left in the store.
+    fn look_up(&mut self, _part: u16, _rows: Arc<dyn StoredRows>) -> Result<()> {
+        Err(Error::internal("an operator without state was told where it is"))
     }
 
     /// What will happen next to its state although no row comes: at which time, and a moment of that before which it does not.

@@ -1,6 +1,7 @@
 //! A dataflow of several workers on one thread: the first runtime of a plan, and the one that tests use.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -14,7 +15,7 @@ use crate::fragment::{Context, Fragment};
 use crate::lower::{DataflowPlan, FragmentSpec, From, Route};
 use crate::rows::printable;
 use crate::scatter::scatter;
-use crate::simulator::kept::Kept;
+use crate::simulator::kept::{Kept, KeptPart};
 use crate::times::EpochTimes;
 
 mod kept; // what checkpoints have kept
@@ -32,7 +33,7 @@ pub struct Simulator {
     dead: Vec<DeadLetter>,
     late: Vec<Delta>,
     /// What the last checkpoint that was finished has.
-    kept: Kept,
+    kept: Arc<Mutex<Kept>>,
     checkpoint: Option<Checkpoint>,
     /// What came since the epoch of the last checkpoint that was finished.
     since: Vec<(Epoch, Input)>,
@@ -77,7 +78,8 @@ impl Simulator {
     /// Builds the plan's fragments for each worker; `workers` is what the plan was cut for.
     pub fn new(plan: &DataflowPlan, workers: usize) -> Self {
         assert_eq!(plan.workers, workers, "a plan is cut for a number of workers");
-        let (fragments, kept) = (build(plan), Kept::default());
+        let kept = Arc::default();
+        let fragments = build(plan, &kept);
         let (times, out, dead, late) = (EpochTimes::NONE, Vec::new(), Vec::new(), Vec::new());
         let (plan, since) = (plan.clone(), Vec::new());
         Simulator { plan, fragments, epoch: 1, times, out, dead, late, kept, checkpoint: None, since, slices: 0, interrupt: None }
@@ -161,18 +163,21 @@ impl Simulator {
                 return;
             }
         }
-        for fragment in self.fragments.iter_mut().flatten() {
-            fragment.take_copied().into_iter().for_each(|changes| self.kept.apply(&self.plan.states, changes));
-        }
+        let changes: Vec<_> = self.fragments.iter_mut().flatten().flat_map(Fragment::take_copied).collect();
+        changes.into_iter().for_each(|changes| self.kept().apply(&self.plan.states, changes));
         self.since.retain(|(of, _)| *of > epoch);
         self.checkpoint = None;
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("nobody panics with it")
+    }
+
     fn restart(&mut self, plan: DataflowPlan) {
         assert_eq!(plan.states, self.plan.states, "state is the same for any number of workers");
-        self.fragments = build(&plan);
-        for spec in &plan.states {
-            let rows = self.kept.rows(spec);
+        self.fragments = build(&plan, &self.kept);
+        for spec in plan.states.iter().filter(|spec| !spec.left_in_store) {
+            let rows = self.kept().rows(spec);
             let hashes = hash::rows(&rows, &spec.placement).expect("keys can be hashed");
             let fragments = self.fragments.iter_mut().find(|workers| workers[0].has_state(spec.state)).expect("each state is somewhere");
             for (row, hash) in hashes.into_iter().enumerate() {
@@ -294,10 +299,17 @@ impl Simulator {
     }
 }
 
-/// The fragments of a plan, by fragment, then by worker.
-fn build(plan: &DataflowPlan) -> Vec<Vec<Fragment>> {
+/// The fragments of a plan, by fragment, then by worker; some state they leave with what checkpoints keep.
+fn build(plan: &DataflowPlan, kept: &Arc<Mutex<Kept>>) -> Vec<Vec<Fragment>> {
     let of = |spec: &FragmentSpec| (0..plan.workers).map(|worker| spec.build(worker, plan.workers, true)).collect();
-    plan.fragments.iter().map(of).collect()
+    let mut fragments: Vec<Vec<Fragment>> = plan.fragments.iter().map(of).collect();
+    for spec in plan.states.iter().filter(|spec| spec.left_in_store) {
+        for fragment in fragments.iter_mut().flatten().filter(|fragment| fragment.has_state(spec.state)) {
+            let rows = Arc::new(KeptPart { kept: kept.clone(), spec: spec.clone() });
+            fragment.look_up(spec.state, spec.part, rows).unwrap_or_else(|error| panic!("{}: {error:?}", plan.view));
+        }
+    }
+    fragments
 }
 
 /// The rows of a relation, summed up from its deltas: each row as text, with how often it is there.

@@ -7,6 +7,7 @@ use std::ops::AddAssign;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use weir_common::error::Result;
 
 /// One part of an operator's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,15 @@ pub struct StateSpec {
     pub keys: usize,
     /// The columns of the key whose hash decides which worker has a row, where there are several.
     pub placement: Vec<usize>,
+    /// Whether rows that a checkpoint has may be left there: a restart does not take them back, and the operator looks up those that it
+    /// needs ([`StoredRows`]).
+    pub left_in_store: bool,
+}
+
+/// The rows of a part of an operator's state that the last checkpoint has.
+pub trait StoredRows: Send + Sync {
+    /// Those of these keys, in any order. `keys` has the part's key columns, and no key twice.
+    fn find(&self, keys: &RecordBatch) -> Result<Vec<RecordBatch>>;
 }
 
 /// What has changed in a part of an operator's state on one worker. What is gone goes before what is put comes: a key may be

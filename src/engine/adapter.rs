@@ -31,11 +31,13 @@ use weir_common::error::{Error, Result};
 use weir_common::ids::{Epoch, StreamId};
 use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
+use weir_common::state_store::StateStore;
 use weir_dataflow::fragment::{Context, Fragment};
 use weir_dataflow::lower::{From as InputFrom, InputSpec, Route};
 use weir_dataflow::state::StateSize;
 use weir_dataflow::times::{EpochTimes, TimeOf};
 
+use crate::checkpoint::stored_rows::StoredPart;
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
 use crate::lane::{NewView, Restoring};
@@ -181,16 +183,26 @@ impl Dataflow {
     }
 }
 
-/// A view's fragments on one worker, as they begin, or as a checkpoint has them.
-pub fn fragments(view: &NewView, index: usize, peers: usize, checkpoints: bool) -> Result<Vec<Fragment>> {
-    let mut fragments: Vec<Fragment> = view.plan.fragments.iter().map(|spec| spec.build(index, peers, checkpoints)).collect();
-    let Some(Restoring { loader, .. }) = view.restoring.as_ref().filter(|_| view.stopped.is_none()) else { return Ok(fragments) };
+/// A view's fragments on one worker, as they begin, or as a checkpoint has them; `store` is where checkpoints of the view will be.
+pub fn fragments(view: &NewView, index: usize, peers: usize, store: Option<&Arc<dyn StateStore>>) -> Result<Vec<Fragment>> {
+    let mut fragments: Vec<Fragment> = view.plan.fragments.iter().map(|spec| spec.build(index, peers, store.is_some())).collect();
+    let restoring = view.restoring.as_ref().filter(|_| view.stopped.is_none());
     for spec in &view.plan.states {
         let fragment = fragments.iter_mut().find(|fragment| fragment.has_state(spec.state));
         let fragment = fragment.ok_or_else(|| Error::internal(format!("no fragment of \"{}\" has state {}", view.name, spec.state)))?;
-        loader.state(view.id, spec, (index, peers), |columns, rows| fragment.load(spec.state, spec.part, columns, rows))?;
+        match (restoring, store.filter(|_| spec.left_in_store)) {
+            (_, Some(store)) => {
+                fragment.look_up(spec.state, spec.part, Arc::new(StoredPart::new(store.clone(), view.id, spec)?))?;
+            }
+            (Some(Restoring { loader, .. }), None) => {
+                loader.state(view.id, spec, (index, peers), |columns, rows| fragment.load(spec.state, spec.part, columns, rows))?;
+            }
+            (None, None) => {}
+        }
     }
-    fragments.iter_mut().for_each(Fragment::resume);
+    if restoring.is_some() {
+        fragments.iter_mut().for_each(Fragment::resume);
+    }
     Ok(fragments)
 }
 

@@ -27,6 +27,7 @@ pub(crate) mod layout; // keys of entries
 pub(crate) mod load; // what a restart takes back
 pub(crate) mod part; // what one worker hands out
 pub(crate) mod standing; // where the leader stands
+pub(crate) mod stored_rows; // what operators look up
 pub(crate) mod writer; // the thread that commits
 
 /// The epoch of the last checkpoint in a store; `None` where there is none.

@@ -153,7 +153,8 @@ impl Engine {
         let position = config.checkpoints.as_ref().map(|checkpoints| checkpoint::position(&*checkpoints.store)).transpose()?.flatten();
         let first = position.map_or(Self::FIRST_EPOCH, |epoch| epoch + 1);
         let slice_rows = config.checkpoints.as_ref().map_or(1, |checkpoints| checkpoints.slice_rows);
-        let dirty_bytes_max = config.checkpoints.as_ref().map(|checkpoints| checkpoints.bytes as usize / workers);
+        let dirty_bytes_max = config.checkpoints.as_ref().map_or(usize::MAX, |checkpoints| checkpoints.bytes as usize / workers);
+        let store = config.checkpoints.as_ref().map(|checkpoints| checkpoints.store.clone());
         let resized_bytes = config.memory_limit.map(|limit| limit as usize / MEMORY_STEPS / workers);
         let commits = Arc::new(CommitBoard::new(workers, first - 1));
         for _ in 0..workers {
@@ -167,6 +168,7 @@ impl Engine {
                 failures,
                 first,
                 filling_rows_max: config.filling_rows_max,
+                store: store.clone(),
                 dirty_bytes_max,
                 slice_rows,
                 commits: commits.clone(),

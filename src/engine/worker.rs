@@ -17,6 +17,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::expr::ExprRef;
 use weir_common::hash;
 use weir_common::ids::{Epoch, RelationId, StreamId};
+use weir_common::state_store::StateStore;
 use weir_dataflow::state::StateSize;
 
 use crate::adapter::{self, Dataflow};
@@ -47,8 +48,10 @@ pub struct WorkerSeat {
     pub first: Epoch,
     /// Rows that may wait for filling views before the clock is asked to wait.
     pub filling_rows_max: usize,
-    /// Bytes of changes after which a checkpoint is asked for; `None` without checkpoints.
-    pub dirty_bytes_max: Option<usize>,
+    /// Where checkpoints are; `None` without any.
+    pub store: Option<Arc<dyn StateStore>>,
+    /// Bytes of changes after which a checkpoint is asked for, where there are any.
+    pub dirty_bytes_max: usize,
     /// Rows of state that are copied in one go for a checkpoint.
     pub slice_rows: usize,
     /// Where it tells how far it has committed.
@@ -217,18 +220,18 @@ impl WorkerState {
 
     fn create_view(&mut self, worker: &mut timely::worker::Worker, view: &NewView) {
         debug_assert!(self.open.is_empty(), "views are made while no epoch is in flight");
-        let checkpoints = self.checkpoints() && !view.temporary;
+        let store = self.seat.store.as_ref().filter(|_| !view.temporary);
         if view.temporary {
             self.temporary.insert(view.id);
         }
-        let mut shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only, checkpoints));
+        let mut shard = view.keep.then(|| Shard::new(view.plan.schema.clone(), view.plan.facts.append_only, store.is_some()));
         let rows = match (&view.restoring, &mut shard) {
             (Some(restoring), Some(shard)) if view.stopped.is_none() => {
                 self.load_runs(view.id.into(), shard, view.plan.placement.as_deref(), &restoring.loader)
             }
             _ => Ok(()),
         };
-        let fragments = adapter::fragments(view, self.index, self.peers, checkpoints);
+        let fragments = adapter::fragments(view, self.index, self.peers, store);
         let (fragments, loaded) = match fragments {
             Ok(fragments) => (fragments, rows),
             // The leader ends everything, but every worker builds the same dataflows until then.
@@ -275,7 +278,7 @@ impl WorkerState {
 
     /// Whether anybody will ask what changed.
     fn checkpoints(&self) -> bool {
-        self.seat.dirty_bytes_max.is_some()
+        self.seat.store.is_some()
     }
 
     /// Takes back a relation's rows.
@@ -407,7 +410,10 @@ impl WorkerState {
 
     /// Asks for a checkpoint when much has changed since the last one.
     fn report_dirty(&mut self) {
-        let Some(limit) = self.seat.dirty_bytes_max.filter(|_| !self.dirty) else { return };
+        if self.dirty || !self.checkpoints() {
+            return;
+        }
+        let limit = self.seat.dirty_bytes_max;
         let dirty: usize = lock(&self.seat.stats[self.index].shards).values().map(ShardStats::dirty_bytes).sum();
         if dirty > limit {
             self.dirty = true;

@@ -56,7 +56,7 @@ impl TemporalSpec {
     /// Its state, over rows with this schema: each row that waits, its moment, and how often it is there.
     pub(crate) fn state_spec(&self, input: &Schema, placement: &[usize]) -> StateSpec {
         let keys = input.fields().len() + 1;
-        StateSpec { state: self.state, part: 0, schema: state_schema(input), keys, placement: placement.to_vec() }
+        StateSpec { state: self.state, part: 0, schema: state_schema(input), keys, placement: placement.to_vec(), left_in_store: false }
     }
 
     /// Builds the operator. `checkpoints`: whether anybody will ask what changed.

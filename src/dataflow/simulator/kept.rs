@@ -1,12 +1,14 @@
 //! What checkpoints of a simulated dataflow have kept: rows by key, as a store on disk would.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
+use weir_common::error::Result;
 
 use crate::rows::{converter, encode};
-use crate::state::{StateChanges, StateSpec};
+use crate::state::{StateChanges, StateSpec, StoredRows};
 
 /// Rows of each part of each state, by the bytes of their keys.
 #[derive(Default)]
@@ -34,6 +36,21 @@ impl Kept {
     pub(super) fn rows(&self, spec: &StateSpec) -> RecordBatch {
         let rows: Vec<&RecordBatch> = self.0.get(&(spec.state, spec.part)).into_iter().flat_map(|rows| rows.values()).collect();
         concat_batches(&spec.schema, rows).expect("all rows have one schema")
+    }
+}
+
+/// A part of what checkpoints have kept.
+pub(super) struct KeptPart {
+    pub(super) kept: Arc<Mutex<Kept>>,
+    pub(super) spec: StateSpec,
+}
+
+impl StoredRows for KeptPart {
+    fn find(&self, asked: &RecordBatch) -> Result<Vec<RecordBatch>> {
+        let kept = self.kept.lock().expect("nobody panics with it");
+        let rows = kept.0.get(&(self.spec.state, self.spec.part));
+        let found = keys(&self.spec, asked.columns(), asked.num_rows()).into_iter().filter_map(|key| rows?.get(&key).cloned());
+        Ok(found.collect())
     }
 }
 

@@ -99,6 +99,7 @@ mod tests {
             schema: std::sync::Arc::new(arrow::datatypes::Schema::empty()),
             keys: 0,
             placement: vec![],
+            left_in_store: false,
         };
         for workers in 1..9 {
             let ranges: Vec<_> = (0..workers).map(|worker| state_of(RelationId(u32::MAX - 1), &spec, worker, workers)).collect();

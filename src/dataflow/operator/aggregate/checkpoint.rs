@@ -15,7 +15,7 @@ use crate::operator::aggregate::gone::Gone;
 use crate::operator::aggregate::keys::Keys;
 use crate::operator::aggregate::tracked::{PIECE_ROWS, Tracked};
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Keeps, counts_rows};
-use crate::state::{StateChanges, StateSpec};
+use crate::state::{StateChanges, StateSpec, StoredRows};
 
 impl AggregateSpec {
     /// The parts of its state; `key` are the key's fields, and rows are placed by the hash of the columns `placement` of it.
@@ -29,6 +29,7 @@ impl AggregateSpec {
             keys: if part == 0 || Some(part) == archive { self.keys } else { self.keys + 1 },
             schema,
             placement: placement.to_vec(),
+            left_in_store: Some(part) == archive && self.life.as_ref().is_some_and(|life| life.retention.is_none()),
         };
         Ok(schemas.into_iter().enumerate().map(spec).collect())
     }
@@ -68,8 +69,6 @@ pub(super) struct Stored {
     schemas: Vec<SchemaRef>,
     /// The groups of closed windows, in the last part.
     archive: Option<Archive>,
-    /// The key column that names windows.
-    named: usize,
     /// Of the keys of each part.
     key_schemas: Vec<SchemaRef>,
     /// By part: entries that went since the last checkpoint, with their groups' keys; nothing of groups themselves.
@@ -81,8 +80,8 @@ pub(super) struct Stored {
 impl Stored {
     pub(super) fn new(spec: &AggregateSpec, key: &Schema) -> Result<Self> {
         let schemas = spec.state_schemas(key)?;
-        let archive = (spec.keeps() == Keeps::Sums).then(|| Archive::new(&schemas[0], spec.keys)).transpose()?;
         let named = spec.life.as_ref().map_or(0, |life| life.closing.column);
+        let archive = (spec.keeps() == Keeps::Sums).then(|| Archive::new(&schemas[0], spec.keys, named)).transpose()?;
         let archived = archive.as_ref().map(|_| schemas.len() - 1);
         let key = |(part, schema): (usize, &SchemaRef)| -> Result<SchemaRef> {
             let columns = if part == 0 || Some(part) == archived { spec.keys } else { spec.keys + 1 };
@@ -91,7 +90,7 @@ impl Stored {
         let key_schemas = schemas.iter().enumerate().map(key).collect::<Result<_>>()?;
         let gone = schemas.iter().map(|_| Gone::default()).collect();
         let copied = schemas.iter().map(|_| Copied::default()).collect();
-        Ok(Stored { state: spec.state, keys: spec.keys, schemas, key_schemas, gone, copied, archive, named })
+        Ok(Stored { state: spec.state, keys: spec.keys, schemas, key_schemas, gone, copied, archive })
     }
 
     /// Keeps the groups of a window that closes.
@@ -119,6 +118,15 @@ impl Stored {
     /// Takes out the groups of a closed window that have these keys.
     pub(super) fn take_archived(&mut self, named: i64, keys: &[ArrayRef]) -> Result<Vec<RecordBatch>> {
         self.archive.as_mut().map_or(Ok(Vec::new()), |archive| archive.take(named, keys))
+    }
+
+    /// Where the groups of closed windows are found that a checkpoint has: from then on those are not kept here.
+    pub(super) fn look_up(&mut self, part: u16, rows: Arc<dyn StoredRows>) -> Result<()> {
+        match &mut self.archive {
+            Some(archive) if usize::from(part) + 1 == self.schemas.len() => archive.look_up(rows),
+            _ => return Err(Error::internal("only closed windows are left in the store")),
+        }
+        Ok(())
     }
 
     /// Takes out all groups of the closed windows that are removed.
@@ -240,7 +248,7 @@ impl Stored {
         let is_last = usize::from(part) + 1 == self.schemas.len();
         if let Some(archive) = self.archive.as_mut().filter(|_| is_last) {
             let rows = batch(self.schemas[0].clone(), columns.to_vec(), rows)?;
-            archive.load(self.named, &rows)?;
+            archive.load(&rows)?;
             return Ok(None);
         }
         if part > 0 {

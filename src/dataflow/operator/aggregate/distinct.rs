@@ -59,7 +59,14 @@ impl Distinct {
 
     /// Its state; rows are placed by the hash of these columns.
     pub(crate) fn state_spec(schema: &SchemaRef, state: u16, placement: &[usize]) -> StateSpec {
-        StateSpec { state, part: 0, keys: schema.fields().len(), schema: Self::state_schema(schema), placement: placement.to_vec() }
+        StateSpec {
+            state,
+            part: 0,
+            keys: schema.fields().len(),
+            schema: Self::state_schema(schema),
+            placement: placement.to_vec(),
+            left_in_store: false,
+        }
     }
 
     /// Whether rows of this schema can be counted.

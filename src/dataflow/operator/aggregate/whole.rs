@@ -20,7 +20,7 @@ use crate::operator::aggregate::tracked::Tracked;
 use crate::operator::aggregate::windows::Windows;
 use crate::operator::aggregate::{AggregateSpec, CallState, Groups, Stage};
 use crate::rows::RowText;
-use crate::state::StateChanges;
+use crate::state::{StateChanges, StoredRows};
 use crate::times::TimeOf;
 
 /// Groups whose changes go out as one delta.
@@ -315,6 +315,10 @@ impl Operator for Aggregate {
             self.global = Global::Out;
         }
         Ok(())
+    }
+
+    fn look_up(&mut self, part: u16, rows: Arc<dyn StoredRows>) -> Result<()> {
+        self.stored.look_up(part, rows)
     }
 
     fn due(&self) -> Option<(TimeOf, i64)> {

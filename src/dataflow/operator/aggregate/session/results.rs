@@ -46,7 +46,7 @@ impl Results {
 
     /// Its state.
     pub(super) fn state_spec(state: u16, schema: &SchemaRef, keys: usize, placement: &[usize]) -> StateSpec {
-        StateSpec { state, part: RESULTS, schema: schema.clone(), keys, placement: placement.to_vec() }
+        StateSpec { state, part: RESULTS, schema: schema.clone(), keys, placement: placement.to_vec(), left_in_store: false }
     }
 
     fn ends<'a>(&self, rows: &'a RecordBatch) -> Result<&'a [i64]> {

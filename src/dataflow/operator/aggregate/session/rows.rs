@@ -65,7 +65,7 @@ impl SessionRowsSpec {
     /// The parts of its state, over rows with this schema: each row and how often it is there, and those of closed sessions.
     pub(crate) fn state_specs(&self, input: &Schema, placement: &[usize]) -> Vec<StateSpec> {
         let (schema, keys) = (state_schema(input.fields().iter().cloned()), input.fields().len());
-        let open = StateSpec { state: self.state, part: 0, schema, keys, placement: placement.to_vec() };
+        let open = StateSpec { state: self.state, part: 0, schema, keys, placement: placement.to_vec(), left_in_store: false };
         let keeps_closed = self.life.as_ref().is_some_and(|life| life.windows.keeps_closed);
         std::iter::once(open).chain(keeps_closed.then(|| Closed::state_spec(self.state, input, placement))).collect()
     }

@@ -54,7 +54,7 @@ impl Closed {
     /// Its state.
     pub(super) fn state_spec(state: u16, input: &Schema, placement: &[usize]) -> StateSpec {
         let schema = state_schema(input);
-        StateSpec { state, part: CLOSED, keys: schema.fields().len() - 1, schema, placement: placement.to_vec() }
+        StateSpec { state, part: CLOSED, keys: schema.fields().len() - 1, schema, placement: placement.to_vec(), left_in_store: false }
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {
