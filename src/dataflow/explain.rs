@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema};
+use weir_common::expr::ExprRef;
 use weir_common::ids::RelationId;
 use weir_common::interval::clock_text;
 use weir_common::lateness::{Emit, WindowLife};
@@ -42,7 +43,7 @@ pub fn explain(plan: &DataflowPlan) -> String {
 /// The operators of each fragment in words, as [`explain`] has them, in the order of [`crate::fragment::Fragment::sizes`].
 pub fn operators(plan: &DataflowPlan) -> Vec<Vec<String>> {
     let text = Text { plan, out: String::new() };
-    plan.fragments.iter().map(|fragment| fragment.steps.iter().map(|step| text.operator(step)).collect()).collect()
+    plan.fragments.iter().map(|fragment| fragment.steps.iter().map(|step| text.operator(fragment, step)).collect()).collect()
 }
 
 struct Text<'a> {
@@ -86,27 +87,37 @@ impl Text<'_> {
         let line = match &input.route {
             Route::Local => format!("Read {what}"),
             Route::Hash(columns) if columns.is_empty() => format!("Exchange, all rows to one worker: {what}"),
-            Route::Hash(columns) => format!("Exchange by ({}): {what}", names(schema, columns.iter().copied())),
+            Route::Hash(columns) => {
+                let by = columns.iter().map(|column| match input.from {
+                    From::Import(_) => schema.field(*column).name().clone(),
+                    From::Fragment(from) => self.column(&plan.fragments[from], plan.fragments[from].output, *column),
+                });
+                format!("Exchange by ({}): {what}", list(by))
+            }
         };
         self.line(depth, line);
     }
 
-    fn operator(&self, step: &StepSpec) -> String {
+    fn operator(&self, fragment: &FragmentSpec, step: &StepSpec) -> String {
+        let schema = &self.schema(fragment, step);
         match &step.op {
             StepOp::Filter(predicate) => format!("Filter: {}", predicate.shown()),
             StepOp::TemporalFilter(spec) => format!("Temporal filter: {}", spec.condition),
-            StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", step.schema.field(*column).name()),
-            StepOp::Project(exprs) => format!("Project: {}", list(exprs.iter().map(|expr| expr.shown()))),
+            StepOp::RequireEventTime(column) => format!("Require event time: {} is not null", schema.field(*column).name()),
+            StepOp::Project(exprs) => {
+                let shown = |expr: &ExprRef| expr.as_column().map_or_else(|| expr.shown(), |of| self.column(fragment, step.inputs[0], of));
+                format!("Project: {}", list(exprs.iter().map(shown)))
+            }
             StepOp::TakeLate(late) => {
                 let after = if late.closed.lateness == 0 { String::new() } else { format!(" for {}", clock_text(late.closed.lateness)) };
-                format!("Take late rows: those whose window by {} is over{after}", step.schema.field(late.column).name())
+                format!("Take late rows: those whose window by {} is over{after}", schema.field(late.column).name())
             }
             StepOp::HoldBack(rule) => {
-                let (end, plus) = (self.end(&rule.closing, &step.schema), plus(rule.lateness));
+                let (end, plus) = (self.end(&rule.closing, schema), plus(rule.lateness));
                 format!("Hold back: until the watermark of {} reaches {end}{plus}", self.relation(rule.closing.source))
             }
             StepOp::Windows(column, windows, _) => {
-                let name = step.schema.field(*column).name();
+                let name = schema.field(*column).name();
                 match windows {
                     Windows::Hop(_) => format!("Hop: {name} of each {}", window_text(*windows)),
                     Windows::Cumulate(_) => format!("Cumulate: {name} of each {}", window_text(*windows)),
@@ -114,31 +125,32 @@ impl Text<'_> {
             }
             StepOp::Address(_) => "Address: all windows of the slice, or the one that late rows are admitted to".to_string(),
             StepOp::Sliding(sliding) => {
-                let name = step.schema.field(sliding.column()).name();
+                let name = schema.field(sliding.column()).name();
                 format!("Sliding windows: {name} of each {}, put together of slices", window_text(sliding.windows))
             }
             StepOp::SessionRows(SessionRowsSpec { partition, time, gap, .. }) => {
-                let (time, gap) = (step.schema.field(*time).name(), clock_text(*gap));
-                format!("Session of ({}): {time} with gaps of less than {gap}", names(&step.schema, partition.iter().copied()))
+                let (time, gap) = (schema.field(*time).name(), clock_text(*gap));
+                format!("Session of ({}): {time} with gaps of less than {gap}", names(schema, partition.iter().copied()))
             }
             StepOp::Session(SessionSpec { moments, gap, .. }) => {
-                let partition = names(&step.schema, 0..moments.keys - 1);
+                let partition = names(schema, 0..moments.keys - 1);
                 let calls = list(moments.calls.iter().map(|call| call.name.clone()));
                 format!("Session aggregate of ({partition}), with gaps of less than {}: {calls}", clock_text(*gap))
             }
             StepOp::Union => "Union all".to_string(),
             StepOp::Distinct(..) => "Distinct".to_string(),
-            StepOp::Aggregate(spec) => self.aggregate(spec, step),
+            StepOp::Aggregate(spec) => aggregate(spec, schema),
         }
     }
 
     fn step(&mut self, fragment: &FragmentSpec, step: &StepSpec, depth: usize) {
-        self.line(depth, self.operator(step));
+        let schema = self.schema(fragment, step);
+        self.line(depth, self.operator(fragment, step));
         match &step.op {
-            StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, step))),
+            StepOp::Aggregate(spec) => self.line(depth + 1, format!("State: {}", self.state(spec, &step.facts, &schema))),
             StepOp::Sliding(SlidingSpec { life, .. }) => {
                 let after = if life.emit == Emit::Final { life.lateness } else { 0 };
-                let (window, watermark) = (self.end(&life.closing, &step.schema), self.relation(life.closing.source));
+                let (window, watermark) = (self.end(&life.closing, &schema), self.relation(life.closing.source));
                 let due = format!("the watermark of {watermark} reaches {window}{}", plus(after));
                 self.line(
                     depth + 1,
@@ -149,12 +161,12 @@ impl Text<'_> {
             }
             StepOp::Session(SessionSpec { moments, gate, .. }) => {
                 let closes = match gate {
-                    None => self.closes(step.facts.closes.as_ref(), &step.schema),
+                    None => self.closes(step.facts.closes.as_ref(), &schema),
                     Some(gate) => {
                         // The end is behind the columns of the partition and the start.
                         let mut life = gate.life.windows.clone();
                         life.closing.column = moments.keys;
-                        self.life(&life, Keeps::Nothing, &step.schema)
+                        self.life(&life, Keeps::Nothing, &schema)
                     }
                 };
                 let groups = if moments.append_only { "a group for each session" } else { "a group for each moment" };
@@ -170,13 +182,13 @@ impl Text<'_> {
                     false => (Keeps::Nothing, None),
                 };
                 let life = WindowLife { emit: Emit::Update, retention, ..life.windows.clone() };
-                let mut fields: Vec<FieldRef> = step.schema.fields().to_vec();
-                fields[life.closing.column] = Arc::new(step.schema.field(life.closing.column).clone().with_name("window_end"));
+                let mut fields: Vec<FieldRef> = schema.fields().to_vec();
+                fields[life.closing.column] = Arc::new(schema.field(life.closing.column).clone().with_name("window_end"));
                 self.line(depth + 1, format!("State: every row and its count; {}", self.life(&life, keeps, &Schema::new(fields))));
                 self.line(depth + 1, "Late: rows of no session that is open");
             }
             StepOp::Distinct(..) | StepOp::SessionRows(_) => {
-                let closes = self.closes(step.facts.closes.as_ref(), &step.schema);
+                let closes = self.closes(step.facts.closes.as_ref(), &schema);
                 self.line(depth + 1, format!("State: every row and its count; {closes}"));
             }
             StepOp::TemporalFilter(_) => {
@@ -186,36 +198,61 @@ impl Text<'_> {
             }
             _ => {}
         }
-        let facts = self.facts(&step.facts, &step.schema);
+        let facts = self.facts(&step.facts, &schema);
         if step.inputs.iter().all(|input| self.facts_of(fragment, *input).as_ref() != Some(&facts)) {
             self.line(depth + 1, format!("Output: {facts}"));
+        }
+    }
+
+    /// The columns that a step gives, by the names that they have, or what they are where nobody gave them one.
+    fn schema(&self, fragment: &FragmentSpec, step: &StepSpec) -> Schema {
+        let fields = step.schema.fields().iter().enumerate();
+        Schema::new(fields.map(|(column, field)| field.as_ref().clone().with_name(self.output(fragment, step, column))).collect::<Vec<_>>())
+    }
+
+    /// One of them.
+    fn output(&self, fragment: &FragmentSpec, step: &StepSpec, column: usize) -> String {
+        let name = step.schema.field(column).name();
+        // The text of an expression, which nobody writes as a name.
+        if !name.contains('(') {
+            return name.clone();
+        }
+        match &step.op {
+            StepOp::Project(exprs) => match exprs[column].as_column() {
+                Some(of) => self.column(fragment, step.inputs[0], of),
+                None => exprs[column].shown(),
+            },
+            StepOp::Aggregate(spec) => match column.checked_sub(spec.keys) {
+                None => self.column(fragment, step.inputs[0], column),
+                Some(call) => spec.calls.get(call).map_or_else(|| name.clone(), |call| call.name.clone()),
+            },
+            StepOp::Filter(_) => self.column(fragment, step.inputs[0], column),
+            _ => name.clone(),
+        }
+    }
+
+    /// A column of what a step reads.
+    fn column(&self, fragment: &FragmentSpec, place: Place, column: usize) -> String {
+        match place {
+            Place::Step(step) => self.output(fragment, &fragment.steps[step], column),
+            Place::Input(input) => match fragment.inputs[input].from {
+                From::Import(import) => self.plan.imports[import].schema.field(column).name().clone(),
+                From::Fragment(from) => self.column(&self.plan.fragments[from], self.plan.fragments[from].output, column),
+            },
         }
     }
 
     fn facts_of(&self, fragment: &FragmentSpec, place: Place) -> Option<String> {
         match place {
             Place::Input(_) => None,
-            Place::Step(step) => Some(self.facts(&fragment.steps[step].facts, &fragment.steps[step].schema)),
+            Place::Step(step) => {
+                let step = &fragment.steps[step];
+                Some(self.facts(&step.facts, &self.schema(fragment, step)))
+            }
         }
     }
 
-    fn aggregate(&self, spec: &AggregateSpec, step: &StepSpec) -> String {
-        let stage = match spec.stage {
-            Stage::Whole => "Aggregate",
-            Stage::Partial => "Partial aggregate",
-            Stage::Final | Stage::Complete => "Final aggregate",
-        };
-        let by = match spec.keys {
-            0 => String::new(),
-            keys => format!(" by ({})", names(&step.schema, 0..keys)),
-        };
-        match spec.calls.is_empty() {
-            true => format!("{stage}{by}"),
-            false => format!("{stage}{by}: {}", list(spec.calls.iter().map(|call| call.name.clone()))),
-        }
-    }
-
-    fn state(&self, spec: &AggregateSpec, step: &StepSpec) -> String {
+    fn state(&self, spec: &AggregateSpec, facts: &Facts, schema: &Schema) -> String {
         let groups = match spec.stage {
             Stage::Complete => "groups come complete",
             _ if spec.keys == 0 => "one group",
@@ -230,8 +267,8 @@ impl Text<'_> {
             Stage::Partial => format!("{groups} of the current epoch, sent on at its end"),
             _ => {
                 let closes = match &spec.life {
-                    None => self.closes(step.facts.closes.as_ref(), &step.schema),
-                    Some(life) => self.life(life, spec.keeps(), &step.schema),
+                    None => self.closes(facts.closes.as_ref(), schema),
+                    Some(life) => self.life(life, spec.keeps(), schema),
                 };
                 format!("{groups}{values}; {closes}")
             }
@@ -250,6 +287,7 @@ impl Text<'_> {
         text += &format!("closed when {watermark} reaches {window}{}", plus(life.lateness));
         text += match keeps {
             Keeps::Nothing => ", and then freed",
+            Keeps::Sums if life.retention.is_none() => ", and then only its sums are kept, on disk",
             Keeps::Sums => ", and then only its sums are kept",
             Keeps::Groups => ", and then kept",
         };
@@ -307,6 +345,22 @@ fn window_text(windows: Windows) -> String {
         Windows::Cumulate(CumulateWindow { step, size, .. }) => {
             format!("window of up to {}, one longer every {}", clock_text(size), clock_text(step))
         }
+    }
+}
+
+fn aggregate(spec: &AggregateSpec, schema: &Schema) -> String {
+    let stage = match spec.stage {
+        Stage::Whole => "Aggregate",
+        Stage::Partial => "Partial aggregate",
+        Stage::Final | Stage::Complete => "Final aggregate",
+    };
+    let by = match spec.keys {
+        0 => String::new(),
+        keys => format!(" by ({})", names(schema, 0..keys)),
+    };
+    match spec.calls.is_empty() {
+        true => format!("{stage}{by}"),
+        false => format!("{stage}{by}: {}", list(spec.calls.iter().map(|call| call.name.clone()))),
     }
 }
 

@@ -10,6 +10,7 @@ use weir_common::interval::{Interval, clock_text};
 use weir_common::types::PgType;
 
 use crate::function::arithmetic::Arithmetic;
+use crate::function::cast::PgCast;
 use crate::function::window::{Window, WindowEdge};
 use crate::names::display_name;
 
@@ -36,6 +37,8 @@ fn as_text(expr: &Expr) -> Option<Expr> {
                 let numbers = [micros, months, offset].map(|number| ScalarValue::Int64(number.parse().ok()));
                 let window = Window::of([&numbers[0], &numbers[1], &numbers[2]])?;
                 format!("{name}({time}, {})", lengths(window))
+            } else if let Some(cast) = call.func.inner().downcast_ref::<PgCast>() {
+                format!("CAST({} AS {})", arguments.first()?, cast.spelling())
             } else {
                 return None;
             }

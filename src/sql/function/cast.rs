@@ -33,6 +33,11 @@ impl PgCast {
         PgCast { to: to.clone(), ty: PgType::of_field(to), assignment: false, signature: Signature::any(1, Volatility::Immutable) }
     }
 
+    /// The type, as a user writes it.
+    pub(crate) fn spelling(&self) -> String {
+        self.ty.spelling()
+    }
+
     /// What INSERT and UPDATE do to a value: text that is too long is an error, unless only spaces are.
     pub(crate) fn assignment(to: &Field) -> Self {
         PgCast { assignment: true, ..PgCast::explicit(to) }

@@ -17,6 +17,7 @@ use crate::expr::{compile, compile_as};
 use crate::function::aggregate::{Deviation, ExactAggregate, Kind};
 use crate::lower::{Lowering, columns_of, facts, keys, project, project_with, schema_of, session};
 use crate::names::output_name;
+use crate::shown::shown;
 
 impl Lowering<'_> {
     pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Node, DataFusionError> {
@@ -123,9 +124,9 @@ fn with_following(groups: Node, following: &[Option<keys::Follows>], output: Sch
 
 /// The call as a user wrote it: `count(*)` is planned as `count(1)`.
 fn text(call: &Call) -> String {
-    let argument = argument(call).map_or("*".to_string(), |argument| argument.human_display().to_string());
+    let argument = argument(call).map_or("*".to_string(), shown);
     let distinct = if call.params.distinct { "DISTINCT " } else { "" };
-    let filter = call.params.filter.as_ref().map_or(String::new(), |filter| format!(" FILTER (WHERE {})", filter.human_display()));
+    let filter = call.params.filter.as_ref().map_or(String::new(), |filter| format!(" FILTER (WHERE {})", shown(filter)));
     format!("{}({distinct}{argument}){filter}", call.func.name())
 }
 
