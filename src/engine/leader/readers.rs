@@ -192,7 +192,7 @@ impl Leader {
         inputs: &mut Inputs,
     ) -> Result<()> {
         let reader = self.readers.get_mut(&stream).expect("whoever deals has its reader");
-        let SourceBatch { mut rows, dead, position, bytes } = batch;
+        let SourceBatch { mut rows, dead, position, bytes, partition } = batch;
         let first = reader.rows;
         flight.source_rows += rows.num_rows();
         reader.rows += rows.num_rows() as u64;

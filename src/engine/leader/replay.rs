@@ -305,6 +305,7 @@ fn cut(mut batch: SourceBatch, rows: usize, dead: usize) -> (SourceBatch, Option
         return (batch, None);
     }
     let later = SourceBatch {
+        partition: batch.partition,
         rows: batch.rows.slice(rows, batch.rows.num_rows() - rows),
         dead: batch.dead.split_off(dead),
         position: batch.position.clone(),
