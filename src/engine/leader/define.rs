@@ -130,7 +130,7 @@ impl Leader {
         self.lane.send(LaneMessage::Rebind { view, from: stream, to: shared });
         self.rebind_view(stream, shared);
         if let Some((own, other)) = self.readers.remove(&stream).zip(self.readers.get_mut(&shared)) {
-            // One of them may have gone on by itself for longer: what was promised to the view holds.
+            // In records of earlier versions one of them may have gone on by itself for longer: what was promised to the view holds.
             other.clock.raise(own.clock.at(), self.last_wall_micros);
             self.committed_marks.insert(shared, other.watermark());
         }

@@ -77,6 +77,10 @@ impl Leader {
                 told.insert(*stream);
             }
         }
+        // The record says what came of it.
+        if !self.replaying {
+            told.extend(self.level(flight.wall_micros));
+        }
         told.iter().map(|stream| self.readers[stream].mark(*stream)).collect()
     }
 

@@ -362,8 +362,8 @@ impl Leader {
         Ok(())
     }
 
-    /// The view and the shared stream that it can read instead of its own reader's, because both stand at one position.
-    pub(super) fn joins(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
+    /// The view whose own reader this is, and the shared stream, where both readers have given the same.
+    fn is_level(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
         let own = self.readers.get(&stream)?;
         let view = own.own?;
         let shared = StreamId::from(own.source);
@@ -373,8 +373,32 @@ impl Leader {
             && own.ended_in.is_some() == other.ended_in.is_some()
             && own.known().partitions == other.known().partitions
             && own.error.is_none();
+        (level && !own.position.is_start()).then_some((view, shared))
+    }
+
+    /// The view and the shared stream that it can read instead of its own reader's, because both stand at one position and one watermark.
+    pub(super) fn joins(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
+        let (view, shared) = self.is_level(stream)?;
         let live = self.views.get(&view)?.filling.is_none();
-        (level && live && !own.position.is_start()).then_some((view, shared))
+        (live && self.readers[&stream].clock.at() == self.readers[&shared].clock.at()).then_some((view, shared))
+    }
+
+    /// Readers that have given the same come to one watermark, the later of the two, so that they can join: one may have gone on by itself
+    /// for longer. In an epoch, so that the views of both are told. The streams that moved.
+    pub(super) fn level(&mut self, wall_micros: i64) -> Vec<StreamId> {
+        let pairs: Vec<_> = self.readers.keys().filter_map(|stream| Some([*stream, self.is_level(*stream)?.1])).collect();
+        let mut moved = vec![];
+        for pair in pairs {
+            let at = pair.iter().map(|stream| self.readers[stream].clock.at()).max().flatten();
+            for stream in pair {
+                let clock = &mut self.readers.get_mut(&stream).expect("found above").clock;
+                if at > clock.at() {
+                    clock.raise(at, wall_micros);
+                    moved.push(stream);
+                }
+            }
+        }
+        moved
     }
 
     pub(super) fn drop_unused_readers(&mut self) {

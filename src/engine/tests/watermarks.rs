@@ -39,6 +39,8 @@ const SOURCE: RelationId = RelationId(20000);
 const OTHER: RelationId = RelationId(20001);
 const VIEW: RelationId = RelationId(20002);
 const VIEW_OF_OTHER: RelationId = RelationId(20003);
+/// As the first, and made later.
+const LATER: RelationId = RelationId(20004);
 
 /// The watermark of sources, unless it is altered.
 const DECLARED: Watermark = Watermark { column: 0, delay: 5 * SECOND, idle_timeout: 10 * SECOND, max_future: DAY };
@@ -450,6 +452,32 @@ async fn a_restart_brings_watermarks_and_dead_letters_back() {
         world.source.feed(&[LONG_AGO + 3 * MINUTE]);
         let status = taken(&engine, SOURCE, 4).await;
         assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 3 * MINUTE));
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_later_view_shows_the_windows_that_the_clock_has_closed_before_its_reader_joined() {
+    for with_checkpoint in [false, true] {
+        let world = World::new();
+        let engine = world.start();
+        world.create(&engine, VIEW).await;
+        world.source.feed(&[LONG_AGO, LONG_AGO + 2 * MINUTE]);
+        taken(&engine, SOURCE, 2).await;
+        // The shared reader's watermark has walked over the last window.
+        world.hand.forward(10 * SECOND + 65 * SECOND);
+        until(&engine, |status| watermark(status, SOURCE) == Some(LONG_AGO + 3 * MINUTE)).await;
+        world.create(&engine, LATER).await;
+        until(&engine, |status| status.sources.len() == 1 && status.sources[0].at_end).await;
+        let engine = again(engine, &world, with_checkpoint).await;
+        let status = until(&engine, |status| status.sources.len() == 1).await;
+        assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 3 * MINUTE));
+        // Something happens.
+        world.source.feed(&[LONG_AGO + 4 * MINUTE]);
+        taken(&engine, SOURCE, 3).await;
+        let expected = [(LONG_AGO, 1), (LONG_AGO + 2 * MINUTE, 1)];
+        assert_eq!(shown(&engine, &world, VIEW).await, expected);
+        assert_eq!(shown(&engine, &world, LATER).await, expected, "with a checkpoint: {with_checkpoint}");
         engine.stop();
     }
 }
