@@ -32,6 +32,8 @@ pub struct EpochRecord {
     pub marks: Vec<Mark>,
     /// Which of the views in `admitted` took only those late rows that a condition holds for, in the words of whoever keeps the catalog.
     pub conditions: Vec<(RelationId, String)>,
+    /// Of the readers in `progress`, those that read several partitions.
+    pub partitions: Vec<Partitions>,
 }
 
 /// Rows written to a table, in one piece.
@@ -114,12 +116,21 @@ pub struct Progress {
     pub dead: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// The greatest event time, microseconds.
+    /// The greatest event time of all partitions, microseconds.
     pub latest: Option<i64>,
     /// Whether all that was there had been read.
     pub idle: bool,
     /// Whether the source had come to its end.
     pub ended: bool,
+}
+
+/// How far the event times of a reader with several partitions have come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partitions {
+    /// The reader's stream.
+    pub stream: StreamId,
+    /// The greatest event time of each partition, microseconds.
+    pub latest: Vec<Option<i64>>,
 }
 
 /// What the wall clock has to do with where a reader stands.

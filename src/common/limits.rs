@@ -4,6 +4,8 @@
 pub const BATCH_ROWS_MAX: usize = 8192;
 /// Batches that wait between a source's reader thread and the epoch clock, per reader.
 pub const READER_QUEUE_BATCHES_MAX: usize = 8;
+/// Partitions of a source: the watermark of each is kept, and written with the epochs in which it moves.
+pub const SOURCE_PARTITIONS_MAX: u32 = 10_000;
 /// Milliseconds that a reader waits for more before it says that there is nothing: what the end of a dropped reader takes.
 pub const READER_IDLE_MILLIS_MAX: u64 = 100;
 /// Epochs that may be open at once; sources are not drained beyond it. With fewer, workers wait for each other at exchanges.

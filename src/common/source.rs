@@ -47,6 +47,8 @@ impl Watermark {
 /// Rows that a reader hands over in one piece.
 #[derive(Clone, Debug)]
 pub struct SourceBatch {
+    /// The partition that all of it is of, from 0; 0 where there is one.
+    pub partition: u32,
     /// The rows, in the source's declared schema.
     pub rows: RecordBatch,
     /// Records between these rows that could not be decoded.
@@ -65,6 +67,12 @@ pub enum Read {
     /// All that is there has been read, and more may come; said again and again while nothing does, at least every
     /// [`READER_IDLE_MILLIS_MAX`], so that a reader that is dropped ends soon.
     Idle,
+    /// One partition has been read to its end while others go on, and more may come; said when it comes there, and no harm if it is said again.
+    /// When the last one comes there, [`Read::Idle`] is said as well.
+    PartitionIdle(u32),
+    /// Something outside cannot be reached for now, so nobody knows whether there is more; said again and again while that is so, as
+    /// [`Read::Idle`] is. It ends with rows, or when [`Read::Idle`] or [`Read::PartitionIdle`] is said anew.
+    Unreachable,
     /// A finite source was read to its end; nothing follows, ever.
     End,
 }
@@ -78,6 +86,11 @@ pub enum Read {
 pub trait SourceReader: Send {
     /// The next piece; blocks until there is one, or [`Read::Idle`] has to be said.
     fn next(&mut self) -> Result<Read>;
+    /// How many parts with event times that rise by themselves it reads, as far as it knows: one that has given nothing yet holds the
+    /// watermark back until it is idle. Asked before the first piece and after each; it never becomes less.
+    fn partitions(&self) -> u32 {
+        1
+    }
 }
 
 /// A declared source: knows how to open readers.

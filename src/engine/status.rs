@@ -37,8 +37,25 @@ pub struct SourceStatus {
     pub watermark_moved: Option<i64>,
     /// The wall clock since which its watermark goes on by itself, microseconds since 1970 UTC; `None` while it does not.
     pub idle_since: Option<i64>,
+    /// Its partitions, where it has several and a watermark, and has not come to its end.
+    pub partitions: Vec<PartitionStatus>,
+    /// How long its thread was held up because nobody took what it had read, microseconds, in this run.
+    pub held_up: i64,
     /// Why it stopped, if it did.
     pub error: Option<String>,
+}
+
+/// A partition of a source with several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// Its number.
+    pub partition: u32,
+    /// What its rows promise, microseconds since 1970 UTC; `None` before the first event time.
+    pub watermark: Option<i64>,
+    /// The wall clock since which the watermark of the source does not wait for it, microseconds since 1970 UTC; `None` while it does.
+    pub idle_since: Option<i64>,
+    /// Whether it is the one that the watermark of the source waits for.
+    pub holds_back: bool,
 }
 
 /// A table.

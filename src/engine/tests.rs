@@ -1,5 +1,7 @@
 //! The engine with real worker threads: writes, views on views, attach, drop, sources, many idle views.
 
+pub(crate) mod hand; // the wall clock of tests
+mod log; // the epoch log of tests
 mod checkpoint; // a restart from a checkpoint
 mod late; // which late rows are admitted
 mod memory; // the memory limit
@@ -10,8 +12,8 @@ mod temporal; // rows that come and go with the wall clock
 mod watermarks; // watermarks that go on by themselves
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
@@ -19,16 +21,17 @@ use arrow::record_batch::RecordBatch;
 use weir_common::clock::SystemClock;
 use weir_common::dead_letter::{DeadLetter, Reason};
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{EpochLog, EpochRecord, Forgetful, Synced};
+use weir_common::epoch_log::Forgetful;
 use weir_common::error::{Result, SqlState};
 use weir_common::expr::Column;
-use weir_common::ids::{Epoch, RelationId};
+use weir_common::ids::RelationId;
 use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::plan::{AggregateCall, AggregateFunction, Facts, Node, Op};
 use weir_common::snapshot::Snapshot;
 use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, Watermark};
 use weir_dataflow::lower::lower;
 
+use self::log::Log;
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::feed::FeedLimits;
 use crate::reader::SourceSpec;
@@ -266,7 +269,7 @@ impl SourceReader for NumbersReader {
         let rows = RecordBatch::try_new(self.schema.clone(), vec![keys, times]).unwrap();
         let letter = || DeadLetter::of_bytes("numbers", Reason::Decode, "not a number", end.to_string().as_bytes());
         let dead = if self.bad { vec![letter()] } else { vec![] };
-        Ok(Read::Batch(SourceBatch { rows, dead, position: Position(end.to_string()), bytes: 0 }))
+        Ok(Read::Batch(SourceBatch { partition: 0, rows, dead, position: Position(end.to_string()), bytes: 0 }))
     }
 }
 
@@ -552,29 +555,10 @@ async fn a_table_is_dropped_under_its_writers_and_the_engine_stands() {
     engine.stop();
 }
 
-/// A log that is slow to sync: nothing is durable until it says so.
-#[derive(Clone, Default)]
-struct Slow(Arc<Mutex<SlowState>>);
-
-#[derive(Default)]
-struct SlowState {
-    records: Vec<EpochRecord>,
-    waiting: Vec<Synced>,
-    fast: bool,
-}
-
-impl EpochLog for Slow {
-    fn append(&mut self, record: EpochRecord, synced: Synced) {
-        let mut state = self.0.lock().unwrap();
-        state.records.push(record);
-        if state.fast { synced(Ok(())) } else { state.waiting.push(synced) }
-    }
-    fn drop_before(&mut self, _epoch: Epoch) {}
-}
-
 #[tokio::test]
 async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
-    let log = Slow::default();
+    let log = Log::default();
+    log.hold();
     let (clock, boxed) = (Arc::new(SystemClock), Box::new(log.clone()));
     let (engine, _) = Engine::start(EngineConfig {
         workers: 2,
@@ -602,7 +586,7 @@ async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
     };
     let (stays, goes) = (RelationId(20000), RelationId(20001));
     let first = create(stays);
-    while log.0.lock().unwrap().waiting.is_empty() {
+    while log.records().is_empty() {
         tokio::task::yield_now().await;
     }
     // The second one waits behind it, and is given up meanwhile.
@@ -612,19 +596,13 @@ async fn a_table_that_is_given_up_before_it_is_made_leaves_no_rows() {
     engine.abandon(vec![goes]);
     // A question is answered behind both.
     engine.status().await.unwrap();
-    let waiting = {
-        let mut state = log.0.lock().unwrap();
-        state.fast = true;
-        std::mem::take(&mut state.waiting)
-    };
-    waiting.into_iter().for_each(|synced| synced(Ok(())));
+    log.release();
     first.await.unwrap().unwrap();
     let delta = Delta::insert(rows(&schema, &[vec![2, 2]]));
     engine.write(vec![TableWrite { table: stays, delta }]).await.unwrap();
     let (_, snapshots) = engine.snapshot(&[(stays, schema)]).await.unwrap();
     assert_eq!(read(&snapshots[0]).len(), 2);
-    let written: Vec<RelationId> =
-        log.0.lock().unwrap().records.iter().flat_map(|record| &record.writes).map(|written| written.table).collect();
+    let written: Vec<RelationId> = log.records().iter().flat_map(|record| &record.writes).map(|written| written.table).collect();
     assert_eq!(written, [stays, stays]);
     engine.stop();
 }

@@ -67,7 +67,7 @@ struct FixedReader(Option<RecordBatch>);
 impl SourceReader for FixedReader {
     fn next(&mut self) -> Result<Read> {
         Ok(match self.0.take() {
-            Some(rows) => Read::Batch(SourceBatch { rows, dead: Vec::new(), position: Position::default(), bytes: 0 }),
+            Some(rows) => Read::Batch(SourceBatch { partition: 0, rows, dead: Vec::new(), position: Position::default(), bytes: 0 }),
             None => Read::End,
         })
     }

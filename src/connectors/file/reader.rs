@@ -120,7 +120,13 @@ impl<C: Content> SourceReader for FileReader<C> {
                 self.idle = false;
                 self.stand();
                 let Gathered { dead, bytes } = gathered;
-                return Ok(Read::Batch(SourceBatch { rows: self.content.finish()?, dead, position: self.files.position()?, bytes }));
+                return Ok(Read::Batch(SourceBatch {
+                    partition: 0,
+                    rows: self.content.finish()?,
+                    dead,
+                    position: self.files.position()?,
+                    bytes,
+                }));
             }
             if let Some(error) = &self.failed {
                 return Err(error.clone());

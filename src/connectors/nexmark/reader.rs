@@ -42,7 +42,7 @@ impl SourceReader for NexmarkReader {
             self.next = last + 1;
             let rows = self.generator.batch(&self.events)?;
             let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0) as u64).sum();
-            return Ok(Read::Batch(SourceBatch { rows, dead: Vec::new(), position: Position(self.next.to_string()), bytes }));
+            return Ok(Read::Batch(SourceBatch { partition: 0, rows, dead: Vec::new(), position: Position(self.next.to_string()), bytes }));
         }
         if self.finite {
             return Ok(Read::End);

@@ -48,7 +48,7 @@ impl Following {
                     self.position = batch.position;
                 }
                 Read::Idle => return,
-                Read::End => panic!("the end of a source that has none"),
+                other => panic!("files that are followed do not say {other:?}"),
             }
         }
     }
@@ -382,6 +382,7 @@ fn what_lies_between_two_positions() {
                 Read::Batch(batch) => found.extend(texts(&batch.rows)),
                 Read::Idle => {}
                 Read::End => break,
+                other => panic!("files do not say {other:?}"),
             }
         }
         let mut expected = following.rows[*first..*end].to_vec();

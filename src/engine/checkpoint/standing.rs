@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use weir_common::dead_letter::{DeadLetter, Reason};
-use weir_common::epoch_log::{Mark, Progress, Reading};
+use weir_common::epoch_log::{Mark, Partitions, Progress, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::state_store::{Space, StateStore};
 
 use crate::checkpoint::layout;
 
-/// The first byte of a standing: how the rest is written. 3 is postcard of [`Standing`]; 2 is the same without its last list, 1 without
-/// its last three.
-const FORMAT: u8 = 3;
+/// The first byte of a standing: how the rest is written. 4 is postcard of [`Standing`]; 3 is the same without its last list, 2 without its
+/// last two, 1 without its last four.
+const FORMAT: u8 = 4;
 
 /// Where the leader stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,8 @@ pub(crate) struct Standing {
     pub(crate) rows_met: BTreeMap<RelationId, u64>,
     /// The greatest event times of tables.
     pub(crate) latest: BTreeMap<RelationId, i64>,
+    /// The greatest event times of readers with several partitions.
+    pub(crate) partitions: Vec<Partitions>,
 }
 
 /// Where a reader stands.
@@ -72,6 +74,12 @@ impl Standing {
         self.marks.iter().find(|mark| mark.stream == stream)
     }
 
+    /// The greatest event time of each partition of a reader that stands here.
+    pub(crate) fn latest_of_each(&self, progress: &Progress) -> Vec<Option<i64>> {
+        let several = self.partitions.iter().find(|partitions| partitions.stream == progress.stream);
+        several.map_or(vec![progress.latest], |partitions| partitions.latest.clone())
+    }
+
     /// The reader of a stream.
     pub(crate) fn reader(&self, stream: StreamId) -> Option<&ReaderStanding> {
         self.readers.iter().find(|reader| reader.progress.stream == stream)
@@ -90,8 +98,10 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
     match bytes.split_first() {
         Some((&FORMAT, rest)) => postcard::from_bytes(rest).map(Some).map_err(|error| damaged(error.to_string())),
         // A list of nothing is a zero.
-        Some((2, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
-        Some((1, rest)) => postcard::from_bytes(&[rest, &[0, 0, 0]].concat()).map(Some).map_err(|error| damaged(error.to_string())),
+        Some((format @ 1..FORMAT, rest)) => {
+            let missing = [4, 2, 1][usize::from(*format) - 1];
+            postcard::from_bytes(&[rest, &[0; 4][..missing]].concat()).map(Some).map_err(|error| damaged(error.to_string()))
+        }
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),
     }

@@ -12,8 +12,9 @@ use crate::lane::ShardStats;
 use crate::leader::epoch::InFlight;
 use crate::leader::marks::{Marks, least};
 use crate::leader::memory::Memory;
+use crate::leader::readers::ReaderState;
 use crate::leader::{Leader, Table, View};
-use crate::status::{OperatorStatus, SourceStatus, Status, TableStatus, ViewStatus};
+use crate::status::{OperatorStatus, PartitionStatus, SourceStatus, Status, TableStatus, ViewStatus};
 
 /// What stands in the place of an operator for rows that can be read.
 const SERVED_ROWS: &str = "served rows";
@@ -23,6 +24,7 @@ impl Leader {
         let failures = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let wall_micros = self.clock.wall_micros().max(self.last_wall_micros);
         let sources = self.readers.values().map(|reader| SourceStatus {
+            partitions: self.partitions_status(reader, wall_micros),
             source: reader.source,
             view: reader.own,
             rows: reader.rows - reader.future,
@@ -32,7 +34,8 @@ impl Leader {
             at_end: reader.is_at_end(self.committed()),
             watermark: reader.watermark(),
             watermark_moved: reader.clock.moved_at(),
-            idle_since: reader.spec.watermark.filter(|_| reader.is_silent()).and_then(|of| reader.clock.idle_since(&of, wall_micros)),
+            idle_since: reader.going_on().and_then(|of| reader.clock.idle_since(&of, reader.heard(wall_micros))),
+            held_up: reader.reader.as_ref().map_or(0, |thread| thread.held_up(wall_micros)),
             error: reader.error.as_ref().map(|error| error.message().to_string()),
         });
         let marks = self.marks();
@@ -83,6 +86,21 @@ impl Leader {
             subscriptions_cut: self.feed_counters.cut.load(Ordering::Relaxed),
             checkpointed: self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.saved),
         }
+    }
+
+    /// The partitions of a reader that has several, with a watermark.
+    fn partitions_status(&self, reader: &ReaderState, wall_micros: i64) -> Vec<PartitionStatus> {
+        let Some(of) = reader.going_on().filter(|_| reader.known().partitions > 1) else { return vec![] };
+        let heard = reader.heard(wall_micros);
+        let holder = reader.clock.held_back_by(&of, heard);
+        let of_each = reader.clock.of_each(&of, heard).enumerate();
+        let status = |(partition, (watermark, idle_since))| PartitionStatus {
+            partition: partition as u32,
+            watermark,
+            idle_since,
+            holds_back: holder == Some(partition),
+        };
+        of_each.map(status).collect()
     }
 
     fn table_status(&self, id: RelationId, table: &Table) -> TableStatus {

@@ -239,6 +239,7 @@ impl Leader {
             marks: self.standing_marks(),
             rows_met: self.rows_met.clone(),
             latest: self.latest_of_tables(),
+            partitions: self.readers.iter().filter_map(|(stream, reader)| reader.partitions(*stream)).collect(),
         }
     }
 }

@@ -130,8 +130,8 @@ impl Leader {
         self.lane.send(LaneMessage::Rebind { view, from: stream, to: shared });
         self.rebind_view(stream, shared);
         if let Some((own, other)) = self.readers.remove(&stream).zip(self.readers.get_mut(&shared)) {
-            // One of them may have gone on by itself for longer: what was promised to the view holds.
-            other.clock.raise(own.clock.at());
+            // In records of earlier versions one of them may have gone on by itself for longer: what was promised to the view holds.
+            other.clock.raise(own.clock.at(), self.last_wall_micros);
             self.committed_marks.insert(shared, other.watermark());
         }
         self.lane.send(LaneMessage::Drop(Arc::from([stream])));
@@ -159,7 +159,7 @@ impl Leader {
             spec.key.unwrap_or_else(|| (0..spec.schema.fields().len()).collect()).into_iter().filter(scalar).collect();
         let schema = spec.schema;
         self.lane.send(LaneMessage::CreateTable { stream: spec.id.into(), schema: schema.clone(), placement, restoring });
-        let watermark = spec.watermark.map(|watermark| (watermark, EventClock::new(None, None)));
+        let watermark = spec.watermark.map(|watermark| (watermark, EventClock::new()));
         self.tables.insert(spec.id, Table { schema, keys, watermark });
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use weir_common::codec;
 use weir_common::dead_letter::DeadLetter;
-use weir_common::epoch_log::{EpochRecord, Written};
+use weir_common::epoch_log::{EpochRecord, Progress, Written};
 use weir_common::error::Result;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
@@ -96,6 +96,8 @@ impl Leader {
         // While views that are being filled are too far behind, sources wait.
         if self.behind.is_empty() {
             record.progress = self.drain_readers(&mut flight, &mut inputs)?;
+            let several = |progress: &Progress| self.readers[&progress.stream].partitions(progress.stream);
+            record.partitions = record.progress.iter().filter_map(several).collect();
         }
         let lives: Vec<RelationId> = std::mem::take(&mut self.filled).into_iter().collect();
         record.lives = lives.iter().copied().filter(|view| !self.is_temporary(*view)).collect();

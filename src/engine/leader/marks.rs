@@ -34,8 +34,7 @@ impl Leader {
         let limit = wall_micros.saturating_add(of.max_future);
         let Some(times) = delta.rows.column(of.column).as_primitive_opt::<TimestampMicrosecondType>() else { return Ok(()) };
         let added = times.iter().enumerate().filter(|(row, _)| delta.weights.get(*row) > 0);
-        let partition = &mut clock.partitions[0];
-        partition.latest = partition.latest.max(added.filter_map(|(_, time)| time.filter(|time| *time <= limit)).max());
+        clock.gave(0, added.filter_map(|(_, time)| time.filter(|time| *time <= limit)).max());
         Ok(())
     }
 
@@ -70,15 +69,19 @@ impl Leader {
         for (of, clock) in self.tables.values_mut().filter_map(|table| table.watermark.as_mut()) {
             clock.advance(of, flight.wall_micros);
         }
-        let mut marks = vec![];
+        let mut told = flight.future.clone();
         for (stream, reader) in &mut self.readers {
+            reader.listen(flight.wall_micros);
             let Some(of) = &reader.spec.watermark else { continue };
-            let walked = reader.clock.advance(of, flight.wall_micros);
-            if walked || flight.future.contains(stream) {
-                marks.push(reader.mark(*stream));
+            if reader.clock.advance(of, flight.wall_micros) {
+                told.insert(*stream);
             }
         }
-        marks
+        // The record says what came of it.
+        if !self.replaying {
+            told.extend(self.level(flight.wall_micros));
+        }
+        told.iter().map(|stream| self.readers[stream].mark(*stream)).collect()
     }
 
     /// What a checkpoint keeps of watermarks.
@@ -115,8 +118,8 @@ impl Leader {
         let mut before = self.marks();
         let mut after = before.clone();
         for (stream, reader) in &self.readers {
-            let Some(of) = reader.spec.watermark.as_ref().filter(|_| reader.ended_in.is_none()) else { continue };
-            after.insert(*stream, reader.clock.at_wall(of, wall_micros));
+            let Some(of) = reader.going_on() else { continue };
+            after.insert(*stream, reader.clock.at_wall(&of, reader.heard(wall_micros)));
         }
         before.retain(|stream, mark| after.get(stream) != Some(mark));
         !before.is_empty()
@@ -140,11 +143,13 @@ impl Leader {
             // The wall clock may be set, so it is looked at from time to time.
             wait = Some(Duration::from_micros(left as u64).min(most));
         }
-        let silent = |stream: &StreamId| self.readers.get(stream).is_some_and(|reader| reader.clock.at().is_some() && reader.is_silent());
+        let goes_on = |stream: &StreamId| {
+            self.readers.get(stream).is_some_and(|reader| reader.going_on().is_some_and(|of| reader.clock.goes_on(&of)))
+        };
         if wait.is_none()
             && self.tick_asked.is_none()
-            && self.readers.keys().any(silent)
-            && self.waits().iter().any(|(streams, _)| streams.iter().any(silent))
+            && self.readers.keys().any(goes_on)
+            && self.waits().iter().any(|(streams, _)| streams.iter().any(goes_on))
         {
             wait = Some(most);
         }

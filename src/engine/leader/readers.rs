@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{Mark, Progress, Reading};
+use weir_common::epoch_log::{Mark, Partitions, Progress, Reading};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::EPOCH_SOURCE_ROWS_MAX;
-use weir_common::source::{Position, SourceBatch};
+use weir_common::source::{Position, SourceBatch, Watermark};
 
 use crate::checkpoint::standing::{ReaderStanding, Standing};
 use crate::event_clock::EventClock;
@@ -17,7 +17,7 @@ use crate::future;
 use crate::lane::LaneMessage;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, OWN_READERS_FROM};
-use crate::reader::{Event, Reader, SourceSpec};
+use crate::reader::{Event, Known, Reader, SourceSpec, Told};
 
 /// A reader, and what has been taken of it.
 pub(super) struct ReaderState {
@@ -26,6 +26,8 @@ pub(super) struct ReaderState {
     /// The view whose own reader it is.
     pub(super) own: Option<RelationId>,
     pub(super) reader: Option<Reader>,
+    /// How long its thread was held up, as far as that was taken into account.
+    pub(super) held_up: i64,
     /// While epochs are done again: what was read beyond the last one.
     pub(super) ahead: Option<SourceBatch>,
     pub(super) position: Position,
@@ -53,12 +55,13 @@ impl ReaderState {
             spec,
             own,
             reader: None,
+            held_up: 0,
             ahead: None,
             position: Position::default(),
             rows: 0,
             bytes: 0,
             dead: 0,
-            clock: EventClock::new(None, None),
+            clock: EventClock::new(),
             future: 0,
             ended_in: None,
             idle_in: None,
@@ -82,19 +85,35 @@ impl ReaderState {
         Mark { stream, watermark: self.clock.at(), future: self.future }
     }
 
-    /// Whether it gives nothing although nothing holds it up.
-    pub(super) fn is_silent(&self) -> bool {
-        self.ended_in.is_none() && self.clock.partitions.iter().all(|partition| partition.silent_since.is_some())
+    /// The partitions, where there are several.
+    pub(super) fn partitions(&self, stream: StreamId) -> Option<Partitions> {
+        let latest = self.clock.latest_of_each();
+        (latest.len() > 1).then(|| Partitions { stream, latest: latest.collect() })
     }
 
-    /// From now on it is not held up if it gives nothing.
-    pub(super) fn silent(&mut self, since: i64) {
-        self.clock.partitions.iter_mut().for_each(|partition| _ = partition.silent_since.get_or_insert(since));
+    /// What it has given until this wall clock has been taken, as far as it has: that ends silences, and nothing else does.
+    pub(super) fn listen(&mut self, wall_micros: i64) {
+        let Some(reader) = &self.reader else { return };
+        // What it could not hand over, it could not read either.
+        let held_up = reader.held_up(wall_micros);
+        self.clock.put_off(held_up - self.held_up, wall_micros);
+        self.held_up = held_up;
+        self.clock.hear(self.heard(wall_micros));
     }
 
-    /// It gives something, or is held up.
-    fn not_silent(&mut self) {
-        self.clock.partitions.iter_mut().for_each(|partition| partition.silent_since = None);
+    /// The wall clock up to which all has been taken that it has read, if it is this now.
+    pub(super) fn heard(&self, wall_micros: i64) -> i64 {
+        if self.waiting() == 0 { self.clock.heard().max(wall_micros) } else { self.clock.heard() }
+    }
+
+    /// It is read on by this thread.
+    pub(super) fn goes_on_with(&mut self, reader: Reader) {
+        (self.reader, self.held_up, self.error) = (Some(reader), 0, None);
+    }
+
+    /// What is known of it, for a thread that reads on.
+    pub(super) fn known(&self) -> Known {
+        Known { partitions: self.clock.latest_of_each().len() as u32, idle: self.idle_in.is_some() }
     }
 
     /// All that there is has been read, and more may come.
@@ -129,6 +148,11 @@ impl ReaderState {
         self.reader.as_ref().map_or(0, |reader| reader.events.len())
     }
 
+    /// How its watermark follows its event times, unless it has none or has come to its end.
+    pub(super) fn going_on(&self) -> Option<Watermark> {
+        self.spec.watermark.filter(|_| self.ended_in.is_none())
+    }
+
     /// The promise about event times to come; the end of time once the source has ended.
     pub(super) fn watermark(&self) -> Option<i64> {
         self.spec.watermark.as_ref()?;
@@ -152,15 +176,25 @@ impl Leader {
             let mut events = 0;
             while flight.source_rows < EPOCH_SOURCE_ROWS_MAX {
                 let reader = self.readers.get_mut(&stream).expect("listed above");
-                let Some(event) = reader.reader.as_ref().and_then(|reader| reader.events.try_recv().ok()) else { break };
+                let Some(Told { at, event }) = reader.reader.as_ref().and_then(|reader| reader.events.try_recv().ok()) else { break };
                 events += 1;
+                reader.clock.hear(at);
                 match event {
                     Event::Batch(batch, latest) => {
                         self.deal(stream, batch, latest, flight, inputs)?;
                     }
+                    Event::Partitions(partitions) => {
+                        reader.clock.grow(partitions as usize);
+                        reader.idle_in = None;
+                    }
+                    Event::PartitionIdle(partition) => reader.clock.silent(partition, flight.wall_micros),
                     Event::Idle => {
                         reader.idle(epoch);
-                        reader.silent(flight.wall_micros);
+                        reader.clock.all_silent(flight.wall_micros);
+                    }
+                    Event::Unreachable => {
+                        reader.idle_in = None;
+                        reader.clock.interrupt();
                     }
                     Event::End => {
                         reader.end(epoch);
@@ -170,7 +204,7 @@ impl Leader {
                         tracing::error!(source = reader.spec.name, %error, "source stopped");
                         reader.error = Some(error);
                         reader.reader = None;
-                        reader.not_silent();
+                        reader.clock.interrupt();
                     }
                 }
             }
@@ -192,7 +226,7 @@ impl Leader {
         inputs: &mut Inputs,
     ) -> Result<()> {
         let reader = self.readers.get_mut(&stream).expect("whoever deals has its reader");
-        let SourceBatch { mut rows, dead, position, bytes } = batch;
+        let SourceBatch { partition, mut rows, dead, position, bytes } = batch;
         let first = reader.rows;
         flight.source_rows += rows.num_rows();
         reader.rows += rows.num_rows() as u64;
@@ -200,7 +234,6 @@ impl Leader {
         reader.dead += dead.len() as u64;
         reader.position = position;
         reader.idle_in = None;
-        reader.not_silent();
         let mut latest = latest;
         // Every reader of a source meets the same rows in the same order: each is told once.
         let met = self.rows_met.entry(reader.source).or_insert(0);
@@ -217,8 +250,7 @@ impl Leader {
             rows = stay;
         }
         *met = reader.rows.max(*met);
-        let partition = &mut reader.clock.partitions[0];
-        partition.latest = partition.latest.max(latest);
+        reader.clock.gave(partition, latest);
         // As every row, every reader of a source meets the same letters in the same order.
         let told = self.letters_told.entry(reader.source).or_insert(0);
         let known = dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
@@ -231,10 +263,10 @@ impl Leader {
         Ok(())
     }
 
-    /// A reader that reads on from a position, at which it may have been `idle`, and wakes the leader when it has something.
-    pub(super) fn read(&self, spec: &SourceSpec, from: &Position, idle: bool) -> Result<Reader> {
+    /// A thread that reads on from a position, and wakes the leader when it has something.
+    pub(super) fn read(&self, spec: &SourceSpec, from: &Position, known: Known) -> Result<Reader> {
         let (ready, to_self) = (self.ready.clone(), self.to_self.clone());
-        Reader::start(spec, from, idle, move || {
+        Reader::start(spec, from, known, self.clock.clone(), move || {
             if !ready.swap(true, Ordering::SeqCst) {
                 // Without a leader there is nobody to wake.
                 let _ = to_self.send(Message::Ready);
@@ -250,9 +282,8 @@ impl Leader {
             Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() => {
                 // One that failed tries again: a view of its own would be something that the log does not tell of.
                 if reader.error.is_some() {
-                    let again = self.read(spec, &Position::default(), false)?;
-                    let reader = self.readers.get_mut(&shared).expect("just seen");
-                    (reader.reader, reader.error) = (Some(again), None);
+                    let again = self.read(spec, &Position::default(), reader.known())?;
+                    self.readers.get_mut(&shared).expect("just seen").goes_on_with(again);
                 }
                 Ok(shared)
             }
@@ -285,10 +316,10 @@ impl Leader {
 
     /// A new reader at the source's start.
     fn add_reader(&mut self, stream: StreamId, source: RelationId, spec: &SourceSpec, own: Option<RelationId>) -> Result<()> {
-        let reader = self.read(spec, &Position::default(), false)?;
+        let mut state = ReaderState::new(source, self.altered(source, spec), own);
+        state.goes_on_with(self.read(spec, &Position::default(), state.known())?);
         self.lane.send(LaneMessage::CreateReader(stream));
-        let spec = self.altered(source, spec);
-        self.readers.insert(stream, ReaderState { reader: Some(reader), ..ReaderState::new(source, spec, own) });
+        self.readers.insert(stream, state);
         Ok(())
     }
 
@@ -320,7 +351,7 @@ impl Leader {
             rows: progress.rows,
             bytes: progress.bytes,
             dead: progress.dead,
-            clock: EventClock::new(progress.latest, watermark),
+            clock: EventClock::standing(standing.latest_of_each(progress), watermark),
             future,
             ended_in: progress.ended.then_some(epoch),
             idle_in: progress.idle.then_some(epoch),
@@ -331,8 +362,8 @@ impl Leader {
         Ok(())
     }
 
-    /// The view and the shared stream that it can read instead of its own reader's, because both stand at one position.
-    pub(super) fn joins(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
+    /// The view whose own reader this is, and the shared stream, where both readers have given the same.
+    fn is_level(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
         let own = self.readers.get(&stream)?;
         let view = own.own?;
         let shared = StreamId::from(own.source);
@@ -340,9 +371,34 @@ impl Leader {
         let level = own.position == other.position
             && own.rows == other.rows
             && own.ended_in.is_some() == other.ended_in.is_some()
+            && own.known().partitions == other.known().partitions
             && own.error.is_none();
+        (level && !own.position.is_start()).then_some((view, shared))
+    }
+
+    /// The view and the shared stream that it can read instead of its own reader's, because both stand at one position and one watermark.
+    pub(super) fn joins(&self, stream: StreamId) -> Option<(RelationId, StreamId)> {
+        let (view, shared) = self.is_level(stream)?;
         let live = self.views.get(&view)?.filling.is_none();
-        (level && live && !own.position.is_start()).then_some((view, shared))
+        (live && self.readers[&stream].clock.at() == self.readers[&shared].clock.at()).then_some((view, shared))
+    }
+
+    /// Readers that have given the same come to one watermark, the later of the two, so that they can join: one may have gone on by itself
+    /// for longer. In an epoch, so that the views of both are told. The streams that moved.
+    pub(super) fn level(&mut self, wall_micros: i64) -> Vec<StreamId> {
+        let pairs: Vec<_> = self.readers.keys().filter_map(|stream| Some([*stream, self.is_level(*stream)?.1])).collect();
+        let mut moved = vec![];
+        for pair in pairs {
+            let at = pair.iter().map(|stream| self.readers[stream].clock.at()).max().flatten();
+            for stream in pair {
+                let clock = &mut self.readers.get_mut(&stream).expect("found above").clock;
+                if at > clock.at() {
+                    clock.raise(at, wall_micros);
+                    moved.push(stream);
+                }
+            }
+        }
+        moved
     }
 
     pub(super) fn drop_unused_readers(&mut self) {

@@ -21,7 +21,7 @@ use crate::future;
 use crate::lane::Admitted;
 use crate::leader::epoch::{InFlight, Inputs};
 use crate::leader::{Leader, Message, Next};
-use crate::reader::Event;
+use crate::reader::{Event, Known};
 use crate::recovery::{Definer, Made, Recovered, Recovery};
 
 impl Leader {
@@ -120,7 +120,9 @@ impl Leader {
         }
         for progress in &record.progress {
             let future = record.marks.iter().find(|mark| mark.stream == progress.stream).map(|mark| mark.future);
-            self.read_again(progress, future, &mut flight, &mut inputs)?;
+            let several = record.partitions.iter().find(|partitions| partitions.stream == progress.stream);
+            let latest = several.map_or(vec![progress.latest], |partitions| partitions.latest.clone());
+            self.read_again(progress, latest, future, &mut flight, &mut inputs)?;
         }
         self.mark_again(&record.marks, &flight);
         self.filled.retain(|view| !record.lives.contains(view));
@@ -155,14 +157,21 @@ impl Leader {
         self.advance_watermarks(flight);
         for mark in marks {
             if let Some(reader) = self.readers.get_mut(&mark.stream) {
-                reader.clock.raise(mark.watermark);
+                reader.clock.raise(mark.watermark, flight.wall_micros);
             }
         }
     }
 
-    /// Takes from a reader what it gave for an epoch the first time; `future` tells of rows that were dated too far ahead, if there were
-    /// any then.
-    fn read_again(&mut self, to: &Progress, future: Option<u64>, flight: &mut InFlight, inputs: &mut Inputs) -> Result<()> {
+    /// Takes from a reader what it gave for an epoch the first time; `latest` are the greatest event times of its partitions then, and
+    /// `future` tells of rows that were dated too far ahead, if there were any.
+    fn read_again(
+        &mut self,
+        to: &Progress,
+        latest: Vec<Option<i64>>,
+        future: Option<u64>,
+        flight: &mut InFlight,
+        inputs: &mut Inputs,
+    ) -> Result<()> {
         // What read only for views that are dropped later is not there.
         if !self.readers.contains_key(&to.stream) {
             return Ok(());
@@ -177,7 +186,8 @@ impl Leader {
         }
         reader.position = to.position.clone();
         reader.bytes = to.bytes;
-        reader.clock.partitions[0].latest = to.latest;
+        reader.clock.set_latest(latest);
+        reader.idle_in = None;
         if to.idle {
             reader.idle(flight.epoch);
         }
@@ -199,7 +209,7 @@ impl Leader {
         loop {
             match between.next().map_err(failed)? {
                 Read::Batch(batch) => self.deal_again(to.stream, batch, looks, flight, inputs)?,
-                Read::Idle => {}
+                Read::Idle | Read::PartitionIdle(_) | Read::Unreachable => {}
                 Read::End => break,
             }
         }
@@ -223,16 +233,17 @@ impl Leader {
                     if reader.reader.is_none() && reader.ended_in.is_none() {
                         // It stands where the checkpoint was taken.
                         let (spec, position) = (reader.spec.clone(), reader.position.clone());
-                        let opened = self.read(&spec, &position, false).map_err(|error| changed(&spec.name, to, Some(error)))?;
-                        self.readers.get_mut(&to.stream).expect("found above").reader = Some(opened);
+                        let known = Known { idle: false, ..reader.known() };
+                        let opened = self.read(&spec, &position, known).map_err(|error| changed(&spec.name, to, Some(error)))?;
+                        self.readers.get_mut(&to.stream).expect("found above").goes_on_with(opened);
                     }
                     let reader = self.readers.get_mut(&to.stream).expect("found above");
                     let wait = Duration::from_secs(REPLAY_QUIET_SECONDS_MAX);
-                    match reader.reader.as_ref().map(|reader| reader.events.recv_timeout(wait)) {
+                    match reader.reader.as_ref().map(|reader| reader.events.recv_timeout(wait).map(|told| told.event)) {
                         Some(Ok(Event::Batch(batch, _))) => batch,
                         // All that is there has been read, and there was more.
                         Some(Ok(Event::Idle)) if reader.spec.source.catches_up() => return Err(changed(&reader.spec.name, to, None)),
-                        Some(Ok(Event::Idle)) => continue,
+                        Some(Ok(Event::Idle | Event::PartitionIdle(_) | Event::Partitions(_) | Event::Unreachable)) => continue,
                         Some(Ok(Event::Failed(error))) => return Err(changed(&reader.spec.name, to, Some(error))),
                         Some(Ok(Event::End) | Err(_)) | None => return Err(changed(&reader.spec.name, to, None)),
                     }
@@ -275,16 +286,15 @@ impl Leader {
             let reader = self.readers.get_mut(&stream).expect("listed above");
             reader.ahead = None;
             reader.reader = None;
-            let (spec, position) = (reader.spec.clone(), reader.position.clone());
             // Nothing happens in a restart: where all had been read, no epoch says so again.
-            let idle = reader.idle_in.is_some();
-            let again = self.read(&spec, &position, idle);
+            let (spec, position, known) = (reader.spec.clone(), reader.position.clone(), reader.known());
+            let again = self.read(&spec, &position, known);
             let reader = self.readers.get_mut(&stream).expect("listed above");
             match again {
                 Ok(again) => {
-                    reader.reader = Some(again);
-                    if idle {
-                        reader.silent(wall_micros);
+                    reader.goes_on_with(again);
+                    if known.idle {
+                        reader.clock.all_silent(wall_micros);
                     }
                 }
                 // As when a source fails at any other time: the rest goes on.
@@ -305,6 +315,7 @@ fn cut(mut batch: SourceBatch, rows: usize, dead: usize) -> (SourceBatch, Option
         return (batch, None);
     }
     let later = SourceBatch {
+        partition: batch.partition,
         rows: batch.rows.slice(rows, batch.rows.num_rows() - rows),
         dead: batch.dead.split_off(dead),
         position: batch.position.clone(),

@@ -76,7 +76,7 @@ impl Leader {
         }
         if let Some((_, clock)) = self.tables.get_mut(&table).and_then(|table| table.watermark.as_mut()) {
             let watermark = standing.mark(table.into()).and_then(|mark| mark.watermark);
-            *clock = EventClock::new(standing.latest.get(&table).copied(), watermark);
+            *clock = EventClock::standing(vec![standing.latest.get(&table).copied()], watermark);
         }
         Ok(())
     }

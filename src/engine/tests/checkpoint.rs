@@ -1,15 +1,14 @@
 //! Restarts from checkpoints: lives of an engine, one after the other, each from the store and the log of those before it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use fastrand::Rng;
 use weir_common::clock::SystemClock;
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
 use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
@@ -19,6 +18,7 @@ use weir_common::source::{Position, Read, Source, SourceReader};
 use weir_common::state_store::{MemoryStore, Space, StateStore};
 use weir_dataflow::lower::lower;
 
+use super::log::Log;
 use super::{Numbers, count, import, ints, read, rows};
 use crate::checkpoint;
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
@@ -40,21 +40,6 @@ const COPY: RelationId = RelationId(20005);
 const LATER: RelationId = RelationId(20006);
 
 const SOURCE_ROWS: i64 = 300_000;
-
-/// A log in memory that outlives its engine.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<EpochRecord>>>);
-
-impl EpochLog for Log {
-    fn append(&mut self, record: EpochRecord, synced: Synced) {
-        self.0.lock().unwrap().push(record);
-        synced(Ok(()));
-    }
-    // A crash can come before it is done.
-    fn drop_before(&mut self, epoch: Epoch) {
-        assert!(self.0.lock().unwrap().last().is_some_and(|record| record.epoch + 1 >= epoch), "only what is there can be needed no more");
-    }
-}
 
 /// A source that gives no rows from one on, for now.
 #[derive(Debug)]
@@ -176,8 +161,7 @@ type Answers = BTreeMap<RelationId, BTreeSet<Vec<i64>>>;
 impl Disk {
     fn start(&self, workers: usize, limit: &Arc<AtomicI64>, slice_rows: usize) -> (Engine, Recovered) {
         let position = checkpoint::position(&self.store).unwrap();
-        let records: Vec<EpochRecord> = self.log.0.lock().unwrap().clone();
-        let records: Vec<_> = records.into_iter().filter(|record| record.epoch > position.unwrap_or(0)).collect();
+        let records: Vec<_> = self.log.records().into_iter().filter(|record| record.epoch > position.unwrap_or(0)).collect();
         let mut dropped = BTreeSet::new();
         for definition in records.iter().flat_map(|record| &record.definitions) {
             if let weir_common::epoch_log::Definition::Dropped(relations) = definition {
@@ -327,7 +311,7 @@ async fn lives_go_on_where_the_ones_before_ended() {
             drop(other.await.unwrap());
         }
         // What was read and not committed is read again; nothing else comes before the answers are compared.
-        let committed = disk.log.0.lock().unwrap().iter().flat_map(|record| &record.progress).map(|progress| progress.rows).max();
+        let committed = disk.log.records().iter().flat_map(|record| &record.progress).map(|progress| progress.rows).max();
         let standing = checkpoint::standing::read(&disk.store).unwrap();
         let kept = standing.iter().flat_map(|standing| &standing.readers).map(|reader| reader.progress.rows).max();
         limit.store(committed.max(kept).unwrap_or(0) as i64, Ordering::Relaxed);

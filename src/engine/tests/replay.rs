@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use weir_common::clock::SystemClock;
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{Definition, EpochLog, EpochRecord, Forgetful, Synced};
+use weir_common::epoch_log::{Definition, EpochLog, EpochRecord, Forgetful};
 use weir_common::error::Result;
 use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
@@ -16,6 +16,7 @@ use weir_common::limits::FILLING_ROWS_MAX;
 use weir_common::source::{Position, Read, Source, SourceReader};
 use weir_dataflow::lower::lower;
 
+use super::log::Log;
 use super::{Numbers, count, ints, read, rows};
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::feed::FeedLimits;
@@ -28,18 +29,6 @@ const OF_TABLE: RelationId = RelationId(20002);
 const OF_SOURCE: RelationId = RelationId(20003);
 const LATER: RelationId = RelationId(20004);
 const GIVEN_UP: RelationId = RelationId(20005);
-
-/// A log in memory that outlives its engine.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<EpochRecord>>>);
-
-impl EpochLog for Kept {
-    fn append(&mut self, record: EpochRecord, synced: Synced) {
-        self.0.lock().unwrap().push(record);
-        synced(Ok(()));
-    }
-    fn drop_before(&mut self, _epoch: Epoch) {}
-}
 
 /// A source whose readers give nothing once they are opened behind its start, while it is held.
 #[derive(Debug)]
@@ -148,7 +137,7 @@ async fn every_commit_has_its_answers_again() {
     let seed = std::env::var("WEIR_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("WEIR_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let log = Kept::default();
+    let log = Log::default();
     let world = || World { held: Arc::new(AtomicBool::new(true)), gone: Arc::default() };
     let made = world();
     made.held.store(false, Ordering::Relaxed);
@@ -174,7 +163,7 @@ async fn every_commit_has_its_answers_again() {
     }
     engine.stop();
 
-    let records = log.0.lock().unwrap().clone();
+    let records = log.records();
     let mut chosen: Vec<Epoch> = told.keys().copied().collect();
     random.shuffle(&mut chosen);
     chosen.truncate(12);
@@ -203,7 +192,7 @@ async fn a_view_that_was_not_filled_is_given_up_and_the_log_says_so() {
     let gone = made.gone.clone();
     let recovery =
         Recovery { records: Box::new([Ok(record)].into_iter()), dropped: BTreeSet::new(), definer: Box::new(Remembering(made, 1)) };
-    let log = Kept::default();
+    let log = Log::default();
     let (engine, recovered) = start(1, Box::new(log.clone()), Some(recovery));
     assert_eq!((recovered.committed, recovered.epochs), (1, 1));
     assert_eq!(*gone.lock().unwrap(), BTreeSet::from([GIVEN_UP]));
@@ -211,6 +200,6 @@ async fn a_view_that_was_not_filled_is_given_up_and_the_log_says_so() {
     assert!(engine.status().await.unwrap().views.is_empty());
     engine.stop();
     let dropped = Definition::Dropped(vec![GIVEN_UP]);
-    let log = log.0.lock().unwrap();
+    let log = log.records();
     assert_eq!(log.iter().map(|record| (record.epoch, record.definitions.clone())).collect::<Vec<_>>(), [(2, vec![dropped])]);
 }

@@ -1,8 +1,7 @@
 //! Rows that come and go with the wall clock: epochs come for their sake, and the same again after a restart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -10,7 +9,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use weir_common::clock::Clock;
 use weir_common::delta::Delta;
-use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
 use weir_common::expr::{BatchExpr, ExprRef};
 use weir_common::from_now::{FromNow, NowStep};
@@ -21,6 +19,8 @@ use weir_common::state_store::MemoryStore;
 use weir_common::temporal::{ClockCondition, Comparison, TimeCondition};
 use weir_dataflow::lower::lower;
 
+use super::hand::Hand;
+use super::log::Log;
 use super::{count, import, ints, read, rows};
 use crate::checkpoint;
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
@@ -35,22 +35,6 @@ const TABLE: RelationId = RelationId(20000);
 const RECENT: RelationId = RelationId(20001);
 /// How many of these there are of each moment.
 const COUNTS: RelationId = RelationId(20002);
-
-/// A clock that the test moves.
-#[derive(Clone)]
-struct Hand(Arc<AtomicI64>);
-
-impl Hand {
-    fn forward(&self, micros: i64) {
-        self.0.fetch_add(micros, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Hand {
-    fn wall_micros(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// The first column as a time.
 #[derive(Debug)]
@@ -75,18 +59,8 @@ impl BatchExpr for Moment {
 #[derive(Clone)]
 struct World {
     hand: Hand,
-    log: Arc<Mutex<Vec<EpochRecord>>>,
+    log: Log,
     store: MemoryStore,
-}
-
-struct Log(Arc<Mutex<Vec<EpochRecord>>>);
-
-impl EpochLog for Log {
-    fn append(&mut self, record: EpochRecord, synced: Synced) {
-        self.0.lock().unwrap().push(record);
-        synced(Ok(()));
-    }
-    fn drop_before(&mut self, _epoch: Epoch) {}
 }
 
 struct Remembering(usize);
@@ -126,22 +100,22 @@ fn view(id: RelationId, workers: usize) -> ViewSpec {
 
 impl World {
     fn new() -> Self {
-        World { hand: Hand(Arc::new(AtomicI64::new(NOW))), log: Arc::default(), store: MemoryStore::default() }
+        World { hand: Hand::at(NOW), log: Log::default(), store: MemoryStore::default() }
     }
 
     /// An engine that goes on where the last one ended, or as of an earlier commit, without what came after it.
     fn start(&self, workers: usize, until: Option<Epoch>) -> (Engine, Recovered) {
         let store = if until.is_some() { MemoryStore::default() } else { self.store.clone() };
         let position = checkpoint::position(&store).unwrap().unwrap_or(0);
-        let records: Vec<EpochRecord> = self.log.lock().unwrap().clone();
-        let records = records.into_iter().filter(move |record| record.epoch > position && until.is_none_or(|until| record.epoch <= until));
+        let records =
+            self.log.records().into_iter().filter(move |record| record.epoch > position && until.is_none_or(|until| record.epoch <= until));
         let recovery = Recovery { records: Box::new(records.map(Ok)), dropped: BTreeSet::new(), definer: Box::new(Remembering(workers)) };
-        let (store, log) = (Arc::new(store), if until.is_some() { Arc::default() } else { self.log.clone() });
+        let (store, log) = (Arc::new(store), if until.is_some() { Log::default() } else { self.log.clone() });
         let checkpoints = CheckpointConfig { store, interval: Duration::from_secs(3600), bytes: u64::MAX, slice_rows: 3 };
         Engine::start(EngineConfig {
             workers,
             clock: Arc::new(self.hand.clone()),
-            log: Box::new(Log(log)),
+            log: Box::new(log),
             filling_rows_max: FILLING_ROWS_MAX,
             recovery: Some(recovery),
             checkpoints: Some(checkpoints),
@@ -298,12 +272,12 @@ async fn every_commit_has_its_rows_again() {
         told.insert(epoch, (recent, counts));
     }
     engine.stop();
-    let walls: BTreeMap<Epoch, i64> = world.log.lock().unwrap().iter().map(|record| (record.epoch, record.wall_micros)).collect();
+    let walls: BTreeMap<Epoch, i64> = world.log.records().iter().map(|record| (record.epoch, record.wall_micros)).collect();
     let mut chosen: Vec<Epoch> = told.keys().copied().collect();
     random.shuffle(&mut chosen);
     for epoch in chosen.into_iter().take(10) {
         let workers = random.usize(1..=4);
-        world.hand.0.store(walls[&epoch], Ordering::SeqCst);
+        world.hand.set(walls[&epoch]);
         let (engine, recovered) = world.start(workers, Some(epoch));
         assert_eq!(recovered.committed, epoch);
         let (at, recent, counts) = shown(&engine).await;

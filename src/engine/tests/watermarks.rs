@@ -1,16 +1,15 @@
 //! Watermarks and the wall clock: sources that give nothing, rows that are dated too far ahead, and the same again after a restart.
 
+mod partitions; // sources with several
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
-use weir_common::clock::Clock;
 use weir_common::dead_letter::Reason;
-use weir_common::epoch_log::{EpochLog, EpochRecord, Synced};
 use weir_common::error::Result;
 use weir_common::expr::ExprRef;
 use weir_common::ids::{Epoch, RelationId};
@@ -21,6 +20,8 @@ use weir_common::source::{Position, Read, Source, SourceBatch, SourceReader, Wat
 use weir_common::state_store::MemoryStore;
 use weir_dataflow::lower::lower;
 
+use super::hand::Hand;
+use super::log::Log;
 use crate::checkpoint;
 use crate::engine::{CheckpointConfig, Engine, EngineConfig, ViewSpec};
 use crate::reader::SourceSpec;
@@ -38,36 +39,33 @@ const SOURCE: RelationId = RelationId(20000);
 const OTHER: RelationId = RelationId(20001);
 const VIEW: RelationId = RelationId(20002);
 const VIEW_OF_OTHER: RelationId = RelationId(20003);
+/// As the first, and made later.
+const LATER: RelationId = RelationId(20004);
 
 /// The watermark of sources, unless it is altered.
 const DECLARED: Watermark = Watermark { column: 0, delay: 5 * SECOND, idle_timeout: 10 * SECOND, max_future: DAY };
 
-/// A clock that the test moves.
-#[derive(Clone)]
-struct Hand(Arc<AtomicI64>);
+/// A source of the event times that the test has put in so far, in one partition or more.
+#[derive(Clone, Debug)]
+struct Fed(Arc<Mutex<FedState>>);
 
-impl Hand {
-    fn at(micros: i64) -> Self {
-        Hand(Arc::new(AtomicI64::new(micros)))
-    }
-    fn forward(&self, micros: i64) {
-        self.0.fetch_add(micros, Ordering::SeqCst);
-    }
+#[derive(Debug)]
+struct FedState {
+    partitions: Vec<Vec<i64>>,
+    /// Rows in a batch, at most.
+    piece: usize,
+    /// Partitions that are never at their end: more is on its way there, and does not come.
+    coming: BTreeSet<usize>,
+    unreachable: bool,
 }
 
-impl Clock for Hand {
-    fn wall_micros(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// A source of the event times that the test has put in so far.
-#[derive(Clone, Debug, Default)]
-struct Fed(Arc<Mutex<Vec<i64>>>);
-
+/// Reads each partition from the row at one place to that at another.
 struct FedReader {
     fed: Fed,
-    at: usize,
+    at: Vec<usize>,
+    /// `None` where it is not to end.
+    to: Option<Vec<usize>>,
+    turn: usize,
 }
 
 fn moments() -> SchemaRef {
@@ -75,8 +73,28 @@ fn moments() -> SchemaRef {
 }
 
 impl Fed {
+    fn of(partitions: usize) -> Self {
+        let partitions = vec![vec![]; partitions];
+        Fed(Arc::new(Mutex::new(FedState { partitions, piece: usize::MAX, coming: BTreeSet::new(), unreachable: false })))
+    }
+
     fn feed(&self, times: &[i64]) {
-        self.0.lock().unwrap().extend(times);
+        self.feed_to(0, times);
+    }
+
+    fn feed_to(&self, partition: usize, times: &[i64]) {
+        self.state().partitions[partition].extend(times);
+    }
+
+    fn state(&self) -> MutexGuard<'_, FedState> {
+        self.0.lock().unwrap()
+    }
+
+    fn reader(&self, from: &Position, to: Option<&Position>) -> FedReader {
+        let places = |position: &Position| -> Vec<usize> {
+            if position.is_start() { vec![] } else { position.0.split(' ').map(|place| place.parse().unwrap()).collect() }
+        };
+        FedReader { fed: self.clone(), at: places(from), to: to.map(places), turn: 0 }
     }
 }
 
@@ -91,23 +109,55 @@ impl Source for Fed {
         true
     }
     fn open(&self, from: &Position) -> Result<Box<dyn SourceReader>> {
-        let at = if from.is_start() { 0 } else { from.0.parse().unwrap() };
-        Ok(Box::new(FedReader { fed: self.clone(), at }))
+        Ok(Box::new(self.reader(from, None)))
+    }
+    fn between(&self, from: &Position, to: &Position) -> Result<Option<Box<dyn SourceReader>>> {
+        let several = self.state().partitions.len() > 1;
+        Ok(several.then(|| Box::new(self.reader(from, Some(to))) as Box<dyn SourceReader>))
     }
 }
 
 impl SourceReader for FedReader {
     fn next(&mut self) -> Result<Read> {
-        let all = self.fed.0.lock().unwrap();
-        if self.at == all.len() {
-            drop(all);
+        let fed = self.fed.0.lock().unwrap();
+        let partitions = self.to.as_ref().map_or(fed.partitions.len(), Vec::len);
+        self.at.resize(partitions, 0);
+        if fed.unreachable && self.to.is_none() {
+            drop(fed);
             std::thread::sleep(Duration::from_millis(1));
-            return Ok(Read::Idle);
+            return Ok(Read::Unreachable);
         }
-        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(all[self.at..].iter().copied()));
-        self.at = all.len();
-        let rows = RecordBatch::try_new(moments(), vec![times]).unwrap();
-        Ok(Read::Batch(SourceBatch { rows, dead: vec![], position: Position(self.at.to_string()), bytes: 0 }))
+        for partition in 0..partitions {
+            let from = self.at[partition];
+            let end = self.to.as_ref().map_or(fed.partitions[partition].len(), |to| to[partition]);
+            if from < end {
+                let to = end.min(from.saturating_add(fed.piece));
+                let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(fed.partitions[partition][from..to].to_vec()));
+                self.at[partition] = to;
+                let rows = RecordBatch::try_new(moments(), vec![times]).unwrap();
+                let position = Position(self.at.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
+                return Ok(Read::Batch(SourceBatch { partition: partition as u32, rows, dead: vec![], position, bytes: 0 }));
+            }
+        }
+        if self.to.is_some() {
+            return Ok(Read::End);
+        }
+        // They come to their ends in turns.
+        self.turn = (self.turn + 1) % partitions;
+        let read = match &*fed {
+            fed if fed.coming.is_empty() => Read::Idle,
+            fed if fed.coming.contains(&self.turn) => {
+                Read::PartitionIdle((0..partitions).find(|one| !fed.coming.contains(one)).unwrap() as u32)
+            }
+            _ => Read::PartitionIdle(self.turn as u32),
+        };
+        drop(fed);
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(read)
+    }
+
+    fn partitions(&self) -> u32 {
+        self.fed.state().partitions.len() as u32
     }
 }
 
@@ -117,18 +167,9 @@ struct World {
     hand: Hand,
     source: Fed,
     other: Fed,
-    log: Arc<Mutex<Vec<EpochRecord>>>,
+    log: Log,
     store: MemoryStore,
-}
-
-struct Log(Arc<Mutex<Vec<EpochRecord>>>);
-
-impl EpochLog for Log {
-    fn append(&mut self, record: EpochRecord, synced: Synced) {
-        self.0.lock().unwrap().push(record);
-        synced(Ok(()));
-    }
-    fn drop_before(&mut self, _epoch: Epoch) {}
+    workers: usize,
 }
 
 impl Definer for World {
@@ -149,20 +190,25 @@ impl Definer for World {
 
 impl World {
     fn new() -> Self {
-        World { hand: Hand::at(NOW), source: Fed::default(), other: Fed::default(), log: Arc::default(), store: MemoryStore::default() }
+        World::of(1)
+    }
+
+    /// One whose first source has so many partitions.
+    fn of(partitions: usize) -> Self {
+        let (log, store) = (Log::default(), MemoryStore::default());
+        World { hand: Hand::at(NOW), source: Fed::of(partitions), other: Fed::of(1), log, store, workers: 2 }
     }
 
     fn start(&self) -> Engine {
         let position = checkpoint::position(&self.store).unwrap().unwrap_or(0);
-        let records: Vec<EpochRecord> = self.log.lock().unwrap().clone();
-        let records = records.into_iter().filter(move |record| record.epoch > position);
+        let records = self.log.records().into_iter().filter(move |record| record.epoch > position);
         let recovery = Recovery { records: Box::new(records.map(Ok)), dropped: BTreeSet::new(), definer: Box::new(self.clone()) };
         let store = Arc::new(self.store.clone());
         let checkpoints = CheckpointConfig { store, interval: Duration::from_secs(3600), bytes: u64::MAX, slice_rows: 1000 };
         let config = EngineConfig {
-            workers: 2,
+            workers: self.workers,
             clock: Arc::new(self.hand.clone()),
-            log: Box::new(Log(self.log.clone())),
+            log: Box::new(self.log.clone()),
             filling_rows_max: FILLING_ROWS_MAX,
             recovery: Some(recovery),
             checkpoints: Some(checkpoints),
@@ -174,7 +220,7 @@ impl World {
 
     /// Rows counted by their event time, each of which begins a window of a minute that is shown when it closes.
     fn view(&self, id: RelationId) -> ViewSpec {
-        let (source, fed) = if id == VIEW { (SOURCE, &self.source) } else { (OTHER, &self.other) };
+        let (source, fed) = if id == VIEW_OF_OTHER { (OTHER, &self.other) } else { (SOURCE, &self.source) };
         let event_times = vec![EventTime { column: 0, source, steps: vec![] }];
         let facts = Facts { append_only: true, event_times, ..Facts::default() };
         let import = Node {
@@ -205,7 +251,7 @@ impl World {
         let spec = SourceSpec { name: format!("s{source}"), source: Arc::new(fed.clone()), watermark: Some(DECLARED) };
         let name = format!("v{id}");
         let sources = BTreeMap::from([(source, spec)]);
-        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, 2).unwrap()), name, sources, keep: true, temporary: false }
+        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true, temporary: false }
     }
 
     async fn create(&self, engine: &Engine, id: RelationId) {
@@ -253,21 +299,31 @@ async fn taken(engine: &Engine, source: RelationId, rows: u64) -> Status {
     .await
 }
 
+/// As many rows have reached the views.
+async fn given(engine: &Engine, source: RelationId, rows: u64) -> Status {
+    until(engine, |status| reader(status, source).rows + reader(status, source).dead_letters == rows).await
+}
+
 fn watermark(status: &Status, source: RelationId) -> Option<i64> {
     reader(status, source).watermark
 }
 
 /// The windows that a view shows, with their counts.
 async fn shown(engine: &Engine, world: &World, view: RelationId) -> Vec<(i64, i64)> {
+    shown_at(engine, world, view).await.1
+}
+
+/// The same, and the commit.
+async fn shown_at(engine: &Engine, world: &World, view: RelationId) -> (Epoch, Vec<(i64, i64)>) {
     let schema = world.view(view).plan.schema.clone();
-    let (_, snapshots) = engine.snapshot(&[(view, schema)]).await.unwrap();
+    let (commit, snapshots) = engine.snapshot(&[(view, schema)]).await.unwrap();
     let mut found = vec![];
     for batch in snapshots[0].batches().unwrap() {
         let (times, counts) = (batch.column(0).as_primitive::<TimestampMicrosecondType>(), batch.column(1).as_primitive::<Int64Type>());
         found.extend(times.values().iter().copied().zip(counts.values().iter().copied()));
     }
     found.sort_unstable();
-    found
+    (commit, found)
 }
 
 #[tokio::test]
@@ -396,6 +452,32 @@ async fn a_restart_brings_watermarks_and_dead_letters_back() {
         world.source.feed(&[LONG_AGO + 3 * MINUTE]);
         let status = taken(&engine, SOURCE, 4).await;
         assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 3 * MINUTE));
+        engine.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_later_view_shows_the_windows_that_the_clock_has_closed_before_its_reader_joined() {
+    for with_checkpoint in [false, true] {
+        let world = World::new();
+        let engine = world.start();
+        world.create(&engine, VIEW).await;
+        world.source.feed(&[LONG_AGO, LONG_AGO + 2 * MINUTE]);
+        taken(&engine, SOURCE, 2).await;
+        // The shared reader's watermark has walked over the last window.
+        world.hand.forward(10 * SECOND + 65 * SECOND);
+        until(&engine, |status| watermark(status, SOURCE) == Some(LONG_AGO + 3 * MINUTE)).await;
+        world.create(&engine, LATER).await;
+        until(&engine, |status| status.sources.len() == 1 && status.sources[0].at_end).await;
+        let engine = again(engine, &world, with_checkpoint).await;
+        let status = until(&engine, |status| status.sources.len() == 1).await;
+        assert_eq!(watermark(&status, SOURCE), Some(LONG_AGO + 3 * MINUTE));
+        // Something happens.
+        world.source.feed(&[LONG_AGO + 4 * MINUTE]);
+        taken(&engine, SOURCE, 3).await;
+        let expected = [(LONG_AGO, 1), (LONG_AGO + 2 * MINUTE, 1)];
+        assert_eq!(shown(&engine, &world, VIEW).await, expected);
+        assert_eq!(shown(&engine, &world, LATER).await, expected, "with a checkpoint: {with_checkpoint}");
         engine.stop();
     }
 }

@@ -51,5 +51,6 @@ pub fn decode(bytes: &[u8]) -> Result<EpochRecord> {
         admitted: Vec::new(),
         marks: Vec::new(),
         conditions: Vec::new(),
+        partitions: Vec::new(),
     })
 }

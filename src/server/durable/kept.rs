@@ -23,9 +23,9 @@ mod tests;
 pub const LOG: &str = "log";
 /// The directory of the checkpoints.
 pub const STATE: &str = "state";
-/// The first byte of a record: how the rest is written. 4 is postcard of [`EpochRecord`]; 3 is the same without its last list, 2 without
-/// its last three; for 1 see [`format1`].
-const RECORD_FORMAT: u8 = 4;
+/// The first byte of a record: how the rest is written. 5 is postcard of [`EpochRecord`]; 4 is the same without its last list, 3 without its
+/// last two, 2 without its last four; for 1 see [`format1`].
+const RECORD_FORMAT: u8 = 5;
 
 /// An opened data directory.
 pub struct Kept {
@@ -118,8 +118,10 @@ fn decode(bytes: &[u8]) -> Result<EpochRecord> {
     match bytes.split_first() {
         Some((&RECORD_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|error| damaged(error.to_string())),
         // A list of nothing is a zero.
-        Some((3, rest)) => postcard::from_bytes(&[rest, &[0]].concat()).map_err(|error| damaged(error.to_string())),
-        Some((2, rest)) => postcard::from_bytes(&[rest, &[0, 0, 0]].concat()).map_err(|error| damaged(error.to_string())),
+        Some((format @ 2..RECORD_FORMAT, rest)) => {
+            let missing = [4, 2, 1][usize::from(*format) - 2];
+            postcard::from_bytes(&[rest, &[0; 4][..missing]].concat()).map_err(|error| damaged(error.to_string()))
+        }
         Some((1, rest)) => format1::decode(rest),
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),

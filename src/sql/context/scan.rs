@@ -192,7 +192,12 @@ impl PartitionStream for SourceStream {
         let (sender, source, schema) = (builder.tx(), self.source.clone(), self.schema.clone());
         builder.spawn_blocking(move || {
             let mut reader = source.open(&Position::default()).map_err(external)?;
-            while let Read::Batch(batch) = reader.next().map_err(external)? {
+            loop {
+                let batch = match reader.next().map_err(external)? {
+                    Read::Batch(batch) => batch,
+                    Read::PartitionIdle(_) | Read::Unreachable => continue,
+                    Read::Idle | Read::End => break,
+                };
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.rows.num_rows()));
                 let rows = RecordBatch::try_new_with_options(schema.clone(), batch.rows.columns().to_vec(), &options)?;
                 // The query may have had enough.

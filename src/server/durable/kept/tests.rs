@@ -1,6 +1,6 @@
 //! Records of earlier versions.
 
-use weir_common::epoch_log::{EpochRecord, Mark};
+use weir_common::epoch_log::{EpochRecord, Mark, Partitions};
 use weir_common::ids::{RelationId, StreamId};
 
 use super::{decode, encode};
@@ -11,7 +11,9 @@ fn records_without_the_last_lists_are_read() {
     let plain = EpochRecord { epoch: 7, wall_micros: 11, admitted: admitted.clone(), ..EpochRecord::default() };
     let marks = vec![Mark { stream: StreamId(20001), watermark: Some(13), future: 2 }];
     let marked = EpochRecord { marks, ..plain.clone() };
-    let now = EpochRecord { conditions: vec![(RelationId(20000), "v > 1".to_string())], ..marked.clone() };
+    let conditional = EpochRecord { conditions: vec![(RelationId(20000), "v > 1".to_string())], ..marked.clone() };
+    let partitions = vec![Partitions { stream: StreamId(20001), latest: vec![Some(13), None] }];
+    let now = EpochRecord { partitions, ..conditional.clone() };
     assert_eq!(decode(&encode(&now).unwrap()).unwrap(), now);
     // A list of nothing is a zero at the end.
     let without = |record: &EpochRecord, format: u8, lists: usize| {
@@ -20,10 +22,11 @@ fn records_without_the_last_lists_are_read() {
         bytes[0] = format;
         bytes
     };
-    assert_eq!(decode(&without(&marked, 3, 1)).unwrap(), marked);
+    assert_eq!(decode(&without(&conditional, 4, 1)).unwrap(), conditional);
+    assert_eq!(decode(&without(&marked, 3, 2)).unwrap(), marked);
     let unmarked = EpochRecord { admitted: vec![], ..plain };
-    assert_eq!(decode(&without(&unmarked, 2, 3)).unwrap(), unmarked);
+    assert_eq!(decode(&without(&unmarked, 2, 4)).unwrap(), unmarked);
     let (mut bytes, sqlstate) = (encode(&now).unwrap(), "XX001");
-    bytes[0] = 5;
+    bytes[0] = 6;
     assert_eq!(decode(&bytes).unwrap_err().sqlstate().0, sqlstate);
 }
