@@ -5,6 +5,7 @@ mod late; // which late rows are admitted
 mod memory; // the memory limit
 mod operators; // memory by operator
 mod replay; // a restart
+mod subscribe; // who subscribes while results change that are final
 mod temporal; // rows that come and go with the wall clock
 mod watermarks; // watermarks that go on by themselves
 
