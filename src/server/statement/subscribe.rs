@@ -103,7 +103,7 @@ fn check_final(relation: &Relation) -> Result<bool> {
     };
     match &view.life {
         None => Err(Error::unsupported(format!("the rows of \"{}\" are of no windows that close", relation.name)).with_hint(
-            "ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close the windows of a view; window_start or window_end must be among its columns.",
+            "ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close the windows of a view; window_end must be among its columns, or the window_start of TUMBLE or HOP.",
         )),
         Some(life) if removes_when_closed(life) => Err(removed(&format!("\"{}\"", relation.name))),
         Some(life) => Ok(life.emit == Emit::Final && life.retention.is_none()),
