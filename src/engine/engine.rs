@@ -344,7 +344,7 @@ impl Engine {
 
     /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were. With
     /// a condition, those only that it holds for, and is not NULL or an error. `is_final`: who reads the view relies on its results; an error
-    /// (`2BP01`) while a temporary view does.
+    /// (`2BP01`) while somebody subscribes to it, or to a query over it. Whoever does so later starts at this commit or behind it.
     pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>, is_final: bool) -> Result<u64> {
         self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, is_final, reply }))).await?
     }

@@ -152,7 +152,8 @@ struct Leader {
     admission: Option<Admission>,
     /// Rows of new tables, for the next epoch.
     first_rows: Vec<(RelationId, Delta)>,
-    /// Writes that came after a definition that still waits: they are looked at when it is done.
+    /// Writes that came after a definition that still waits, and subscriptions to results that are being changed: they are looked at when
+    /// that is done.
     deferred: VecDeque<Message>,
     writes: Vec<(Vec<TableWrite>, oneshot::Sender<Result<Epoch>>)>,
     /// Views that every worker has filled; the next epoch includes them and makes them live.
@@ -417,6 +418,7 @@ impl Leader {
                     self.lane.send(LaneMessage::Peek { streams, watermarks, reply });
                 }
             }
+            Message::Subscribe(stream, ..) if self.changes_what_is_final(stream) => self.deferred.push_back(message),
             Message::Subscribe(stream, reply, seat) => {
                 if let Some(seated) = self.subscribe(stream, reply) {
                     answer(seat, seated);

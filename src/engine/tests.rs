@@ -8,6 +8,7 @@ mod memory; // the memory limit
 mod operators; // memory by operator
 mod other_plan; // a restart with a version that computes a view otherwise
 mod replay; // a restart
+mod subscribe; // who subscribes while results change that are final
 mod temporal; // rows that come and go with the wall clock
 mod watermarks; // watermarks that go on by themselves
 

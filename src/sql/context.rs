@@ -218,7 +218,7 @@ impl Context {
         crate::window::group_by::move_to_from(&mut query)?;
         crate::window::time::ask(&mut query);
         if !self.maintained {
-            crate::window::closed::ask(&mut query, &self.catalog);
+            crate::window::closed::ask::ask(&mut query, &self.catalog)?;
         }
         crate::interval::spell_out(&mut query);
         crate::function::zone::spell_out(&mut query);
@@ -238,7 +238,8 @@ impl Context {
         let relations: Vec<&str> = self.catalog.relations().map(|relation| relation.name.as_str()).collect();
         let functions = self.base.scalar_functions().keys().chain(self.base.aggregate_functions().keys()).map(String::as_str);
         let functions: Vec<&str> = functions.filter(|name| !name.starts_with("weir_")).collect();
-        from_datafusion_in(error, &ErrorContext { sql, relations: &relations, functions: &functions })
+        let error = from_datafusion_in(error, &ErrorContext { sql, relations: &relations, functions: &functions });
+        crate::window::closed::ask::hinted(error)
     }
 }
 

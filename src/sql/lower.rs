@@ -100,8 +100,8 @@ pub fn plan_view(
     let context = Context::for_view(catalog.clone());
     let policy = clauses.policy(&context, sql)?;
     refuse_parameters(query)?;
-    closed::refuse(query, catalog)?;
     let failed = |error| context.error(error, sql);
+    closed::ask::refuse(query, catalog).map_err(failed)?;
     let plan = context.bind(query.clone(), PlannerContext::new()).map_err(failed)?;
     let plan = context.analyze(plan).map_err(failed)?;
     let mut notices = Vec::new();
@@ -141,7 +141,8 @@ pub fn plan_condition(catalog: &Catalog, relation: &Relation, condition: &str) -
         (Op::Filter { predicate }, [input]) if is_whole(input) => Ok(Some(predicate.clone())),
         (Op::Import { .. }, _) if is_whole(&plan.root) => Ok(None),
         _ => Err(Error::unsupported("this condition is not supported")
-            .with_hint("It can say something of the columns of one row only, and nothing of now().")),
+            .with_hint("It can say something of the columns of one row only, and nothing of now().")
+            .with_position(1)),
     }
 }
 
@@ -149,7 +150,7 @@ impl Context {
     /// Plans a plain view: it has to be a query that can be read now.
     pub fn plan_plain_view(&self, query: &ast::Query, sql: &str, columns: &[String]) -> Result<PlainView> {
         refuse_parameters(query)?;
-        closed::refuse(query, &self.catalog)?;
+        closed::ask::refuse(query, &self.catalog).map_err(|error| self.error(error, sql))?;
         let plan = self.bind(query.clone(), PlannerContext::new()).and_then(|plan| self.analyze(plan));
         let plan = plan.map_err(|error| self.error(error, sql))?;
         let columns = named_columns(&output_schema(&plan)?, columns)?;

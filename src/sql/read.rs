@@ -76,7 +76,7 @@ impl Context {
         let (plan, parameters) = self.plan_with_parameters(query, parameter_types).map_err(|error| self.error(error, sql))?;
         let schema = output_schema(&plan)?;
         let (relations, sources) = relations(&plan).map_err(|error| self.error(error, sql))?;
-        Ok(QueryPlan { plan, schema, parameters, relations, sources, asks_final: closed::names(query) })
+        Ok(QueryPlan { plan, schema, parameters, relations, sources, asks_final: closed::ask::names(query) })
     }
 
     fn plan_with_parameters(&self, query: &ast::Query, given: &[Option<PgType>]) -> Result<(LogicalPlan, Vec<PgType>), DataFusionError> {

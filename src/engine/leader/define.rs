@@ -79,13 +79,18 @@ impl Leader {
                         Err(Error::new(SqlState::UNDEFINED_TABLE, "the view was dropped, or has no late rows")),
                     );
                 }
-                if admission.is_final && !self.temporary_readers(&[view]).is_empty() {
-                    let error = Error::new(
-                        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
-                        "late rows cannot be admitted while a subscription relies on the results of the view",
-                    );
-                    let error = error.with_detail("The results of EMIT FINAL never change.");
-                    return answer(admission.reply, Err(error.with_hint("End the subscriptions to queries over it first.")));
+                if admission.is_final {
+                    if self.is_subscribed_to(view) {
+                        let error = Error::new(
+                            SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+                            "late rows cannot be admitted while a subscription relies on the results of the view",
+                        );
+                        let error = error.with_detail("The results of EMIT FINAL never change.");
+                        let hint = "End the subscriptions to it, and to queries over it, first; weir.subscriptions has them.";
+                        return answer(admission.reply, Err(error.with_hint(hint)));
+                    }
+                    // Nor does who comes back: what was said before cannot be gone on from.
+                    self.forget_feed(view.into());
                 }
                 match self.failure(view.into()) {
                     Some(error) => answer(admission.reply, Err(error)),

@@ -29,8 +29,8 @@ pub(super) struct InFlight {
     pub(super) synced: bool,
     pub(super) writes: Vec<oneshot::Sender<Result<Epoch>>>,
     pub(super) defined: Vec<oneshot::Sender<Result<()>>>,
-    /// How many late rows are admitted so far, and who waits for it.
-    pub(super) admission: Option<(u64, oneshot::Sender<Result<u64>>)>,
+    /// The late rows that it admits, and how many they are so far.
+    pub(super) admission: Option<Admitting>,
     pub(super) lives: Vec<(RelationId, Option<oneshot::Sender<Result<()>>>)>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) source_rows: usize,
@@ -45,6 +45,15 @@ pub(super) struct InFlight {
     opened: Instant,
     /// How long a worker copied state for a checkpoint meanwhile, at most.
     copying: Duration,
+}
+
+/// Late rows on their way into their windows.
+pub(super) struct Admitting {
+    pub(super) view: RelationId,
+    /// Whether the view's results would never change otherwise.
+    pub(super) is_final: bool,
+    rows: u64,
+    reply: oneshot::Sender<Result<u64>>,
 }
 
 impl InFlight {
@@ -71,9 +80,9 @@ impl Leader {
         let mut flight = self.in_flight();
         flight.defined = std::mem::take(&mut self.defined);
         let mut admitted = vec![];
-        if let Some(Admission { view, condition, reply, .. }) = self.admission.take() {
+        if let Some(Admission { view, condition, is_final, reply }) = self.admission.take() {
             admitted.push((view, condition.map(|condition| condition.predicate)));
-            flight.admission = Some((0, reply));
+            flight.admission = Some(Admitting { view, is_final, rows: 0, reply });
         }
         let mut inputs = Inputs::new();
         let mut written = std::mem::take(&mut self.first_rows);
@@ -195,8 +204,8 @@ impl Leader {
     /// A worker admits late rows.
     pub(super) fn admitted(&mut self, epoch: Epoch, rows: u64) {
         let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch);
-        if let Some((admitted, _)) = flight.and_then(|flight| flight.admission.as_mut()) {
-            *admitted += rows;
+        if let Some(admitting) = flight.and_then(|flight| flight.admission.as_mut()) {
+            admitting.rows += rows;
         }
     }
 
@@ -239,8 +248,11 @@ impl Leader {
         for reply in flight.defined {
             answer(reply, Ok(()));
         }
-        if let Some((rows, reply)) = flight.admission {
-            answer(reply, Ok(rows));
+        if let Some(admitting) = flight.admission {
+            answer(admitting.reply, Ok(admitting.rows));
+            for message in std::mem::take(&mut self.deferred) {
+                self.handle(message);
+            }
         }
         for (view, reply) in flight.lives {
             if let Some(reply) = reply {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use weir_common::error::Result;
+use weir_common::error::{Error, Result};
 use weir_common::ids::{RelationId, StreamId};
 
 use crate::feed::{Feed, Seat};
 use crate::lane::{LaneMessage, PeekReply};
 use crate::leader::Leader;
+use crate::leader::epoch::InFlight;
 use crate::status::SubscriptionStatus;
 
 impl Leader {
@@ -65,6 +66,26 @@ impl Leader {
             feed.readers().into_iter().filter_map(status).collect::<Vec<_>>()
         };
         self.feeds.iter().flat_map(of_feed).collect()
+    }
+
+    /// Whether somebody subscribes to a view, or to a query over it.
+    pub(super) fn is_subscribed_to(&self, view: RelationId) -> bool {
+        let stream = StreamId::from(view);
+        self.feeds.get(&stream).is_some_and(|feed| !feed.readers().is_empty())
+            || self.views.values().any(|other| other.temporary && other.inputs.contains(&stream))
+    }
+
+    /// Lets go of the changes of a relation that nobody subscribes to: a subscription begins at a later commit.
+    pub(super) fn forget_feed(&mut self, stream: StreamId) {
+        if let Some(feed) = self.feeds.remove(&stream) {
+            feed.end(Error::internal("a feed was forgotten that is read"));
+        }
+    }
+
+    /// Whether late rows are being admitted to results that never change, in an epoch that is not committed.
+    pub(super) fn changes_what_is_final(&self, stream: StreamId) -> bool {
+        let of_flight = |flight: &InFlight| flight.admission.as_ref().is_some_and(|of| of.is_final && stream == of.view.into());
+        self.open.iter().any(of_flight)
     }
 
     /// Whether nothing of a view is logged or kept: it is there for one subscription.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::ids::RelationId;
-use weir_common::lateness::Emit;
+use weir_common::lateness::{Emit, WindowLife};
 use weir_engine::subscription::Wanted;
 use weir_sql::ast;
 use weir_sql::catalog::{Catalog, Relation, RelationKind};
@@ -78,6 +78,9 @@ pub fn plan(catalog: &Catalog, parsed: &Parsed, said: &Subscribe) -> Result<Subs
 fn maintained(catalog: &Catalog, query: &ast::Query, sql: &str, emit_final: Option<usize>) -> Result<ViewPlan> {
     let plan = plan_view(catalog, QUERY_NAME, query, sql, &[], &WindowClauses::default())?;
     let Some(position) = emit_final else { return Ok(plan) };
+    if plan.life.as_ref().is_some_and(removes_when_closed) {
+        return Err(removed("the view that this query reads").with_position(position));
+    }
     if let Some(held_back) = plan.held_back() {
         return Ok(held_back);
     }
@@ -100,14 +103,21 @@ fn check_final(relation: &Relation) -> Result<bool> {
     };
     match &view.life {
         None => Err(Error::unsupported(format!("the rows of \"{}\" are of no windows that close", relation.name)).with_hint(
-            "ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close the windows of a view; window_start or window_end must be among its columns.",
+            "ALLOW LATENESS, EMIT ON WINDOW CLOSE and EMIT FINAL close the windows of a view; window_end must be among its columns, or the window_start of TUMBLE or HOP.",
         )),
-        Some(life) if life.retention == Some(life.lateness) => {
-            let message = format!("\"{}\" removes what is in its windows when they are closed", relation.name);
-            Err(Error::unsupported(message).with_hint("Create it with an allowed lateness that is shorter than its retention."))
-        }
+        Some(life) if removes_when_closed(life) => Err(removed(&format!("\"{}\"", relation.name))),
         Some(life) => Ok(life.emit == Emit::Final && life.retention.is_none()),
     }
+}
+
+/// Whether rows go in the moment in which they would be final.
+fn removes_when_closed(life: &WindowLife) -> bool {
+    life.retention == Some(life.lateness)
+}
+
+fn removed(from: &str) -> Error {
+    Error::unsupported(format!("{from} removes what is in its windows when they are closed"))
+        .with_hint("Create the view of the windows with an allowed lateness that is shorter than its retention.")
 }
 
 /// The columns of ENVELOPE UPSERT.

@@ -32,12 +32,33 @@ pub(super) fn of_relation(relation: &Relation, columns: &[usize]) -> Facts {
 
 /// The facts of a step that keeps some columns: `to` says where a column went.
 fn pick(facts: &Facts, to: &dyn Fn(usize) -> Option<usize>) -> Facts {
+    let times = facts.event_times.iter().filter_map(|time| Some(EventTime { column: to(time.column)?, ..time.clone() }));
+    let event_times: Vec<EventTime> = times.collect();
+    let closes = facts.closes.as_ref().and_then(|closes| Some(Closing { column: to(closes.column)?, ..closes.clone() }));
     Facts {
         append_only: facts.append_only,
         key: facts.key.as_ref().and_then(|key| key.iter().map(|column| to(*column)).collect()),
-        event_times: facts.event_times.iter().filter_map(|time| Some(EventTime { column: to(time.column)?, ..time.clone() })).collect(),
-        closes: facts.closes.as_ref().and_then(|closes| Some(Closing { column: to(closes.column)?, ..closes.clone() })),
+        closes: closes.or_else(|| by_another_edge(facts, &event_times)),
+        event_times,
     }
+}
+
+/// What closes a group, told by a time of its window that is still there, where the column that told it is not.
+fn by_another_edge(facts: &Facts, times: &[EventTime]) -> Option<Closing> {
+    let closes = facts.closes.as_ref()?;
+    let named = facts.event_times.iter().find(|time| time.column == closes.column && time.source == closes.source)?;
+    let window = window_step(named)?;
+    let same = |one: TimeStep, other: TimeStep| match (one, other) {
+        (TimeStep::Months(one) | TimeStep::MonthsEnd(one), TimeStep::Months(other) | TimeStep::MonthsEnd(other)) => one == other,
+        (one, other) => one == other,
+    };
+    times.iter().filter(|time| time.source == closes.source).find_map(|time| {
+        let of_time = window_step(time)?;
+        let is_same = time.steps[..of_time] == named.steps[..window] && same(time.steps[of_time], named.steps[window]);
+        is_same.then_some(())?;
+        // When it closes is told by what was put into windows, and that is the same.
+        Some(Closing { source: closes.source, steps: closes.steps.clone(), ..closing(time)? })
+    })
 }
 
 /// Of a projection: plain columns keep their facts, and times stay times under monotone steps.
@@ -52,6 +73,7 @@ pub(super) fn of_projection(input: &Facts, exprs: &[ExprRef], steps: &[Step]) ->
             facts.event_times.push(EventTime { column, source: time.source, steps });
         }
     }
+    facts.closes = facts.closes.or_else(|| by_another_edge(input, &facts.event_times));
     facts
 }
 
