@@ -107,7 +107,7 @@ impl SourceReader for FedReader {
         let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(all[self.at..].iter().copied()));
         self.at = all.len();
         let rows = RecordBatch::try_new(moments(), vec![times]).unwrap();
-        Ok(Read::Batch(SourceBatch { rows, dead: vec![], position: Position(self.at.to_string()), bytes: 0 }))
+        Ok(Read::Batch(SourceBatch { rows, origins: None, dead: vec![], position: Position(self.at.to_string()), bytes: 0 }))
     }
 }
 
