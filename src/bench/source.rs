@@ -168,6 +168,6 @@ impl SourceReader for EndlessReader {
         let rows = self.batches[(self.given % self.batches.len() as u64) as usize].clone();
         self.given += 1;
         let bytes = rows.num_rows() as u64 * 8;
-        Ok(Read::Batch(SourceBatch { partition: 0, rows, dead: vec![], position: Position(self.given.to_string()), bytes }))
+        Ok(Read::Batch(SourceBatch { partition: 0, rows, origins: None, dead: vec![], position: Position(self.given.to_string()), bytes }))
     }
 }

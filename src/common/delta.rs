@@ -9,6 +9,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use crate::error::Result;
+use crate::origins::Origins;
 
 /// How often each row counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,24 +38,33 @@ pub struct Delta {
     pub rows: RecordBatch,
     /// One weight for each.
     pub weights: Weights,
+    /// Where each comes from in a source. `None` behind any step that makes rows of several, and wherever nobody asks; no rows are
+    /// other rows for it.
+    pub origins: Option<Arc<Origins>>,
 }
 
 impl Delta {
     /// Rows that are added once each.
     pub fn insert(rows: RecordBatch) -> Self {
-        Delta { rows, weights: Weights::Ones }
+        Delta { rows, weights: Weights::Ones, origins: None }
+    }
+
+    /// Rows of a source, which are added once each.
+    pub fn of_source(rows: RecordBatch, origins: Option<Arc<Origins>>) -> Self {
+        debug_assert!(origins.as_ref().is_none_or(|origins| origins.len() == rows.num_rows()), "one origin a row");
+        Delta { origins, ..Delta::insert(rows) }
     }
 
     /// Rows that are taken back once each.
     pub fn retract(rows: RecordBatch) -> Self {
         let weights = vec![-1i64; rows.num_rows()];
-        Delta { rows, weights: Weights::Each(weights.into()) }
+        Delta { rows, weights: Weights::Each(weights.into()), origins: None }
     }
 
     /// Rows with explicit weights; `weights.len()` is the number of rows.
     pub fn weighted(rows: RecordBatch, weights: Vec<i64>) -> Self {
         assert_eq!(rows.num_rows(), weights.len(), "one weight a row");
-        Delta { rows, weights: Weights::Each(weights.into()) }
+        Delta { rows, weights: Weights::Each(weights.into()), origins: None }
     }
 
     /// How many rows, whatever their weights.
@@ -89,7 +99,7 @@ impl Delta {
                 weights.iter().enumerate().filter(|(row, _)| mask.is_valid(*row) && mask.value(*row)).map(|(_, weight)| *weight).collect(),
             ),
         };
-        Ok(Delta { rows, weights })
+        Ok(Delta { rows, weights, origins: self.moved(|origins| origins.filter(mask))? })
     }
 
     /// The rows with these indices, in this order, with their weights.
@@ -99,7 +109,7 @@ impl Delta {
             Weights::Ones => Weights::Ones,
             Weights::Each(weights) => Weights::Each(indices.values().iter().map(|row| weights[*row as usize]).collect()),
         };
-        Ok(Delta { rows, weights })
+        Ok(Delta { rows, weights, origins: self.moved(|origins| origins.take(indices))? })
     }
 
     /// `len` rows from `offset` on, without a copy of the columns.
@@ -108,20 +118,37 @@ impl Delta {
             Weights::Ones => Weights::Ones,
             Weights::Each(weights) => Weights::Each(weights.slice(offset, len)),
         };
-        Delta { rows: self.rows.slice(offset, len), weights }
+        let origins = self.origins.as_ref().map(|origins| Arc::new(origins.slice(offset, len)));
+        Delta { rows: self.rows.slice(offset, len), weights, origins }
     }
 
-    /// The same weights on other columns: the projection of a delta.
+    /// The same weights and origins on other columns: the projection of a delta.
     pub fn with_rows(&self, rows: RecordBatch) -> Delta {
         debug_assert_eq!(rows.num_rows(), self.rows.num_rows(), "a projection keeps its rows");
-        Delta { rows, weights: self.weights.clone() }
+        Delta { rows, weights: self.weights.clone(), origins: self.origins.clone() }
+    }
+
+    /// The same where nobody asks any more where rows come from.
+    pub fn without_origins(self) -> Delta {
+        Delta { origins: None, ..self }
+    }
+
+    fn moved(&self, moved: impl FnOnce(&Origins) -> Result<Origins>) -> Result<Option<Arc<Origins>>> {
+        self.origins.as_ref().map(|origins| moved(origins).map(Arc::new)).transpose()
     }
 
     /// All of them in one; `schema` decides where there is none.
     pub fn concat(schema: &SchemaRef, deltas: &[Delta]) -> Result<Delta> {
         let rows = concat_batches(schema, deltas.iter().map(|delta| &delta.rows))?;
+        let origins = match deltas.iter().any(|delta| delta.origins.is_some()) {
+            true => {
+                let each = deltas.iter().map(|delta| delta.origins.clone().unwrap_or_else(|| Arc::new(Origins::unknown(delta.num_rows()))));
+                Some(Arc::new(Origins::concat(each.collect::<Vec<_>>().iter().map(Arc::as_ref))?))
+            }
+            false => None,
+        };
         if deltas.iter().all(Delta::is_append_only) {
-            return Ok(Delta::insert(rows));
+            return Ok(Delta { origins, ..Delta::insert(rows) });
         }
         let mut weights = Vec::with_capacity(rows.num_rows());
         for delta in deltas {
@@ -130,7 +157,7 @@ impl Delta {
                 Weights::Each(each) => weights.extend_from_slice(each),
             }
         }
-        Ok(Delta::weighted(rows, weights))
+        Ok(Delta { origins, ..Delta::weighted(rows, weights) })
     }
 }
 

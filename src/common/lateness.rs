@@ -89,6 +89,8 @@ pub struct SessionLife {
     pub input: String,
     /// When sessions are shown, closed and removed. Its column is that of their end, behind those of the input and of the start.
     pub windows: WindowLife,
+    /// Whether late rows tell where in a source they come from.
+    pub positions: bool,
 }
 
 /// Which of the windows that hold a moment take no rows any more.
@@ -180,24 +182,42 @@ pub struct LateRows {
     pub is_event_time: bool,
     /// Which windows take no rows any more.
     pub closed: Closed,
+    /// Whether they tell where in a source they come from.
+    pub positions: bool,
 }
 
-/// The columns of a view's late rows behind those of the input.
-pub const LATE_COLUMNS: [&str; 6] = ["input", "event_time", "window_start", "window_end", "watermark", "weight"];
+/// The columns of a view's late rows behind those of the input. The last two, where in a source the row comes from, are missing in views
+/// that an earlier version of Weir made: what was defined over their late rows stays what it was.
+pub const LATE_COLUMNS: [&str; 8] = ["input", "event_time", "window_start", "window_end", "watermark", "weight", "partition", "offset"];
+/// Where in [`LATE_COLUMNS`] the window's end is.
+pub const LATE_WINDOW_END: usize = 3;
+/// Where in [`LATE_COLUMNS`] the watermark is.
+pub const LATE_WATERMARK: usize = 4;
+/// Where in [`LATE_COLUMNS`] the weight is.
+pub const LATE_WEIGHT: usize = 5;
+/// Where in [`LATE_COLUMNS`] those begin that tell where in a source the row comes from.
+pub const LATE_POSITION: usize = 6;
 
 /// The columns of late rows of an input with these columns: those, under names that are not taken, and [`LATE_COLUMNS`], whose times
-/// have the type of the moment that is put into windows.
-pub fn late_schema(input: &Schema, moment: usize) -> SchemaRef {
+/// have the type of the moment that is put into windows; `positions` says whether the last two are among them.
+pub fn late_schema(input: &Schema, moment: usize, positions: bool) -> SchemaRef {
     let time = input.field(moment).data_type().clone();
-    let types = [DataType::Utf8, time.clone(), time.clone(), time.clone(), time, DataType::Int64];
+    let types = [DataType::Utf8, time.clone(), time.clone(), time.clone(), time, DataType::Int64, DataType::Utf8, DataType::Int64];
+    let columns = if positions { &LATE_COLUMNS[..] } else { &LATE_COLUMNS[..LATE_POSITION] };
     let mut fields: Vec<Field> = Vec::new();
     for field in input.fields() {
         let mut name = field.name().clone();
-        while LATE_COLUMNS.contains(&name.as_str()) || fields.iter().any(|field| *field.name() == name) {
+        while columns.contains(&name.as_str()) || fields.iter().any(|field| *field.name() == name) {
             name.push_str("_of_row");
         }
         fields.push(Field::new(name, field.data_type().clone(), true));
     }
-    fields.extend(LATE_COLUMNS.iter().zip(types).map(|(name, data_type)| Field::new(*name, data_type, true)));
+    fields.extend(columns.iter().zip(types).map(|(name, data_type)| Field::new(*name, data_type, true)));
     Arc::new(Schema::new(fields))
+}
+
+/// How many of the columns of late rows are those of the input.
+pub fn late_width(late: &Schema) -> usize {
+    let positions = late.fields().last().is_some_and(|last| last.name() == LATE_COLUMNS[LATE_COLUMNS.len() - 1]);
+    late.fields().len() - if positions { LATE_COLUMNS.len() } else { LATE_POSITION }
 }

@@ -6,6 +6,7 @@
 pub mod error; // what went wrong, in Postgres words
 pub mod ids; // names for numbers that could be swapped
 pub mod types; // Postgres types and the Arrow types that carry them
+pub mod origins; // where rows come from in their source
 pub mod delta; // rows with weights, what flows through a dataflow
 pub mod codec; // deltas as bytes
 pub mod hash; // the stable hash that decides which worker owns a row

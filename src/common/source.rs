@@ -11,6 +11,7 @@ use crate::error::Result;
 #[cfg(doc)]
 use crate::limits::READER_IDLE_MILLIS_MAX;
 use crate::limits::{IDLE_TIMEOUT_SECONDS, MAX_FUTURE_SECONDS};
+use crate::origins::Origins;
 
 /// Where a reader stands: the connector's own words, opaque to the engine, equal iff the same rows have been read. The empty one,
 /// [`Position::default`], is the source's start.
@@ -51,6 +52,8 @@ pub struct SourceBatch {
     pub partition: u32,
     /// The rows, in the source's declared schema.
     pub rows: RecordBatch,
+    /// Where each of them comes from, as a dead letter of it would say; `None` where the connector cannot tell.
+    pub origins: Option<Arc<Origins>>,
     /// Records between these rows that could not be decoded.
     pub dead: Vec<DeadLetter>,
     /// Where the reader stands after this batch.

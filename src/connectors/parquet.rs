@@ -51,7 +51,7 @@ impl Parquet {
 
     /// What is read of a batch of the file's, whose first row is the `first`-th: rows, and a dead letter for each that has a value
     /// without an equal in its column's type.
-    fn take(&self, file: &ParquetFile, batch: &RecordBatch, first: u64, dead: &mut Vec<DeadLetter>) -> Result<RecordBatch> {
+    fn take(&self, file: &ParquetFile, batch: &RecordBatch, first: u64, gathered: &mut Gathered) -> Result<RecordBatch> {
         let mut columns = Vec::with_capacity(file.places.len());
         let mut misfits: Vec<(usize, String)> = Vec::new();
         for (field, place) in self.schema.fields().iter().zip(&file.places) {
@@ -70,7 +70,10 @@ impl Parquet {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let offset = |row: usize| (first + row as u64 + 1) as i64;
+        gathered.origins.begin(&file.name);
         if misfits.is_empty() {
+            (0..batch.num_rows()).for_each(|row| gathered.origins.push(offset(row)));
             return Ok(rows);
         }
         misfits.sort_by_key(|(row, _)| *row);
@@ -79,8 +82,9 @@ impl Parquet {
         for (row, error) in misfits {
             good[row] = false;
             let letter = DeadLetter::of_bytes(&self.relation, Reason::Decode, error, text_of(batch, row).as_bytes());
-            dead.push(DeadLetter { partition: Some(file.name.clone()), offset: Some((first + row as u64 + 1) as i64), ..letter });
+            gathered.dead.push(DeadLetter { partition: Some(file.name.clone()), offset: Some(offset(row)), ..letter });
         }
+        (0..batch.num_rows()).filter(|row| good[*row]).for_each(|row| gathered.origins.push(offset(row)));
         Ok(filter_record_batch(&rows, &BooleanArray::new(BooleanBuffer::from(good), None))?)
     }
 }
@@ -126,7 +130,7 @@ impl Content for Parquet {
             let first = file.row;
             let Some(batch) = file.next()? else { return Ok(false) };
             gathered.bytes += (batch.num_rows() as f64 * file.bytes_per_row) as u64;
-            self.rows = Some(self.take(file, &batch, first, &mut gathered.dead)?).filter(|rows| rows.num_rows() > 0);
+            self.rows = Some(self.take(file, &batch, first, gathered)?).filter(|rows| rows.num_rows() > 0);
         }
         Ok(true)
     }

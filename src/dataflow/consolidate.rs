@@ -43,5 +43,5 @@ pub fn consolidate(delta: &Delta) -> Result<Delta> {
     }
     let all = Delta::insert(delta.rows.clone()).take(&UInt32Array::from(rows))?;
     let weights = if sums.iter().all(|sum| *sum == 1) { Weights::Ones } else { Weights::Each(sums.into()) };
-    Ok(Delta { rows: all.rows, weights })
+    Ok(Delta { weights, ..all })
 }

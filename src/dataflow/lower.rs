@@ -70,6 +70,8 @@ pub struct LateSpec {
     pub fragment: usize,
     /// Their columns: see [`weir_common::lateness::late_schema`].
     pub schema: SchemaRef,
+    /// Whether they tell where in a source they come from.
+    pub positions: bool,
     /// Whether the input is only ever added to, so that no late row cancels another.
     pub append_only: bool,
     /// The columns whose hash decides on which of several workers a late row is; `None` where any will do.

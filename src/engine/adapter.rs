@@ -86,6 +86,8 @@ struct Import {
     source: Rc<RefCell<Stream>>,
     queue: Rc<Queue>,
     snapshot: VecDeque<Run>,
+    /// Whether the view asks where in a source rows come from.
+    origins: bool,
     /// All epochs before it have been sent on, on this worker.
     complete: Rc<Cell<Epoch>>,
 }
@@ -335,7 +337,8 @@ fn head<'scope>(
         let queue = Rc::<Queue>::default();
         source.borrow_mut().subscribers.push(Subscription { queue: queue.clone(), head: activator.clone() });
         let complete = Rc::new(Cell::new(shared.at));
-        imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into(), complete });
+        let origins = view.plan.late.as_ref().is_some_and(|late| late.positions);
+        imports.push(Import { columns: spec.columns.clone(), source, queue, snapshot: snapshot.into(), origins, complete });
         let (output, stream) = builder.new_output::<Chunk>();
         outputs.push(OutputBuilder::<Epoch, NoopBuilder<Chunk>>::from(output));
         streams.push(stream);
@@ -442,6 +445,7 @@ fn feed_deltas(
             capability.downgrade(&epoch);
         }
         let rows = delta.rows.project(&import.columns)?;
+        let delta = if import.origins { delta } else { delta.without_origins() };
         session.session_with_builder(&capability).give_container(&mut Chunk(Some(delta.with_rows(rows))));
     }
     let complete = import.source.borrow().complete_before(opened);
@@ -624,7 +628,7 @@ impl Runner {
     fn send(&mut self, epoch: Epoch, deltas: Vec<Delta>) {
         let (_, capability) = self.current.as_ref().expect("only the current epoch sends");
         match &self.sink {
-            Some(sink) => deltas.into_iter().for_each(|delta| sink.borrow_mut().publish(epoch, delta)),
+            Some(sink) => deltas.into_iter().for_each(|delta| sink.borrow_mut().publish(epoch, delta.without_origins())),
             None => {
                 let mut session = self.output.activate();
                 for delta in deltas.into_iter().filter(|delta| !delta.is_empty()) {

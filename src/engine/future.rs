@@ -1,11 +1,13 @@
 //! Rows that are dated too far ahead of the wall clock to be believed.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::compute::{filter_record_batch, max};
+use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use weir_common::dead_letter::{DeadLetter, Reason};
+use weir_common::delta::Delta;
 use weir_common::error::Result;
+use weir_common::origins::Origin;
 use weir_dataflow::rows::RowText;
 
 /// The greatest event time of a batch, microseconds.
@@ -20,7 +22,8 @@ pub(crate) fn latest_of(times: &ArrayRef) -> Option<i64> {
 
 /// Takes the rows of `source` out whose event time is after `limit`: the rows that stay, and of each that does not its place and a
 /// dead letter.
-pub(crate) fn take_out(source: &str, rows: &RecordBatch, column: usize, limit: i64) -> Result<(RecordBatch, Vec<(usize, DeadLetter)>)> {
+pub(crate) fn take_out(source: &str, delta: &Delta, column: usize, limit: i64) -> Result<(Delta, Vec<(usize, DeadLetter)>)> {
+    let rows = &delta.rows;
     let times = rows.column(column).as_primitive::<TimestampMicrosecondType>();
     let text = RowText::new(rows);
     let mut letters = vec![];
@@ -31,8 +34,10 @@ pub(crate) fn take_out(source: &str, rows: &RecordBatch, column: usize, limit: i
         if future {
             let name = rows.schema_ref().field(column).name().clone();
             let error = format!("column \"{name}\" is further ahead of the wall clock than max_future allows");
-            letters.push((row, DeadLetter::of_bytes(source, Reason::FutureEventTime, error, text.row(row).as_bytes())));
+            let Origin { partition, offset } = delta.origins.as_ref().map(|origins| origins.get(row)).unwrap_or_default();
+            let letter = DeadLetter::of_bytes(source, Reason::FutureEventTime, error, text.row(row).as_bytes());
+            letters.push((row, DeadLetter { partition: partition.map(|name| name.to_string()), offset, ..letter }));
         }
     }
-    Ok((filter_record_batch(rows, &BooleanArray::from(stays))?, letters))
+    Ok((delta.filter(&BooleanArray::from(stays))?, letters))
 }

@@ -1,6 +1,6 @@
 //! The late rows of a view on one worker: an entry for each row and closed window.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
@@ -9,7 +9,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
 use weir_common::expr::ExprRef;
-use weir_common::lateness::LATE_COLUMNS;
+use weir_common::lateness::{LATE_WATERMARK, LATE_WEIGHT, late_width};
 
 use crate::hub::Stream;
 
@@ -42,18 +42,20 @@ fn hold(entries: &RecordBatch, condition: &ExprRef, mask: &mut Vec<bool>) {
 }
 
 /// Entries of rows that are taken back, in the form in which they are kept: one that is the opposite of an entry that stands takes
-/// that entry back, all others stand themselves.
+/// that entry back, all others stand themselves. Of several that stand it is one that does not come straight from a source, if there
+/// is one: what a source gave is not taken back.
 pub fn cancelled(stream: &Stream, entries: Delta) -> Result<Delta> {
-    let weights = |rows: &RecordBatch| rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>().clone();
+    let input = late_width(&entries.rows.schema());
+    let weights = |rows: &RecordBatch| rows.column(input + LATE_WEIGHT).as_primitive::<Int64Type>().clone();
     let of_entries = weights(&entries.rows);
     if of_entries.values().iter().all(|weight| *weight > 0) {
         return Ok(entries);
     }
     let schema = entries.rows.schema();
     let width = schema.fields().len();
-    // All but the watermark, which differs, and the weight, which is the opposite.
-    let watermark = width - LATE_COLUMNS.len() + 4;
-    let named: Vec<usize> = (0..width - 1).filter(|column| *column != watermark).collect();
+    // All but the watermark, which differs, the weight, which is the opposite, and where in a source it comes from, which a row that is
+    // taken back does not tell.
+    let named: Vec<usize> = (0..input + LATE_WEIGHT).filter(|column| *column != input + LATE_WATERMARK).collect();
     let fields = |columns: &[usize]| columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
     let by_name = RowConverter::new(fields(&named))?;
     let whole = RowConverter::new(fields(&(0..width).collect::<Vec<_>>()))?;
@@ -61,11 +63,14 @@ pub fn cancelled(stream: &Stream, entries: Delta) -> Result<Delta> {
         let columns: Vec<_> = named.iter().map(|column| rows.column(*column).clone()).collect();
         Ok(by_name.convert_columns(&columns)?.iter().map(|row| row.owned()).collect())
     };
-    let mut standing: HashMap<OwnedRow, HashMap<OwnedRow, Standing>> = HashMap::new();
+    // In an order that is the same after a restart.
+    let mut standing: HashMap<OwnedRow, BTreeMap<(bool, OwnedRow), Standing>> = HashMap::new();
     let mut add = |delta: &Delta| -> Result<()> {
         let entries = whole.convert_columns(delta.rows.columns())?;
+        let positions = &delta.rows.columns()[input + LATE_WEIGHT + 1..];
         for (row, name) in name(&delta.rows)?.into_iter().enumerate() {
-            let known = standing.entry(name).or_default().entry(entries.row(row).owned());
+            let of_source = positions.iter().any(|column| column.is_valid(row));
+            let known = standing.entry(name).or_default().entry((of_source, entries.row(row).owned()));
             known.or_insert_with(|| Standing { rows: delta.rows.clone(), row, times: 0 }).times += delta.weights.get(row);
         }
         Ok(())

@@ -270,7 +270,7 @@ impl SourceReader for NumbersReader {
         let rows = RecordBatch::try_new(self.schema.clone(), vec![keys, times]).unwrap();
         let letter = || DeadLetter::of_bytes("numbers", Reason::Decode, "not a number", end.to_string().as_bytes());
         let dead = if self.bad { vec![letter()] } else { vec![] };
-        Ok(Read::Batch(SourceBatch { partition: 0, rows, dead, position: Position(end.to_string()), bytes: 0 }))
+        Ok(Read::Batch(SourceBatch { partition: 0, rows, origins: None, dead, position: Position(end.to_string()), bytes: 0 }))
     }
 }
 

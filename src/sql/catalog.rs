@@ -119,6 +119,8 @@ pub struct MaterializedViewDef {
     pub facts: Facts,
     /// The columns of the rows that come too late for its windows, if they ever close.
     pub late: Option<Vec<ColumnDef>>,
+    /// Whether these tell where in a source they come from; in views of earlier versions they do not.
+    pub late_positions: bool,
     /// Whether these can be admitted: enough of closed windows is kept.
     pub admits_late: bool,
     /// The life of the windows that its rows are of, where they show which those are and a watermark closes them.

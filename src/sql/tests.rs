@@ -67,7 +67,9 @@ struct FixedReader(Option<RecordBatch>);
 impl SourceReader for FixedReader {
     fn next(&mut self) -> Result<Read> {
         Ok(match self.0.take() {
-            Some(rows) => Read::Batch(SourceBatch { partition: 0, rows, dead: Vec::new(), position: Position::default(), bytes: 0 }),
+            Some(rows) => {
+                Read::Batch(SourceBatch { partition: 0, rows, origins: None, dead: Vec::new(), position: Position::default(), bytes: 0 })
+            }
             None => Read::End,
         })
     }
@@ -145,7 +147,14 @@ impl World {
     fn materialized(mut self, name: &str, query: &str, text: &str) -> World {
         let plan = self.plan(query).unwrap();
         let (query, facts) = (query.to_string(), plan.root.facts.clone());
-        let kind = RelationKind::MaterializedView(MaterializedViewDef { query, facts, late: None, admits_late: false, life: None });
+        let kind = RelationKind::MaterializedView(MaterializedViewDef {
+            query,
+            facts,
+            late: None,
+            late_positions: true,
+            admits_late: false,
+            life: None,
+        });
         let relation = self.add(name, kind, plan.columns, plan.depends_on);
         let batch = rows(&relation, text);
         self.rows.insert(relation.id, snapshot(&relation, batch));

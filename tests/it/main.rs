@@ -17,6 +17,7 @@ mod follow; // files that grow, come later, are truncated and rotated
 mod flights; // all of the flights, while views come and go
 mod grafana; // what Grafana's data source sends
 mod http; // health and metrics
+mod late; // late rows of a followed file
 mod kill; // the plug, pulled at any moment
 mod memory; // the memory limit
 mod many_views; // views that nothing happens to

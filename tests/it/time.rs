@@ -61,6 +61,14 @@ async fn flights(workers: usize, test: &str) {
         // Only the end of the source has no time that would tell.
         let wrong = format!("SELECT count(*) FROM {name}$late WHERE weight <> 1 OR watermark IS NULL OR watermark < window_end");
         assert_eq!(value(&client, &wrong).await, "0");
+        // Each flight has a line of its own.
+        let lines =
+            format!("SELECT count(*) - count(DISTINCT (\"offset\", window_start)) FROM {name}$late WHERE partition = '{}'", path.display());
+        assert_eq!(value(&client, &lines).await, "0");
+        let lost = format!(
+            "SELECT count(*) FROM {name}$late WHERE partition IS NULL OR \"offset\" IS NULL OR \"offset\" NOT BETWEEN 1 AND 336776"
+        );
+        assert_eq!(value(&client, &lost).await, "0");
 
         run(&client, &format!("ALTER MATERIALIZED VIEW {name} ADMIT LATE")).await;
         assert_eq!(value(&client, &format!("SELECT count(*) FROM {name}$late")).await, "0");

@@ -41,7 +41,12 @@ const ANSWERS: [(&str, &str); 11] = [
 
 /// Writes out the files of `fixtures/format1.hex`.
 fn format1(data: &Path) {
-    let (text, mut path, mut files) = (include_str!("fixtures/format1.hex"), String::new(), 0);
+    unpack(data, include_str!("fixtures/format1.hex"));
+}
+
+/// Writes out the three files of a fixture.
+fn unpack(data: &Path, text: &str) {
+    let (mut path, mut files) = (String::new(), 0);
     let mut bytes: Vec<u8> = vec![];
     let mut end = |path: &str, bytes: &mut Vec<u8>| {
         if !path.is_empty() {
@@ -131,4 +136,47 @@ fn a_damaged_directory_of_format_1_is_refused() {
     assert_eq!(fs::read(&log).unwrap(), bytes, "it was left alone");
     assert_eq!(format_of(&weir.data()), "Weir data directory\nformat 1\n", "the version that made it can open it");
     assert!(!weir.data().join("state").exists());
+}
+
+#[tokio::test]
+async fn late_rows_without_positions_stay_what_they_were() {
+    let mut weir = Server::prepare("127.0.0.1:0", Setup { checkpoint_interval: Some("1h"), ..Setup::default() }).unwrap();
+    unpack(&weir.data(), include_str!("fixtures/late_format4.hex"));
+    // The log of the earlier version, then a checkpoint.
+    for workers in [1, 3] {
+        weir.restart(workers).unwrap();
+        let client = connect(weir.url()).await.unwrap();
+        let columns = "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_name = ";
+        for relation in ["v$late", "late_rows", "plain"] {
+            let expected = "ts partition input event_time window_start window_end watermark weight";
+            assert_eq!(value(&client, &format!("{columns} '{relation}'")).await, expected);
+            assert_eq!(value(&client, &format!("SELECT string_agg(partition || ' ' || weight, ',') FROM {relation}")).await, "y 1");
+        }
+        assert_eq!(value(&client, "SELECT string_agg(partition || ' ' || n, ',') FROM of_partition").await, "y 1");
+        assert_eq!(value(&client, "SELECT sum(n)::text FROM v").await, "2");
+        run(&client, "CHECKPOINT").await;
+        weir.kill();
+    }
+    // They go on, and a view that is made now tells.
+    weir.restart(2).unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    run(&client, "INSERT INTO t VALUES (6, '2024-01-01 00:00:50', 'z')").await;
+    run(&client, "DELETE FROM t WHERE id = 4").await;
+    for relation in ["v$late", "late_rows", "plain", "of_partition"] {
+        assert_eq!(value(&client, &format!("SELECT string_agg(partition, ',') FROM {relation}")).await, "z");
+    }
+    run(&client, "ALTER MATERIALIZED VIEW v ADMIT LATE WHERE partition = 'z'").await;
+    assert_eq!(value(&client, "SELECT sum(n)::text FROM v").await, "3");
+    run(
+        &client,
+        "CREATE MATERIALIZED VIEW w AS SELECT window_start, count(partition) AS n FROM TUMBLE(t, ts, INTERVAL '1 minute') GROUP BY window_start \
+         EMIT ON WINDOW CLOSE",
+    )
+    .await;
+    run(&client, "INSERT INTO t VALUES (7, '2024-01-01 00:00:50', 'z')").await;
+    assert_eq!(
+        value(&client, "SELECT concat_ws(' ', partition_of_row, partition, \"offset\"::text, weight::text) FROM w$late").await,
+        "z 1"
+    );
+    weir.stop().unwrap();
 }

@@ -54,5 +54,5 @@ impl Fault {
 pub fn flipped(delta: &Delta) -> Delta {
     let mut weights: Vec<i64> = (0..delta.num_rows()).map(|row| delta.weights.get(row)).collect();
     weights[0] = -weights[0];
-    Delta { rows: delta.rows.clone(), weights: Weights::Each(weights.into()) }
+    Delta { weights: Weights::Each(weights.into()), ..delta.clone() }
 }

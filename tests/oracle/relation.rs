@@ -146,7 +146,9 @@ struct Once(Option<RecordBatch>);
 impl SourceReader for Once {
     fn next(&mut self) -> Result<Read> {
         Ok(match self.0.take() {
-            Some(rows) => Read::Batch(SourceBatch { partition: 0, rows, dead: Vec::new(), position: Position::default(), bytes: 0 }),
+            Some(rows) => {
+                Read::Batch(SourceBatch { partition: 0, rows, origins: None, dead: Vec::new(), position: Position::default(), bytes: 0 })
+            }
             None => Read::End,
         })
     }

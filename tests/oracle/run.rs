@@ -191,6 +191,7 @@ fn create(catalog: &mut Catalog, view: &View, workers: usize, fault: Fault, spoi
             query: create.query_text.clone(),
             facts,
             late: None,
+            late_positions: true,
             admits_late: false,
             life: None,
         }),

@@ -123,8 +123,14 @@ fn columns() -> Vec<ColumnDef> {
 
 fn catalog(append_only: bool) -> Catalog {
     let facts = Facts { append_only, ..Facts::default() };
-    let kind =
-        RelationKind::MaterializedView(MaterializedViewDef { query: String::new(), facts, late: None, admits_late: false, life: None });
+    let kind = RelationKind::MaterializedView(MaterializedViewDef {
+        query: String::new(),
+        facts,
+        late: None,
+        late_positions: true,
+        admits_late: false,
+        life: None,
+    });
     let (name, sql) = ("i".to_string(), String::new());
     Catalog::default().with(Relation { id: INPUT, name, kind, columns: columns(), sql, depends_on: Vec::new() })
 }

@@ -1,5 +1,6 @@
 //! Files into batches, dead letters and positions, whatever they hold.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::error::{Error, Result};
 use weir_common::limits::READER_IDLE_MILLIS_MAX;
+use weir_common::origins::OriginsBuilder;
 use weir_common::source::{Read, SourceBatch, SourceReader};
 
 use crate::file::files::{Files, Opening, Stand, Turn};
@@ -24,7 +26,7 @@ pub(crate) trait Content: Send {
     /// Opens a file.
     fn open(&self, opening: Opening) -> Result<Self::File>;
 
-    /// Adds rows and dead letters to the batch until it is full, which it says, or the file has none for now.
+    /// Adds rows with their origins, and dead letters, to the batch until it is full, which it says, or the file has none for now.
     fn read(&mut self, file: &mut Self::File, gathered: &mut Gathered) -> Result<bool>;
 
     /// How far a file has been read.
@@ -43,6 +45,8 @@ pub(crate) trait Content: Send {
 /// What has been put together for a batch besides its rows.
 #[derive(Default)]
 pub(crate) struct Gathered {
+    /// Of the rows.
+    pub(crate) origins: OriginsBuilder,
     pub(crate) dead: Vec<DeadLetter>,
     pub(crate) bytes: u64,
 }
@@ -119,14 +123,9 @@ impl<C: Content> SourceReader for FileReader<C> {
             if self.content.rows() > 0 || !gathered.dead.is_empty() {
                 self.idle = false;
                 self.stand();
-                let Gathered { dead, bytes } = gathered;
-                return Ok(Read::Batch(SourceBatch {
-                    partition: 0,
-                    rows: self.content.finish()?,
-                    dead,
-                    position: self.files.position()?,
-                    bytes,
-                }));
+                let Gathered { origins, dead, bytes } = gathered;
+                let (rows, origins, position) = (self.content.finish()?, Some(Arc::new(origins.finish())), self.files.position()?);
+                return Ok(Read::Batch(SourceBatch { partition: 0, rows, origins, dead, position, bytes }));
             }
             if let Some(error) = &self.failed {
                 return Err(error.clone());

@@ -134,10 +134,21 @@ impl Records {
         self.lines.stop_growing();
     }
 
+    /// The file's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of the first line of the record that was decoded last, from 1.
+    #[inline]
+    pub(crate) fn number(&self) -> i64 {
+        self.lines.number() as i64
+    }
+
     /// A dead letter about the record that was decoded last.
     pub(crate) fn letter(&self, relation: &str, reason: Reason, error: String, payload: &[u8]) -> DeadLetter {
         let letter = DeadLetter::of_bytes(relation, reason, error, payload);
-        DeadLetter { partition: Some(self.name.clone()), offset: Some(self.lines.number() as i64), ..letter }
+        DeadLetter { partition: Some(self.name.clone()), offset: Some(self.number()), ..letter }
     }
 
     /// Appends the next record to the decoder's rows, or says what there was instead.

@@ -53,10 +53,11 @@ impl Content for Text {
 
 impl Text {
     fn decode(&mut self, records: &mut Records, gathered: &mut Gathered) -> Result<bool> {
+        gathered.origins.begin(records.name());
         let limit = records.mark().bytes + BATCH_BYTES_MAX.saturating_sub(gathered.bytes);
         while self.decoder.rows() + gathered.dead.len() < BATCH_ROWS_MAX && records.mark().bytes < limit {
             match records.decode(&mut self.decoder)? {
-                Outcome::Row => {}
+                Outcome::Row => gathered.origins.push(records.number()),
                 Outcome::Dead { reason, error, payload } => gathered.dead.push(records.letter(&self.relation, reason, error, &payload)),
                 Outcome::Nothing => return Ok(false),
             }

@@ -1,8 +1,11 @@
 //! Batches of generated rows, and where they end.
 
-use arrow::array::Array;
+use std::sync::Arc;
+
+use arrow::array::{Array, Int64Array};
 use weir_common::error::{Error, Result, SqlState};
 use weir_common::limits::BATCH_ROWS_MAX;
+use weir_common::origins::Origins;
 use weir_common::source::{Position, Read, SourceBatch, SourceReader};
 
 use crate::nexmark::generator::Generator;
@@ -42,7 +45,9 @@ impl SourceReader for NexmarkReader {
             self.next = last + 1;
             let rows = self.generator.batch(&self.events)?;
             let bytes = rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0) as u64).sum();
-            return Ok(Read::Batch(SourceBatch { partition: 0, rows, dead: Vec::new(), position: Position(self.next.to_string()), bytes }));
+            let offsets = Int64Array::from_iter_values(self.events.iter().map(|event| *event as i64));
+            let (origins, position) = (Some(Arc::new(Origins::each(None, offsets))), Position(self.next.to_string()));
+            return Ok(Read::Batch(SourceBatch { partition: 0, rows, origins, dead: Vec::new(), position, bytes }));
         }
         if self.finite {
             return Ok(Read::End);

@@ -119,6 +119,13 @@ fn a_restart_at_any_event_goes_on_with_the_same_rows() {
         let mut read = 0;
         for batch in batches(source.open_at(0)) {
             read += batch.rows.num_rows();
+            // Each row has the number of its event.
+            let origins = batch.origins.as_ref().unwrap();
+            let last = origins.get(origins.len() - 1);
+            assert_eq!(
+                (origins.len(), last.partition, last.offset.unwrap() + 1),
+                (batch.rows.num_rows(), None, batch.position.0.parse().unwrap())
+            );
             let tail = rows(&source, batch.position.0.parse().unwrap());
             assert_eq!(all.slice(read, all.num_rows() - read), tail, "{table} from {:?} of {events}", batch.position);
         }

@@ -2,13 +2,21 @@
 
 use weir_common::dead_letter::DeadLetter;
 use weir_common::limits::BATCH_ROWS_MAX;
+use weir_common::origins::Origin;
 use weir_common::source::{Position, SourceBatch, SourceRef};
 
 use super::{batches, batches_from, csv, file, gzipped, texts, written};
 
-fn flat(batches: &[SourceBatch]) -> (Vec<String>, Vec<DeadLetter>) {
-    let rows = batches.iter().flat_map(|batch| texts(&batch.rows)).collect();
+fn flat(batches: &[SourceBatch]) -> (Vec<(String, Origin)>, Vec<DeadLetter>) {
+    let rows = batches.iter().flat_map(|batch| texts(&batch.rows).into_iter().zip(origins(batch))).collect();
     (rows, batches.iter().flat_map(|batch| batch.dead.clone()).collect())
+}
+
+/// Where each row of a batch comes from.
+fn origins(batch: &SourceBatch) -> Vec<Origin> {
+    let origins = batch.origins.as_ref().expect("files tell where rows come from");
+    assert_eq!(origins.len(), batch.rows.num_rows());
+    (0..origins.len()).map(|row| origins.get(row)).collect()
 }
 
 /// Holds what follows each position against what followed it in the first reading.
@@ -55,7 +63,14 @@ fn lines_go_on_behind_any_batch() {
     let packed = gzipped(&text);
     for bytes in [&text[..], &text[..text.len() - 5], &packed, &packed[..packed.len() * 4 / 5]] {
         let written = written(bytes);
-        check(&file(written.path(), "a integer;b text").unwrap());
+        let source = file(written.path(), "a integer;b text").unwrap();
+        check(&source);
+        // Each row has the number of its line.
+        let name = written.path().to_str().unwrap();
+        for (row, Origin { partition, offset }) in flat(&batches(&source)).0 {
+            let number: i64 = row.split('|').next().unwrap().parse().unwrap();
+            assert_eq!((partition.as_deref(), offset), (Some(name), Some(number + 1)), "{row}");
+        }
     }
 }
 

@@ -209,7 +209,7 @@ impl Lowering {
                     _ => input,
                 };
                 let placement = (input.spread != Spread::Anywhere).then(|| input.spread.columns().to_vec());
-                self.take_late(&input.schema, late.column, facts.append_only, placement)?;
+                self.take_late(&input.schema, late.column, late.positions, facts.append_only, placement)?;
                 let spread = input.spread.clone();
                 Ok(input.add(StepOp::TakeLate(late.clone()), schema, facts, spread))
             }
@@ -270,13 +270,20 @@ impl Lowering {
     }
 
     /// Rows with this schema are taken out where they are late by a column. `placement`: the columns whose hash decides on which worker.
-    fn take_late(&mut self, rows: &SchemaRef, column: usize, append_only: bool, placement: Option<Vec<usize>>) -> Result<()> {
+    fn take_late(
+        &mut self,
+        rows: &SchemaRef,
+        column: usize,
+        positions: bool,
+        append_only: bool,
+        placement: Option<Vec<usize>>,
+    ) -> Result<()> {
         if self.late.is_some() {
             return Err(Error::unsupported("a view can close the windows of one GROUP BY only")
                 .with_hint("Create the inner query as a materialized view of its own, and read that."));
         }
         // Which fragment it is in turns out when all are sealed.
-        self.late = Some(LateSpec { fragment: 0, schema: late_schema(rows, column), append_only, placement });
+        self.late = Some(LateSpec { fragment: 0, schema: late_schema(rows, column, positions), positions, append_only, placement });
         Ok(())
     }
 

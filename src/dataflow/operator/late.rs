@@ -8,7 +8,8 @@ use arrow::compute::min;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use weir_common::delta::{Delta, batch};
 use weir_common::error::{Error, Result};
-use weir_common::lateness::{LATE_COLUMNS, LateRows, Span, late_schema};
+use weir_common::lateness::{LATE_WEIGHT, LATE_WINDOW_END, LateRows, Span, late_schema};
+use weir_common::origins::Origins;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -28,7 +29,7 @@ pub(crate) struct TakeLate {
 
 impl TakeLate {
     pub(crate) fn new(rows: LateRows, input: SchemaRef) -> Self {
-        let entries = Entries::new(rows.input.clone(), rows.column, rows.is_event_time, &input);
+        let entries = Entries::new(rows.input.clone(), rows.column, rows.is_event_time, rows.positions, &input);
         TakeLate { rows, input, entries }
     }
 }
@@ -41,13 +42,20 @@ pub(crate) struct Entries {
     column: usize,
     /// Whether that is the event time itself.
     is_event_time: bool,
+    /// Whether they tell where in a source the row comes from.
+    positions: bool,
     schema: SchemaRef,
 }
 
 impl Entries {
     /// Of rows with this schema.
-    pub(crate) fn new(input: String, column: usize, is_event_time: bool, rows: &SchemaRef) -> Self {
-        Entries { schema: late_schema(rows, column), input, column, is_event_time }
+    pub(crate) fn new(input: String, column: usize, is_event_time: bool, positions: bool, rows: &SchemaRef) -> Self {
+        Entries { schema: late_schema(rows, column, positions), input, column, is_event_time, positions }
+    }
+
+    /// How many columns they have.
+    pub(crate) fn width(&self) -> usize {
+        self.schema.fields().len()
     }
 
     /// The entries of these rows of a delta, each with a window that was closed.
@@ -67,6 +75,11 @@ impl Entries {
         // At the end of a source there is no time that would tell.
         columns.push(time(vec![(watermark != i64::MAX).then_some(watermark); len]));
         columns.push(Arc::new(Int64Array::from_iter_values((0..len).map(|row| rows.weights.get(row)))));
+        if self.positions {
+            let (partitions, offsets) = rows.origins.as_ref().map_or_else(|| Origins::unknown(len).columns(), |origins| origins.columns());
+            columns.push(Arc::new(partitions));
+            columns.push(Arc::new(offsets));
+        }
         Ok(Delta::insert(batch(self.schema.clone(), columns, len)?))
     }
 }
@@ -78,7 +91,7 @@ impl Operator for TakeLate {
         let moments = times(&delta.rows, self.rows.column)?;
         // If the earliest moment is not late, none is.
         if watermark == i64::MIN || min(moments).is_none_or(|first| !closed.touches(first, watermark)) {
-            cx.out.push(delta);
+            cx.out.push(delta.without_origins());
             return Ok(());
         }
         let mut late = Vec::new();
@@ -94,7 +107,7 @@ impl Operator for TakeLate {
         if !late.is_empty() {
             cx.late.push(self.entries.of(&delta, &late, watermark)?);
         }
-        let kept = delta.filter(&BooleanArray::from(kept))?;
+        let kept = delta.without_origins().filter(&BooleanArray::from(kept))?;
         if !kept.is_empty() {
             cx.out.push(kept);
         }
@@ -107,10 +120,10 @@ impl Operator for TakeLate {
 
     fn admitted(&mut self, late: &RecordBatch) -> Result<Vec<(i64, Delta)>> {
         let width = self.input.fields().len();
-        if late.num_columns() != width + LATE_COLUMNS.len() {
+        if late.num_columns() != self.entries.width() {
             return Err(Error::internal("late rows are not those of this plan"));
         }
-        let (ends, weights) = (times(late, width + 3)?, late.column(width + 5).as_primitive::<Int64Type>());
+        let (ends, weights) = (times(late, width + LATE_WINDOW_END)?, late.column(width + LATE_WEIGHT).as_primitive::<Int64Type>());
         let mut by_end: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (row, end) in ends.values().iter().enumerate() {
             by_end.entry(*end).or_default().push(row as u32);

@@ -215,7 +215,7 @@ fn closing(input: Node, gap: i64, emit: Emit, lateness: i64, retention: Option<i
     };
     let mut sessions = session(input, &[0], gap);
     if let Op::Session { life: of_sessions, .. } = &mut sessions.op {
-        *of_sessions = Some(SessionLife { input: "clicks".to_string(), windows: life(4) });
+        *of_sessions = Some(SessionLife { input: "clicks".to_string(), windows: life(4), positions: true });
     }
     let keys = vec![
         ("k", column(0, "k", DataType::Int64)),

@@ -46,7 +46,7 @@ fn view(input: Node, windows: Windows, key: Key, life: &WindowLife) -> Node {
         Windows::Hop(window) => TimeStep::Hop(window),
         Windows::Cumulate(window) => TimeStep::Cumulate(window),
     };
-    let late = LateRows { input: "rows".to_string(), column: 1, is_event_time: true, closed: closed(vec![step]) };
+    let late = LateRows { input: "rows".to_string(), column: 1, is_event_time: true, closed: closed(vec![step]), positions: true };
     let step = |op, input: Node| Node { schema: input.schema.clone(), facts: facts.clone(), op, inputs: vec![input] };
     let copies = step(Op::Windows { column: 1, windows, closed: Some(closed(vec![])) }, step(Op::TakeLate(late), input));
     let columns = key.iter().copied().chain([2, 3, 4, 5]);

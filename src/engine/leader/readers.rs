@@ -226,7 +226,7 @@ impl Leader {
         inputs: &mut Inputs,
     ) -> Result<()> {
         let reader = self.readers.get_mut(&stream).expect("whoever deals has its reader");
-        let SourceBatch { partition, mut rows, dead, position, bytes } = batch;
+        let SourceBatch { partition, rows, origins, dead, position, bytes } = batch;
         let first = reader.rows;
         flight.source_rows += rows.num_rows();
         reader.rows += rows.num_rows() as u64;
@@ -235,19 +235,20 @@ impl Leader {
         reader.position = position;
         reader.idle_in = None;
         let mut latest = latest;
+        let mut delta = Delta::of_source(rows, origins);
         // Every reader of a source meets the same rows in the same order: each is told once.
         let met = self.rows_met.entry(reader.source).or_insert(0);
         if let Some(of) = &reader.spec.watermark
             && let limit = flight.wall_micros.saturating_add(of.max_future)
             && latest.is_some_and(|latest| latest > limit)
         {
-            let (stay, letters) = future::take_out(&reader.spec.name, &rows, of.column, limit)?;
+            let (stay, letters) = future::take_out(&reader.spec.name, &delta, of.column, limit)?;
             reader.future += letters.len() as u64;
             flight.future.insert(stream);
             let untold = letters.into_iter().filter(|(row, _)| first + *row as u64 >= *met);
             flight.dead.extend(untold.map(|(_, letter)| DeadLetter { time_micros: flight.wall_micros, ..letter }));
-            latest = future::latest(&stay, of.column);
-            rows = stay;
+            latest = future::latest(&stay.rows, of.column);
+            delta = stay;
         }
         *met = reader.rows.max(*met);
         reader.clock.gave(partition, latest);
@@ -256,9 +257,9 @@ impl Leader {
         let known = dead.len().saturating_sub(reader.dead.saturating_sub(*told) as usize);
         *told = reader.dead.max(*told);
         flight.dead.extend(dead.into_iter().skip(known).map(|letter| DeadLetter { time_micros: flight.wall_micros, ..letter }));
-        if rows.num_rows() > 0 {
+        if !delta.is_empty() {
             self.next_worker = (self.next_worker + 1) % self.lane.workers();
-            inputs.entry(stream).or_default().push((Some(self.next_worker), Delta::insert(rows)));
+            inputs.entry(stream).or_default().push((Some(self.next_worker), delta));
         }
         Ok(())
     }

@@ -317,11 +317,13 @@ fn cut(mut batch: SourceBatch, rows: usize, dead: usize) -> (SourceBatch, Option
     let later = SourceBatch {
         partition: batch.partition,
         rows: batch.rows.slice(rows, batch.rows.num_rows() - rows),
+        origins: batch.origins.as_ref().map(|origins| Arc::new(origins.slice(rows, batch.rows.num_rows() - rows))),
         dead: batch.dead.split_off(dead),
         position: batch.position.clone(),
         bytes: 0,
     };
     batch.rows = batch.rows.slice(0, rows);
+    batch.origins = batch.origins.map(|origins| Arc::new(origins.slice(0, rows)));
     (batch, Some(later))
 }
 

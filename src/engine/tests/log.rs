@@ -30,6 +30,11 @@ impl Log {
         self.0.lock().unwrap().held = Some(vec![]);
     }
 
+    /// Whether somebody waits for a sync.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.0.lock().unwrap().held.as_ref().is_some_and(|held| !held.is_empty())
+    }
+
     /// All is durable, and what comes is so at once.
     pub(super) fn release(&self) {
         let held = self.0.lock().unwrap().held.take();

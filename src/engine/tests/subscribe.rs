@@ -16,10 +16,10 @@ use weir_common::plan::{Closing, EventTime, Facts, Node, Op, WindowEnd};
 use weir_common::source::Watermark;
 use weir_dataflow::lower::lower;
 
+use super::log::Log;
 use crate::engine::{Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 use crate::feed::FeedLimits;
 use crate::subscription::Wanted;
-use crate::tests::Slow;
 
 const MINUTE: i64 = 60_000_000;
 const TABLE: RelationId = RelationId(20000);
@@ -38,7 +38,7 @@ fn finals() -> ViewSpec {
     let import = Node { op, inputs: vec![], schema: moments(), facts: facts.clone() };
     let end = WindowEnd::After(MINUTE);
     let closed = Closed { source: TABLE, steps: vec![], named: vec![], end, lateness: 0 };
-    let late = LateRows { input: "t".into(), column: 0, is_event_time: true, closed };
+    let late = LateRows { input: "t".into(), column: 0, is_event_time: true, closed, positions: false };
     let taken = Node { op: Op::TakeLate(late), inputs: vec![import], schema: moments(), facts: facts.clone() };
     let closing = Closing { source: TABLE, steps: vec![], column: 0, end };
     let life = WindowLife { closing: closing.clone(), lateness: 0, emit: Emit::Final, retention: None, keeps_closed: true };
@@ -60,8 +60,7 @@ async fn write(engine: &Engine, minutes: &[i64]) {
 
 #[tokio::test]
 async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
-    let log = Slow::default();
-    log.0.lock().unwrap().fast = true;
+    let log = Log::default();
     let config = EngineConfig {
         workers: 2,
         clock: Arc::new(SystemClock),
@@ -79,12 +78,12 @@ async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
     engine.create_view(finals(), vec![]).await.unwrap();
     write(&engine, &[0, 5]).await;
     write(&engine, &[1]).await;
-    log.0.lock().unwrap().fast = false;
+    log.hold();
     let admission = tokio::spawn({
         let engine = engine.clone();
         async move { engine.admit_late(VIEW, None, true).await }
     });
-    while log.0.lock().unwrap().waiting.is_empty() {
+    while !log.is_waited_for() {
         tokio::task::yield_now().await;
     }
     // It cannot commit yet.
@@ -96,12 +95,7 @@ async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
     tokio::task::yield_now().await;
     // A question is answered behind the subscription.
     engine.status().await.unwrap();
-    let waiting = {
-        let mut state = log.0.lock().unwrap();
-        state.fast = true;
-        std::mem::take(&mut state.waiting)
-    };
-    waiting.into_iter().for_each(|synced| synced(Ok(())));
+    log.release();
     assert_eq!(admission.await.unwrap().unwrap(), 1);
     let (start, subscription) = subscribed.await.unwrap().unwrap();
     let rows: usize = start.rows().unwrap().iter().map(Delta::num_rows).sum();

@@ -136,7 +136,7 @@ impl SourceReader for FedReader {
                 self.at[partition] = to;
                 let rows = RecordBatch::try_new(moments(), vec![times]).unwrap();
                 let position = Position(self.at.iter().map(usize::to_string).collect::<Vec<_>>().join(" "));
-                return Ok(Read::Batch(SourceBatch { partition: partition as u32, rows, dead: vec![], position, bytes: 0 }));
+                return Ok(Read::Batch(SourceBatch { partition: partition as u32, rows, origins: None, dead: vec![], position, bytes: 0 }));
             }
         }
         if self.to.is_some() {

@@ -50,7 +50,8 @@ impl CatalogDefiner {
                 format!("materialized view \"{}\" was not made by its statement", relation.name),
             ));
         };
-        let plan = view::plan(catalog, &relation.name, parsed, create)?;
+        let positions = matches!(&relation.kind, RelationKind::MaterializedView(def) if def.late_positions);
+        let plan = view::plan(catalog, &relation.name, parsed, create, positions)?;
         if plan.columns != relation.columns {
             return Err(Error::new(SqlState::DATA_CORRUPTED, format!("materialized view \"{}\" has other columns now", relation.name)));
         }

@@ -64,6 +64,8 @@ enum Kind {
     },
     MaterializedView {
         query: String,
+        #[serde(default)]
+        late_positions: bool,
     },
 }
 
@@ -114,7 +116,7 @@ pub fn of(relation: &Relation) -> Result<Vec<u8>> {
             }),
         },
         RelationKind::View(view) => Kind::View { query: view.query.clone() },
-        RelationKind::MaterializedView(view) => Kind::MaterializedView { query: view.query.clone() },
+        RelationKind::MaterializedView(view) => Kind::MaterializedView { query: view.query.clone(), late_positions: view.late_positions },
         RelationKind::LateRows(_) => return Err(Error::internal("late rows come with their view")),
     };
     let words = Words {
@@ -163,9 +165,10 @@ pub fn relation(words: &[u8]) -> Result<Relation> {
             RelationKind::Source(SourceDef { source, watermark, connector, options, format, encode, format_options })
         }
         Kind::View { query } => RelationKind::View(ViewDef { query }),
-        Kind::MaterializedView { query } => {
+        Kind::MaterializedView { query, late_positions } => {
             let facts = Facts::default();
-            RelationKind::MaterializedView(MaterializedViewDef { query, facts, late: None, admits_late: false, life: None })
+            let def = MaterializedViewDef { query, facts, late: None, late_positions, admits_late: false, life: None };
+            RelationKind::MaterializedView(def)
         }
     };
     Ok(Relation { id: words.id, name: words.name, kind, columns, sql: words.sql, depends_on: words.depends_on })

@@ -47,7 +47,7 @@ async fn lines(session: &mut Session, said: &Explain) -> Result<Vec<String>> {
         }
         Statement::CreateMaterializedView(create) => {
             let name = names::relation(&create.name)?;
-            let plan = view::plan(&session.catalog(), &name, parsed, create)?;
+            let plan = view::plan(&session.catalog(), &name, parsed, create, true)?;
             let plan = lower::lower(&plan.root, &name, session.database.engine.workers())?;
             Ok(explain::explain(&plan).lines().map(String::from).collect())
         }

@@ -70,7 +70,7 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
     if !define::should_create(session, &catalog, &name, create.if_not_exists)? {
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
-    let plan = plan(&catalog, &name, parsed, create)?;
+    let plan = plan(&catalog, &name, parsed, create, true)?;
     if plan.late.is_some() {
         catalog.check_free(&late_name(&name)).map_err(|error| error.with_hint("The view's late rows would have this name."))?;
     }
@@ -88,6 +88,7 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
             query: create.query_text.clone(),
             facts: plan.promised,
             late: plan.late,
+            late_positions: true,
             admits_late: plan.admits_late,
             life: plan.life,
         }),
@@ -103,8 +104,9 @@ pub async fn create_materialized(session: &mut Session, parsed: &Parsed, create:
     Ok(done("CREATE MATERIALIZED VIEW"))
 }
 
-/// Plans a materialized view.
-pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMaterializedView) -> Result<ViewPlan> {
+/// Plans a materialized view. `late_positions`: whether its late rows tell where in a source they come from, as they do unless an earlier
+/// version of Weir made it.
+pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMaterializedView, late_positions: bool) -> Result<ViewPlan> {
     if create.or_replace {
         return Err(Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported yet").with_hint("Drop the view first."));
     }
@@ -118,6 +120,7 @@ pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMater
         lateness: create.allow_lateness.clone(),
         retention: create.options.get("retention").map(|option| (option.value.clone(), option.position)),
         keep_closed,
+        late_positions,
     };
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
     plan_view(catalog, name, &create.query, &parsed.text, &columns, &clauses)

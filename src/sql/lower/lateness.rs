@@ -28,6 +28,8 @@ pub struct WindowClauses {
     pub retention: Option<(String, usize)>,
     /// `WITH (keep_closed = ..)`, and where it stands.
     pub keep_closed: Option<(bool, usize)>,
+    /// Whether late rows tell where in a source they come from.
+    pub late_positions: bool,
 }
 
 /// The clauses, understood.
@@ -38,6 +40,7 @@ pub(crate) struct Policy {
     lateness: Option<i64>,
     retention: Option<(i64, usize)>,
     keep_closed: Option<(bool, usize)>,
+    late_positions: bool,
 }
 
 impl WindowClauses {
@@ -57,7 +60,8 @@ impl WindowClauses {
             return Err(error.with_position(position).with_hint("A result is kept at least until its window is closed."));
         }
         let (emit, emit_position) = self.emit.map_or((Emit::Update, None), |(emit, position)| (emit, Some(position)));
-        Ok(Policy { emit, emit_position, lateness, retention, keep_closed: self.keep_closed })
+        let (keep_closed, late_positions) = (self.keep_closed, self.late_positions);
+        Ok(Policy { emit, emit_position, lateness, retention, keep_closed, late_positions })
     }
 }
 
@@ -225,13 +229,13 @@ pub(super) fn admits(root: &Node) -> bool {
 
 /// The columns of the late rows of a plan.
 pub(super) fn late_columns(node: &Node) -> Option<Vec<ColumnDef>> {
-    let column = match &node.op {
-        Op::TakeLate(late) => Some(late.column),
-        Op::Session { column, life: Some(_), .. } => Some(*column),
+    let late = match &node.op {
+        Op::TakeLate(late) => Some((late.column, late.positions)),
+        Op::Session { column, life: Some(life), .. } => Some((*column, life.positions)),
         _ => None,
     };
-    if let (Some(column), [input]) = (column, node.inputs.as_slice()) {
-        return Some(late_schema(&input.schema, column).fields().iter().map(|field| ColumnDef::of_field(field)).collect());
+    if let (Some((column, positions)), [input]) = (late, node.inputs.as_slice()) {
+        return Some(late_schema(&input.schema, column, positions).fields().iter().map(|field| ColumnDef::of_field(field)).collect());
     }
     node.inputs.iter().find_map(late_columns)
 }
@@ -287,7 +291,7 @@ impl Lowering<'_> {
             facts.append_only = emit == Emit::Final && !keeps_closed;
             return Ok((input, facts, Some(life)));
         }
-        let input = take_late(input, &life).map_err(external)?;
+        let input = take_late(input, &life, self.policy.late_positions).map_err(external)?;
         if emit == Emit::Final {
             facts.append_only = retention.is_none() && !keeps_closed;
             // A result comes when its window is closed, and not when it ends.
@@ -341,23 +345,23 @@ fn forget(node: &mut Node) {
 }
 
 /// Takes late rows out of what an aggregate reads: before their event times are put into windows, where that can be told.
-fn take_late(input: Node, life: &WindowLife) -> Result<Node> {
+fn take_late(input: Node, life: &WindowLife, positions: bool) -> Result<Node> {
     let closing = &life.closing;
     let named = input.facts.event_times.iter().find(|time| time.column == closing.column && time.source == closing.source);
     let named = named.ok_or_else(|| Error::internal("windows close by a time that is not there"))?.steps.clone();
     let mut input = input;
-    if session::close(&mut input, life)? {
+    if session::close(&mut input, life, positions)? {
         return Ok(input);
     }
     if named.get(closing.steps.len()) == Some(&TimeStep::SessionEnd) && sessions(&input) {
         return Err(Error::unsupported("sessions of several queries cannot be closed together")
             .with_hint("Create each query over sessions as a materialized view of its own, and read those."));
     }
-    gate(input, &named, life)
+    gate(input, &named, life, positions)
 }
 
 /// `named`: the steps from the source's watermark to what names the windows.
-fn gate(mut node: Node, named: &[TimeStep], life: &WindowLife) -> Result<Node> {
+fn gate(mut node: Node, named: &[TimeStep], life: &WindowLife, positions: bool) -> Result<Node> {
     let Closing { source, steps, end, .. } = &life.closing;
     let closed =
         |from: usize| Closed { source: *source, steps: steps.clone(), named: named[from..].to_vec(), end: *end, lateness: life.lateness };
@@ -372,12 +376,12 @@ fn gate(mut node: Node, named: &[TimeStep], life: &WindowLife) -> Result<Node> {
         if let (Op::Windows { closed: of_windows, .. }, Some(several)) = (&mut node.op, several) {
             *of_windows = Some(closed(several + 1));
         }
-        node.inputs = node.inputs.into_iter().map(|input| gate(input, named, life)).collect::<Result<_>>()?;
+        node.inputs = node.inputs.into_iter().map(|input| gate(input, named, life, positions)).collect::<Result<_>>()?;
         return Ok(node);
     }
     let (column, from) = moment(&node.facts).ok_or_else(|| Error::internal("windows close by a time that is not there"))?;
     let input = node.imports().iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
     let (schema, facts) = (node.schema.clone(), node.facts.clone());
-    let late = LateRows { input, column, is_event_time: from <= steps.len(), closed: closed(from) };
+    let late = LateRows { input, column, is_event_time: from <= steps.len(), closed: closed(from), positions };
     Ok(Node { op: Op::TakeLate(late), inputs: vec![node], schema, facts })
 }

@@ -122,11 +122,12 @@ fn is_of(time: &EventTime, column: usize, closing: &Closing) -> bool {
 }
 
 /// Gives the sessions that windows with this life are of, if they are those of a step below, theirs: they close by themselves.
-pub(super) fn close(node: &mut Node, life: &WindowLife) -> Result<bool, Error> {
+/// `positions` says whether late rows tell where in a source they come from.
+pub(super) fn close(node: &mut Node, life: &WindowLife, positions: bool) -> Result<bool, Error> {
     let Node { op, inputs, .. } = node;
     let Some(input) = inputs.first_mut() else { return Ok(false) };
     match op {
-        Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. } => close(input, life),
+        Op::Project { .. } | Op::Filter { .. } | Op::RequireEventTime { .. } => close(input, life, positions),
         Op::Session { column, life: of_sessions, .. } => {
             let closing = &life.closing;
             if !input.facts.event_times.iter().any(|time| is_of(time, *column, closing)) {
@@ -137,7 +138,7 @@ pub(super) fn close(node: &mut Node, life: &WindowLife) -> Result<bool, Error> {
             }
             let names = input.imports().iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
             let closing = Closing { column: input.schema.fields().len() + 1, end: WindowEnd::After(0), ..closing.clone() };
-            *of_sessions = Some(SessionLife { input: names, windows: WindowLife { closing, ..life.clone() } });
+            *of_sessions = Some(SessionLife { input: names, windows: WindowLife { closing, ..life.clone() }, positions });
             Ok(true)
         }
         _ => Ok(false),

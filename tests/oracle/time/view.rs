@@ -120,7 +120,7 @@ impl View {
     pub fn catalog(&self) -> (Catalog, RelationId) {
         let event_times = vec![EventTime { column: 0, source: INPUT, steps: Vec::new() }];
         let facts = Facts { append_only: self.append_only, event_times, ..Facts::default() };
-        let def = MaterializedViewDef { query: String::new(), facts, late: None, admits_late: false, life: None };
+        let def = MaterializedViewDef { query: String::new(), facts, late: None, late_positions: true, admits_late: false, life: None };
         let (name, sql) = ("i".to_string(), String::new());
         let kind = RelationKind::MaterializedView(def);
         (Catalog::default().with(Relation { id: INPUT, name, kind, columns: columns(), sql, depends_on: Vec::new() }), INPUT)
@@ -136,6 +136,7 @@ impl View {
             lateness: create.allow_lateness.clone(),
             retention: option("retention"),
             keep_closed: option("keep_closed").map(|(value, position)| (value == "true", position)),
+            late_positions: true,
         };
         plan_view(catalog, "v", &create.query, &self.sql, &[], &clauses)
     }

@@ -108,7 +108,7 @@ impl Lowering {
             Some(life) => {
                 // What is late is told of as it came.
                 let open = self.gathered(input, partition);
-                self.take_late(&open.schema, column, append_only, Some(open.spread.columns().to_vec()))?;
+                self.take_late(&open.schema, column, life.positions, append_only, Some(open.spread.columns().to_vec()))?;
                 let (life, input, rows) = (life.clone(), open.schema.clone(), of_rows.clone());
                 gate = Some(GateSpec { life, input, partition: partition.to_vec(), time: column, exprs, rows });
                 open
@@ -196,8 +196,8 @@ impl Lowering {
         spec.check(&input.schema)?;
         let input = self.gathered(input, partition);
         let spread = input.spread.clone();
-        if life.is_some() {
-            self.take_late(&input.schema, column, input.facts.append_only, Some(spread.columns().to_vec()))?;
+        if let Some(life) = life {
+            self.take_late(&input.schema, column, life.positions, input.facts.append_only, Some(spread.columns().to_vec()))?;
         }
         self.states.extend(spec.state_specs(&input.schema, spread.columns()));
         Ok(input.add(StepOp::SessionRows(spec), schema, facts, spread))

@@ -52,7 +52,7 @@ impl Gate {
         let groups = moments.groups(&spec.rows, false)?;
         let partial = PartialAggregate::new(moments, groups, schema);
         let project = Project::new(spec.exprs.clone(), spec.rows.clone(), view);
-        let entries = Entries::new(spec.life.input.clone(), spec.time, true, &spec.input);
+        let entries = Entries::new(spec.life.input.clone(), spec.time, true, spec.life.positions, &spec.input);
         Ok(Gate { spec, gap, project, partial, entries, doubtful: vec![] })
     }
 

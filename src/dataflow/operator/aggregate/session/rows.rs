@@ -9,6 +9,7 @@ use arrow::row::RowConverter;
 use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 use weir_common::lateness::SessionLife;
+use weir_common::origins::Origin;
 
 use crate::fragment::Context;
 use crate::operator::Operator;
@@ -370,13 +371,22 @@ impl SessionRows {
 }
 
 impl Operator for SessionRows {
-    fn push(&mut self, _port: usize, delta: Delta, _cx: &mut Context) -> Result<()> {
+    fn push(&mut self, _port: usize, delta: Delta, cx: &mut Context) -> Result<()> {
         self.find(delta.rows.columns(), delta.num_rows())?;
         let rows = encode(&self.converter, delta.rows.columns())?;
         let times = words(delta.rows.column(self.spec.time))?;
         for (row, slot) in self.slots.iter().enumerate() {
             let pending = self.pending.entry((*slot, times[row])).or_default();
             *pending.entry(rows.value(row).into()).or_insert(0) += delta.weights.get(row);
+        }
+        if let Some((closing, origins)) = self.closing.as_mut().zip(delta.origins.as_ref()) {
+            let watermark = closing.clock.late(cx.times);
+            // Those of sessions that are not late have no row that would be so by itself.
+            let is_over = |time: i64| closing.clock.life.closed_at(time.saturating_add(self.spec.gap)) <= watermark;
+            let over: Vec<usize> = (0..delta.num_rows()).filter(|row| is_over(times[*row])).collect();
+            for row in over.into_iter().filter(|row| origins.get(*row) != Origin::default()) {
+                closing.comes_from(rows.value(row), origins.get(row));
+            }
         }
         Ok(())
     }
@@ -394,6 +404,7 @@ impl Operator for SessionRows {
             }
             self.settle(partition, changes, cx)?;
         }
+        self.closing.iter_mut().for_each(Closing::forget_origins);
         self.close_some(cx)
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use weir_common::error::{Error, Result};
-use weir_common::lateness::LATE_COLUMNS;
+use weir_common::lateness::LATE_WEIGHT;
 
 use crate::fragment::Context;
 use crate::operator::aggregate::ordered::words;
@@ -17,10 +17,10 @@ impl SessionRows {
     /// Rows that were once late, in the form in which they were told of: until the epoch is complete.
     pub(super) fn admit(&mut self, late: &RecordBatch) -> Result<()> {
         let width = self.key.fields().len();
-        if late.num_columns() != width + LATE_COLUMNS.len() {
+        if self.closing.as_ref().is_some_and(|closing| late.num_columns() != closing.entries.width()) {
             return Err(Error::internal("late rows are not those of this plan"));
         }
-        let (columns, weights) = (&late.columns()[..width], late.column(width + 5).as_primitive::<Int64Type>());
+        let (columns, weights) = (&late.columns()[..width], late.column(width + LATE_WEIGHT).as_primitive::<Int64Type>());
         self.find(columns, late.num_rows())?;
         let (rows, times) = (encode(&self.converter, columns)?, words(&columns[self.spec.time])?);
         let Some(Closing { admitted, closed: Some(_), .. }) = &mut self.closing else {

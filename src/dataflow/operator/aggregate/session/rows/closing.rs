@@ -1,6 +1,6 @@
 //! Sessions are closed as the watermark passes, and late rows are told of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
@@ -9,6 +9,7 @@ use weir_common::delta::{Delta, batch};
 use weir_common::error::Result;
 use weir_common::ids::RelationId;
 use weir_common::lateness::{SessionLife, Span};
+use weir_common::origins::{Origin, Origins};
 
 use crate::fragment::Context;
 use crate::operator::aggregate::clock::Clock;
@@ -28,6 +29,8 @@ pub(super) struct Closing {
     pub(super) closed: Option<Closed>,
     /// What is to be admitted: by partition and time.
     pub(super) admitted: BTreeMap<u32, BTreeMap<(i64, Row), i64>>,
+    /// Where rows of this epoch come from that may turn out to be late.
+    origins: HashMap<Row, Vec<Origin>>,
 }
 
 /// Rows of sessions that close: what they are of, and how often they are there.
@@ -54,8 +57,19 @@ impl Closing {
     /// `time` is the column of the event time in rows with the schema `input`.
     pub(super) fn new(life: &SessionLife, time: usize, input: &SchemaRef) -> Result<Self> {
         let closed = life.windows.keeps_closed.then(|| Closed::new(input)).transpose()?;
-        let entries = Entries::new(life.input.clone(), time, true, input);
-        Ok(Closing { clock: Clock::new(life.windows.clone()), entries, ends: BTreeSet::new(), closed, admitted: BTreeMap::new() })
+        let entries = Entries::new(life.input.clone(), time, true, life.positions, input);
+        let (clock, ends, admitted) = (Clock::new(life.windows.clone()), BTreeSet::new(), BTreeMap::new());
+        Ok(Closing { clock, entries, ends, closed, admitted, origins: HashMap::new() })
+    }
+
+    /// Remembers where a row comes from, for the time that its epoch takes.
+    pub(super) fn comes_from(&mut self, row: &[u8], origin: Origin) {
+        self.origins.entry(row.into()).or_default().push(origin);
+    }
+
+    /// The epoch is over.
+    pub(super) fn forget_origins(&mut self) {
+        self.origins.clear();
     }
 
     /// Whether anything of a partition is closed, or to be admitted.
@@ -87,18 +101,30 @@ impl SessionRows {
     }
 
     /// Tells of late rows.
-    pub(super) fn tell(&self, late: Late, watermark: Option<i64>, cx: &mut Context) -> Result<()> {
-        let (Some(closing), Some(watermark), false) = (&self.closing, watermark, late.rows.is_empty()) else { return Ok(()) };
-        let (rows, weights): (Vec<Row>, Vec<i64>) = late.rows.into_iter().map(|(_, row, weight)| (row, weight)).unzip();
+    pub(super) fn tell(&mut self, late: Late, watermark: Option<i64>, cx: &mut Context) -> Result<()> {
+        let (Some(closing), Some(watermark), false) = (&mut self.closing, watermark, late.rows.is_empty()) else { return Ok(()) };
+        let (mut rows, mut weights, mut origins) = (vec![], vec![], vec![]);
+        for (_, row, weight) in late.rows {
+            let mut known = closing.origins.remove(&row).filter(|_| weight > 0).unwrap_or_default();
+            // In an order that does not depend on which worker sent them first.
+            known.sort_unstable();
+            let mut known = known.into_iter();
+            // Equal rows have an entry each.
+            for _ in 0..weight.unsigned_abs() {
+                rows.push(row.clone());
+                weights.push(weight.signum());
+                origins.push(known.next().unwrap_or_default());
+            }
+        }
         let rows = batch(self.key.clone(), self.columns(&rows)?, rows.len())?;
         let moments = times(&rows, self.spec.time)?.values().iter().enumerate();
         // What a row that goes once came with is not known any more: the window that each would have by itself.
         let span = |moment: i64| Span { start: Some(moment), end: moment.saturating_add(self.spec.gap) };
-        // Equal rows have an entry each.
-        let each = moments.flat_map(|(row, moment)| std::iter::repeat_n((row as u32, span(*moment)), weights[row].unsigned_abs() as usize));
-        let spans: Vec<(u32, Span)> = each.collect();
-        let ones = weights.iter().map(|weight| weight.signum()).collect();
-        cx.late.push(closing.entries.of(&Delta::weighted(rows, ones), &spans, watermark)?);
+        let spans: Vec<(u32, Span)> = moments.map(|(row, moment)| (row as u32, span(*moment))).collect();
+        let rows = Delta { origins: Some(Arc::new(origins.into_iter().collect::<Origins>())), ..Delta::weighted(rows, weights) };
+        if let Some(closing) = &self.closing {
+            cx.late.push(closing.entries.of(&rows, &spans, watermark)?);
+        }
         Ok(())
     }
 
