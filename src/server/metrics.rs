@@ -1,9 +1,10 @@
 //! Every metric of the server in one place, in Prometheus text.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -13,6 +14,9 @@ use weir_sql::catalog::Catalog;
 use weir_storage::group_commit::Counters;
 
 use crate::system::event_time_lag_seconds;
+
+#[cfg(test)]
+mod tests;
 
 /// Counters that sessions move.
 #[derive(Default)]
@@ -40,6 +44,24 @@ pub struct Disk {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RelationLabel {
     relation: String,
+}
+
+/// A source, or one of its partitions.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct SourceLabel {
+    relation: String,
+    partition: Option<u32>,
+}
+
+impl EncodeLabelSet for SourceLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder) -> fmt::Result {
+        ("relation", self.relation.as_str()).encode(encoder.encode_label())?;
+        // No label is something else than an empty one.
+        if let Some(partition) = self.partition {
+            ("partition", partition).encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -147,18 +169,33 @@ impl Metrics {
         );
         registry.register("weir_view_filling", "1 while a materialized view takes in what was there before it", filling);
         let (read, bytes) = (Counts::<RelationLabel>::default(), Counts::<RelationLabel>::default());
-        let watermark = Gauges::default();
+        let watermark = Family::<SourceLabel, Gauge<i64>>::default();
+        let held_up = Family::<RelationLabel, Counter<f64, AtomicU64>>::default();
         for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
             let Some(label) = name(reader.source) else { continue };
             read.get_or_create(&label).inc_by(reader.rows);
             bytes.get_or_create(&label).inc_by(reader.bytes);
-            if let Some(micros) = reader.watermark.filter(|micros| *micros != i64::MAX) {
-                watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
+            held_up.get_or_create(&label).inc_by(reader.held_up as f64 / 1e6);
+            let of_each = reader.partitions.iter().map(|partition| (Some(partition.partition), partition.watermark));
+            for (partition, at) in [(None, reader.watermark.filter(|micros| *micros != i64::MAX))].into_iter().chain(of_each) {
+                if let Some(micros) = at {
+                    let label = SourceLabel { relation: label.relation.clone(), partition };
+                    watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
+                }
             }
         }
         registry.register("weir_source_rows", "Rows read from a source", read);
         registry.register("weir_source_bytes", "Bytes read from a source, decompressed", bytes);
-        registry.register("weir_source_watermark_seconds", "Watermark of a source, seconds since 1970 UTC", watermark);
+        registry.register(
+            "weir_source_watermark_seconds",
+            "Watermark of a source, and of each of its partitions where it has several, seconds since 1970 UTC",
+            watermark,
+        );
+        registry.register(
+            "weir_source_held_up_seconds",
+            "Time that a source has waited because Weir did not take what it had read",
+            held_up,
+        );
         let dead = Counts::<DeadLetterLabel>::default();
         for ((relation, reason), count) in &status.dead_letter_counts {
             dead.get_or_create(&DeadLetterLabel { relation: relation.clone(), reason: reason.as_str() }).inc_by(*count);

@@ -12,9 +12,12 @@ use weir_common::ids::{Epoch, RelationId};
 use weir_common::interval::Interval;
 use weir_common::source::Watermark;
 use weir_common::types::PgType;
-use weir_engine::status::{SourceStatus, Status, ViewStatus};
+use weir_engine::status::{PartitionStatus, SourceStatus, Status, ViewStatus};
 use weir_sql::catalog::{Catalog, RelationKind};
 use weir_sql::system::WeirTable;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 /// The commits that a session's statement reads, as far as it has looked: one, but for tables that its transaction has locked.
 pub type Commits = Arc<Mutex<Vec<Epoch>>>;
@@ -241,6 +244,7 @@ fn tables(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
 struct Mark {
     relation: String,
     kind: &'static str,
+    partition: Option<String>,
     watermark: Option<i64>,
     held_back_by: Option<String>,
     held_back_since: Option<i64>,
@@ -251,8 +255,13 @@ fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
     let mut found: Vec<Mark> = vec![];
     for reader in status.sources.iter().filter(|reader| reader.view.is_none()) {
         let SourceStatus { watermark, idle_since, watermark_moved: held_back_since, .. } = *reader;
-        let relation = name_of(catalog, reader.source);
-        found.push(Mark { relation, kind: "source", watermark, held_back_since, idle_since, ..Mark::default() });
+        let (relation, kind) = (name_of(catalog, reader.source), "source");
+        let held_back_by = reader.partitions.iter().find(|partition| partition.holds_back).map(|of| format!("partition {}", of.partition));
+        found.push(Mark { relation: relation.clone(), kind, watermark, held_back_by, held_back_since, idle_since, ..Mark::default() });
+        for PartitionStatus { partition, watermark, idle_since, .. } in &reader.partitions {
+            let (relation, partition) = (relation.clone(), Some(partition.to_string()));
+            found.push(Mark { relation, kind, partition, watermark: *watermark, idle_since: *idle_since, ..Mark::default() });
+        }
     }
     for table in status.tables.iter().filter(|table| catalog.by_id(table.table).is_some()) {
         let Some(watermark) = table.watermark else { continue };
@@ -266,7 +275,7 @@ fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
             watermark: view.watermark,
             held_back_by: view.held_back_by.map(|(relation, _)| name_of(catalog, relation)),
             held_back_since: view.held_back_by.and_then(|(_, since)| since),
-            idle_since: None,
+            ..Mark::default()
         });
     }
     let wall = |times: &mut dyn Iterator<Item = Option<i64>>| -> ArrayRef {
@@ -275,8 +284,7 @@ fn watermarks(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
     vec![
         text(found.iter().map(|mark| mark.relation.clone())),
         text(found.iter().map(|mark| mark.kind.to_string())),
-        // Sources have one partition each.
-        text(found.iter().map(|_| None::<String>)),
+        text(found.iter().map(|mark| mark.partition.clone())),
         Arc::new(found.iter().map(|mark| mark.watermark).collect::<TimestampMicrosecondArray>()),
         text(found.iter().map(|mark| mark.held_back_by.clone())),
         wall(&mut found.iter().map(|mark| mark.held_back_since)),

@@ -11,6 +11,9 @@ use weir_common::state_store::{Space, StateStore};
 
 use crate::checkpoint::layout;
 
+#[cfg(test)]
+mod tests;
+
 /// The first byte of a standing: how the rest is written. 4 is postcard of [`Standing`]; 3 is the same without its last list, 2 without its
 /// last two, 1 without its last four.
 const FORMAT: u8 = 4;
