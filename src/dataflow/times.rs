@@ -19,11 +19,13 @@ pub struct EpochTimes {
     /// Each source that the view reads, directly or through others, with its watermark at the end of the epoch before and at the end
     /// of this one: microseconds since 1970 UTC, `i64::MAX` when the source has ended.
     pub watermarks: Vec<(RelationId, Option<i64>, Option<i64>)>,
+    /// Of the sources that have ended: the watermark that they had come to, microseconds since 1970 UTC.
+    pub ended: Vec<(RelationId, i64)>,
 }
 
 impl EpochTimes {
     /// No time has passed: nothing is late and nothing closes.
-    pub const NONE: EpochTimes = EpochTimes { wall_micros: i64::MIN, watermarks: Vec::new() };
+    pub const NONE: EpochTimes = EpochTimes { wall_micros: i64::MIN, watermarks: Vec::new(), ended: Vec::new() };
 
     /// The watermark by which rows of this epoch are late; `i64::MIN` where there is none.
     pub fn before(&self, source: RelationId) -> i64 {
@@ -33,6 +35,11 @@ impl EpochTimes {
     /// The watermark at the end of this epoch, by which windows close; `i64::MIN` where there is none.
     pub fn after(&self, source: RelationId) -> i64 {
         self.of(source).and_then(|(.., after)| *after).unwrap_or(i64::MIN)
+    }
+
+    /// The watermark that a source had come to before it ended, if it has.
+    pub fn came_to(&self, source: RelationId) -> Option<i64> {
+        self.ended.iter().find(|(id, _)| *id == source).map(|(_, watermark)| *watermark)
     }
 
     fn of(&self, source: RelationId) -> Option<&(RelationId, Option<i64>, Option<i64>)> {

@@ -77,3 +77,35 @@ async fn windows_of_a_source_that_pauses_close_and_stay_as_they_were_after_a_kil
     until(&client, shown, "2013-01-01 00:00:10 2 4, 2013-01-01 00:00:20 1 5, 2013-01-01 00:00:21 1 6").await;
     weir.stop().unwrap();
 }
+
+#[tokio::test]
+async fn late_rows_of_windows_that_are_gone_change_nothing_also_after_a_restart_of_a_source_that_has_ended() {
+    let mut weir = Server::prepare("127.0.0.1:0", Setup { checkpoint_interval: Some("1h"), ..Setup::default() }).unwrap();
+    weir.restart(2).unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("log.jsonl");
+    // The last row comes more than an epoch's worth of rows after those that have made its window old.
+    let line = |ts: &str| format!("{{\"ts\": \"2013-01-01 {ts}\"}}\n");
+    fs::write(&path, line("00:00:05") + &line("01:00:00").repeat(150_000) + &line("00:00:30")).unwrap();
+    let source = format!(
+        "CREATE SOURCE s (ts TIMESTAMP, WATERMARK FOR ts AS ts) WITH (connector = 'file', path = '{}') FORMAT PLAIN ENCODE JSON",
+        path.display()
+    );
+    run(&client, &source).await;
+    let view = "CREATE MATERIALIZED VIEW recent WITH (retention = '2 minutes') AS \
+                SELECT window_start, count(*) AS n FROM TUMBLE(s, ts, INTERVAL '1 minute') GROUP BY window_start";
+    run(&client, view).await;
+    until(&client, "SELECT at_end::text FROM weir.sources", "true").await;
+    let (shown, late) = ("SELECT string_agg(window_start || ' ' || n, ', ') FROM recent", "SELECT count(*)::text FROM \"recent$late\"");
+    let answers = ["2013-01-01 01:00:00 150000", "1"];
+    assert_eq!([value(&client, shown).await, value(&client, late).await], answers);
+    run(&client, "CHECKPOINT").await;
+    weir.kill();
+    weir.restart(3).unwrap();
+    let client = connect(weir.url()).await.unwrap();
+    assert_eq!([value(&client, shown).await, value(&client, late).await], answers);
+    run(&client, "ALTER MATERIALIZED VIEW recent ADMIT LATE").await;
+    assert_eq!([value(&client, shown).await, value(&client, late).await], [answers[0], "0"]);
+    weir.stop().unwrap();
+}

@@ -69,7 +69,7 @@ pub fn run(seed: u64, met: &mut Met, runtime: &Runtime) -> Result<(), String> {
     let epochs = rng.usize(4..16);
     for epoch in 0..epochs {
         now = later(&mut rng, now, scale, &here);
-        simulator.at(EpochTimes { wall_micros: now, watermarks: vec![] });
+        simulator.at(EpochTimes { wall_micros: now, ..EpochTimes::NONE });
         let mut changes: Vec<(Row, i64)> = (0..rng.usize(0..6) * rng.usize(0..2)).map(|_| (row(&mut rng, now, scale), 1)).collect();
         here.extend(changes.iter().map(|(row, _)| row.clone()));
         if !append_only {
@@ -100,7 +100,7 @@ pub fn run(seed: u64, met: &mut Met, runtime: &Runtime) -> Result<(), String> {
         }
     }
     // When all is over nothing waits.
-    simulator.at(EpochTimes { wall_micros: now + 40_000 * DAY, watermarks: vec![] });
+    simulator.at(EpochTimes { wall_micros: now + 40_000 * DAY, ..EpochTimes::NONE });
     simulator.close_epoch();
     if !keeps_groups && simulator.groups() > 0 {
         return Err(failed(epochs, now, format!("{} rows wait for a moment that is long over", simulator.groups())));

@@ -75,7 +75,7 @@ pub fn run(seed: u64, met: &mut Met) -> Result<(), String> {
         if epoch + 1 == epochs && rng.bool() {
             after = Some(i64::MAX);
         }
-        simulator.at(EpochTimes { wall_micros: now, watermarks: vec![(source, watermark, after)] });
+        simulator.at(EpochTimes { wall_micros: now, watermarks: vec![(source, watermark, after)], ..EpochTimes::NONE });
         if view.admits && percent(&mut rng, 25) && !late.is_empty() {
             let entries = concat_batches(&late[0].schema(), &late).expect("late rows have one schema");
             late.clear();

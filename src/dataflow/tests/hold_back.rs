@@ -75,7 +75,7 @@ fn each_row_comes_once_as_it_is_when_its_window_closes() {
             if rng.usize(..12) == 0 {
                 watermark = Some(i64::MAX);
             }
-            simulator.at(EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, before, watermark)] });
+            simulator.at(EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, before, watermark)], ..EpochTimes::NONE });
             let is_closed = |start: i64, by: Option<i64>| by.is_some_and(|by| start + SIZE + LATENESS <= by);
             let closes = |(start, _): &&Row| is_closed(*start, watermark) && !is_closed(*start, before);
             let final_now: Vec<(Row, i64)> = there.iter().filter(closes).map(|row| (*row, 1)).collect();
@@ -97,7 +97,7 @@ fn what_is_held_is_what_is_there_however_often_it_was_revised() {
         }
     }
     assert!(simulator.groups() < 2000, "{} rows are held for one", simulator.groups());
-    simulator.at(EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, None, Some(SIZE + LATENESS))] });
+    simulator.at(EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, None, Some(SIZE + LATENESS))], ..EpochTimes::NONE });
     assert_eq!(simulator.close_epoch().iter().map(Delta::num_rows).sum::<usize>(), 1);
     assert_eq!((simulator.groups(), simulator.memory_bytes()), (0, 0));
 }

@@ -232,7 +232,7 @@ fn closing(input: Node, gap: i64, emit: Emit, lateness: i64, retention: Option<i
 }
 
 fn at(before: i64, after: i64) -> EpochTimes {
-    EpochTimes { wall_micros: 0, watermarks: vec![(RelationId::FIRST_USER, Some(before), Some(after))] }
+    EpochTimes { wall_micros: 0, watermarks: vec![(RelationId::FIRST_USER, Some(before), Some(after))], ..EpochTimes::NONE }
 }
 
 #[test]

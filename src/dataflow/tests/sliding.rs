@@ -167,7 +167,7 @@ fn windows_of_slices_are_those_of_rows() {
             if epoch + 1 == epochs && rng.bool() {
                 after = Some(i64::MAX);
             }
-            let times = EpochTimes { wall_micros: now, watermarks: vec![(life.closing.source, watermark, after)] };
+            let times = EpochTimes { wall_micros: now, watermarks: vec![(life.closing.source, watermark, after)], ..EpochTimes::NONE };
             slid.at(times.clone());
             copied.at(times);
             if life.keeps_closed && !late_of_slices.is_empty() && rng.u8(0..4) == 0 {

@@ -52,7 +52,7 @@ fn delta(input: &Node, rows: &[(Row, i64)]) -> Delta {
 }
 
 fn at(wall_micros: i64) -> EpochTimes {
-    EpochTimes { wall_micros, watermarks: vec![] }
+    EpochTimes { wall_micros, ..EpochTimes::NONE }
 }
 
 /// The numbers of the rows that are shown.

@@ -60,7 +60,11 @@ impl Leader {
     /// The times of an epoch as a view sees them.
     pub(super) fn times(&self, view: &View, before: &Marks, after: &Marks) -> EpochTimes {
         let watermarks = view.readers.iter().map(|(source, streams)| (*source, least(streams, before), least(streams, after)));
-        EpochTimes { wall_micros: self.last_wall_micros, watermarks: watermarks.collect() }
+        let ended = view.readers.iter().filter_map(|(source, streams)| {
+            let came_to = |stream| self.readers.get(stream).filter(|reader| reader.ended_in.is_some())?.clock.at();
+            Some((*source, streams.iter().map(came_to).collect::<Option<Vec<_>>>()?.into_iter().min()?))
+        });
+        EpochTimes { wall_micros: self.last_wall_micros, watermarks: watermarks.collect(), ended: ended.collect() }
     }
 
     /// Brings the watermarks of readers to the wall clock of the epoch that has taken its rows; for its record, what the wall clock did.

@@ -4,20 +4,25 @@ use weir_common::lateness::WindowLife;
 
 use crate::times::EpochTimes;
 
+#[cfg(test)]
+mod tests;
+
 /// What has become of windows by the end of the last epoch. Ends are microseconds.
 pub(super) struct Clock {
     pub(super) life: WindowLife,
     /// The watermark of their event time when the last epoch closed.
     upto: i64,
-    /// The same before the source had ended: its end closes all windows, and makes no result old.
+    /// The same, but for the source's end, which closes all windows and makes no result old.
     aged: i64,
+    /// What the source's rows had brought it to, once it has ended.
+    came_to: i64,
     /// Whether `upto` is still to be taken from the first epoch after a restart.
     resumed: bool,
 }
 
 impl Clock {
     pub(super) fn new(life: WindowLife) -> Self {
-        Clock { life, upto: i64::MIN, aged: i64::MIN, resumed: false }
+        Clock { life, upto: i64::MIN, aged: i64::MIN, came_to: i64::MIN, resumed: false }
     }
 
     pub(super) fn resume(&mut self) {
@@ -26,6 +31,10 @@ impl Clock {
 
     /// An epoch begins, or goes on.
     pub(super) fn begin(&mut self, times: &EpochTimes) {
+        let closing = &self.life.closing;
+        if let Some(came_to) = times.came_to(closing.source) {
+            self.came_to = closing.watermark(came_to);
+        }
         if self.resumed && *times != EpochTimes::NONE {
             let upto = self.late(times);
             self.advance(upto);
@@ -51,9 +60,8 @@ impl Clock {
     /// The epoch is over.
     pub(super) fn advance(&mut self, watermark: i64) {
         self.upto = watermark;
-        if watermark < i64::MAX {
-            self.aged = watermark;
-        }
+        // Whether the last rows came in the same epoch as the end or not.
+        self.aged = self.aged.max(if watermark < i64::MAX { watermark } else { self.came_to });
     }
 
     /// Whether the rows of this window were out when the epoch began.

@@ -39,7 +39,7 @@ impl Bench {
 
     /// Runs one epoch that takes the watermark here: what is given while rows come, and what at the end, one list for each delta.
     fn epoch(&mut self, slices: &[Sums], to_window: Option<i64>, after: i64) -> (Vec<Vec<Sums>>, Vec<Vec<Sums>>) {
-        let times = EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, self.watermark, Some(after))] };
+        let times = EpochTimes { wall_micros: 0, watermarks: vec![(SOURCE, self.watermark, Some(after))], ..EpochTimes::NONE };
         let (mut out, mut dead, mut late) = (vec![], vec![], vec![]);
         let mut cx = Context { epoch: 1, times: &times, admitted: None, out: &mut out, dead: &mut dead, late: &mut late };
         if !slices.is_empty() {
