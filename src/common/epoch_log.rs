@@ -26,7 +26,7 @@ pub struct EpochRecord {
     pub writes: Vec<Written>,
     /// Views that have been filled, and can be read from this epoch on.
     pub lives: Vec<RelationId>,
-    /// Views whose late rows were admitted, before all other rows of the epoch.
+    /// Views whose late rows were admitted, before all other rows of the epoch, or discarded.
     pub admitted: Vec<RelationId>,
     /// What the wall clock did to readers: their watermarks and rows after this epoch, where it did something.
     pub marks: Vec<Mark>,
@@ -34,6 +34,10 @@ pub struct EpochRecord {
     pub conditions: Vec<(RelationId, String)>,
     /// Of the readers in `progress`, those that read several partitions.
     pub partitions: Vec<Partitions>,
+    /// Which of the views in `admitted` did not use these late rows, and only let them go.
+    pub discarded: Vec<RelationId>,
+    /// Views that had as many late rows as are kept: none of this epoch were added.
+    pub full: Vec<RelationId>,
 }
 
 /// Rows written to a table, in one piece.

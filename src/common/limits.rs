@@ -22,6 +22,8 @@ pub const WINDOWS_PER_ROW_MAX: i64 = 10_000;
 pub const RUN_ROWS_MAX: usize = 64 * 1024;
 /// Pages, of 256 rows of one run at most, that an index of a served relation has on one worker.
 pub const INDEXED_PAGES_MAX: usize = 16 * 1024 * 1024;
+/// Late rows of a materialized view that are kept, unless its `late_entries` says otherwise.
+pub const LATE_ENTRIES_MAX: u64 = 1_000_000;
 /// Dead letters kept in memory, oldest dropped first (the counters go on).
 pub const DEAD_LETTERS_MAX: usize = 10_000;
 /// Bytes of a dead letter's payload that are kept.

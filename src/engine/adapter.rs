@@ -10,7 +10,7 @@
 //!   which it closes even without rows: a global aggregate has a row over no input.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ use timely::scheduling::Activator;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
-use weir_common::ids::{Epoch, StreamId};
+use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::HYDRATION_SLICE_ROWS;
 use weir_common::snapshot::Run;
 use weir_common::state_store::StateStore;
@@ -40,8 +40,8 @@ use weir_dataflow::times::{EpochTimes, TimeOf};
 use crate::checkpoint::stored_rows::StoredPart;
 use crate::chunk::{Chunk, HashScatter};
 use crate::hub::{Hub, Queue, Stream, Subscription};
-use crate::lane::{NewView, Restoring};
-use crate::late::cancelled;
+use crate::lane::{LateCount, NewView, Restoring};
+use crate::late::kept;
 
 /// The streams that a dataflow reads and the queues that it reads them through, in the order of its imports.
 type Inputs = Rc<RefCell<Vec<(StreamId, Rc<Queue>)>>>;
@@ -60,12 +60,22 @@ pub struct Dataflow {
     pub failure: Rc<RefCell<Option<Error>>>,
     times: Rc<RefCell<Times>>,
     admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
+    late_limit: Rc<RefCell<LateLimit>>,
     /// How often timely has let one of its operators work.
     pub turns: Arc<AtomicU64>,
     /// Rows that came too late.
     pub late_rows: Arc<AtomicU64>,
     /// Whether it depends on the wall clock, besides its rows.
     pub is_timed: bool,
+}
+
+/// How many late rows are kept.
+#[derive(Default)]
+struct LateLimit {
+    /// Epochs that are not over and add none.
+    full: BTreeSet<Epoch>,
+    /// How many entries of each epoch were not kept, until that is told.
+    dropped: BTreeMap<Epoch, u64>,
 }
 
 /// The times of epochs that are not over, for a view that depends on them.
@@ -108,8 +118,25 @@ impl Dataflow {
         self.admitted.borrow_mut().insert(epoch, late);
     }
 
+    /// No late rows are added in an epoch that opens: there are too many.
+    pub fn is_full(&self, epoch: Epoch) {
+        self.late_limit.borrow_mut().full.insert(epoch);
+    }
+
+    /// The late rows of the view as of the end of an epoch that is complete here; `late` is their stream.
+    pub fn late_count(&self, view: RelationId, late: &Stream, epoch: Epoch) -> Option<LateCount> {
+        let pending: i64 = late.pending.range(..=epoch).flat_map(|(_, deltas)| deltas).map(Delta::weight).sum();
+        let entries = (late.shard.as_ref()?.live_rows() as i64 + pending) as u64;
+        let mut limit = self.late_limit.borrow_mut();
+        let later = limit.dropped.split_off(&(epoch + 1));
+        let dropped = std::mem::replace(&mut limit.dropped, later).values().sum();
+        Some(LateCount { view, entries, dropped })
+    }
+
     /// Epochs before this one are over here.
     pub fn over_before(&self, epoch: Epoch) {
+        let mut limit = self.late_limit.borrow_mut();
+        limit.full = limit.full.split_off(&epoch);
         let mut times = self.times.borrow_mut();
         *times = times.split_off(&epoch);
     }
@@ -222,13 +249,23 @@ pub fn build(
     let fragments: Vec<Rc<RefCell<Fragment>>> = fragments.into_iter().map(|fragment| Rc::new(RefCell::new(fragment))).collect();
     worker.dataflow_named::<Epoch, _, _>(&view.name, |scope| {
         let (dropped, at) = (Rc::new(Cell::new(false)), view.at);
-        let (times, admitted) = (Rc::<RefCell<Times>>::default(), Rc::default());
+        let (times, admitted, late_limit) = (Rc::<RefCell<Times>>::default(), Rc::default(), Rc::default());
         if view.plan.is_timed() && view.restoring.is_none() {
             let start = EpochTimes { wall_micros: view.wall_micros, ..EpochTimes::NONE };
             times.borrow_mut().insert(at, Arc::new(start));
         }
-        let shared =
-            Shared { dropped, failure: Rc::default(), turns: Arc::default(), late_rows: Arc::default(), dead, late, times, admitted, at };
+        let shared = Shared {
+            dropped,
+            failure: Rc::default(),
+            turns: Arc::default(),
+            late_rows: Arc::default(),
+            dead,
+            late,
+            times,
+            admitted,
+            late_limit,
+            at,
+        };
         let (imports, streams, ticks, head) = head(scope, hub, view, &shared);
         let mut outputs: Vec<TimelyStream<Epoch, Chunk>> = vec![];
         let mut state = vec![];
@@ -284,9 +321,9 @@ pub fn build(
         }
         let inputs = imports.borrow().iter().zip(&view.imports).map(|(import, id)| (*id, import.queue.clone())).collect();
         let inputs = Rc::new(RefCell::new(inputs));
-        let Shared { dropped, failure, turns, late_rows, times, admitted, .. } = shared;
+        let Shared { dropped, failure, turns, late_rows, times, admitted, late_limit, .. } = shared;
         let is_timed = view.plan.is_timed();
-        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted, is_timed }
+        Dataflow { dropped, head, inputs, imports, fragments, state, failure, turns, late_rows, times, admitted, late_limit, is_timed }
     })
 }
 
@@ -303,14 +340,19 @@ struct Shared {
     times: Rc<RefCell<Times>>,
     /// Late rows that are admitted, by epoch, until that begins.
     admitted: Rc<RefCell<BTreeMap<Epoch, RecordBatch>>>,
+    late_limit: Rc<RefCell<LateLimit>>,
     /// The epoch of the snapshot that the view starts from.
     at: Epoch,
 }
 
-/// Adds to the late rows of a view.
-fn publish_late(stream: &Rc<RefCell<Stream>>, epoch: Epoch, late: Vec<Delta>) -> Result<()> {
+/// Adds to the late rows of a view, as far as more are kept.
+fn publish_late(stream: &Rc<RefCell<Stream>>, limit: &RefCell<LateLimit>, epoch: Epoch, late: Vec<Delta>) -> Result<()> {
+    let full = limit.borrow().full.contains(&epoch);
     for entries in late {
-        let entries = cancelled(&stream.borrow(), entries)?;
+        let (entries, dropped) = kept(&stream.borrow(), entries, full)?;
+        if dropped > 0 {
+            *limit.borrow_mut().dropped.entry(epoch).or_default() += dropped;
+        }
         stream.borrow_mut().publish(epoch, entries);
     }
     Ok(())
@@ -617,8 +659,9 @@ impl Runner {
         let result = step(&mut self.fragment.borrow_mut(), &mut context);
         let late_rows: usize = late.iter().map(Delta::num_rows).sum();
         self.shared.late_rows.fetch_add(late_rows as u64, Ordering::Relaxed);
-        let result =
-            result.and_then(|()| self.shared.late.iter().try_for_each(|stream| publish_late(stream, epoch, std::mem::take(&mut late))));
+        let result = result.and_then(|()| {
+            self.shared.late.iter().try_for_each(|stream| publish_late(stream, &self.shared.late_limit, epoch, std::mem::take(&mut late)))
+        });
         if let Err(error) = result {
             tracing::error!(%error, epoch, "a view stopped computing");
             self.shared.failure.borrow_mut().get_or_insert(error);

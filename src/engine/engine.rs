@@ -22,7 +22,7 @@ use weir_dataflow::lower::DataflowPlan;
 
 use crate::checkpoint;
 use crate::feed::FeedLimits;
-use crate::lane::{Lane, PeekReply, Report, WorkerStats};
+use crate::lane::{Lane, LateTaken, PeekReply, Report, WorkerStats};
 use crate::leader::{self, Admission, Ddl, Message, News};
 use crate::reader::SourceSpec;
 use crate::recovery::{Recovered, Recovery};
@@ -89,6 +89,8 @@ pub struct ViewSpec {
     /// The relation of the rows that come too late for its windows: a number of its own, greater than `id`, where its plan takes out
     /// late rows. A temporary view may do without: then late rows are counted only.
     pub late: Option<RelationId>,
+    /// How many of those rows are kept.
+    pub late_entries_max: u64,
     /// Its name, for messages.
     pub name: String,
     /// What it computes.
@@ -345,8 +347,13 @@ impl Engine {
     /// Puts the late rows of a view into their windows, each once, and takes them out of the late rows; how many entries there were. With
     /// a condition, those only that it holds for, and is not NULL or an error. `is_final`: who reads the view relies on its results; an error
     /// (`2BP01`) while somebody subscribes to it, or to a query over it. Whoever does so later starts at this commit or behind it.
-    pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>, is_final: bool) -> Result<u64> {
-        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, is_final, reply }))).await?
+    pub async fn admit_late(&self, view: RelationId, condition: Option<Condition>, is_final: bool) -> Result<LateTaken> {
+        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, discards: false, is_final, reply }))).await?
+    }
+
+    /// Takes late rows of a view away, as [`Engine::admit_late`] does, without using them; how many entries there were.
+    pub async fn discard_late(&self, view: RelationId, condition: Option<Condition>) -> Result<LateTaken> {
+        self.request(|reply| Message::Ddl(Ddl::AdmitLate(Admission { view, condition, discards: true, is_final: false, reply }))).await?
     }
 
     /// Subscribes to a table or view: its rows as of the latest commit (or an earlier one, while its changes are kept), then what

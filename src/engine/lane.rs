@@ -120,8 +120,41 @@ pub struct Restoring {
 /// Rows, and the worker that takes them; `None`: every worker takes those that it owns.
 pub type Dealt = (Option<usize>, Delta);
 
-/// A view whose late rows are admitted, and which of them; all where nothing is said.
-pub type Admitted = (RelationId, Option<ExprRef>);
+/// A view whose late rows are admitted or discarded.
+#[derive(Clone)]
+pub struct Admitted {
+    /// The view.
+    pub view: RelationId,
+    /// Which of them; all where nothing is said.
+    pub condition: Option<ExprRef>,
+    /// Whether they only go, and are not used.
+    pub discards: bool,
+    /// Whether those stay of which an equal one is taken back.
+    pub certain_only: bool,
+}
+
+/// How many late rows were admitted or discarded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateTaken {
+    /// Entries that went.
+    pub entries: u64,
+    /// Entries that were meant and stay: those of rows that are taken back, where it is not known any more whether they ever were in a
+    /// window, and those that are equal to one of these.
+    pub left: u64,
+    /// Entries that were never kept since the view was made: there were too many.
+    pub dropped: u64,
+}
+
+/// The late rows of a view on one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct LateCount {
+    /// The view.
+    pub view: RelationId,
+    /// Entries that there are as of the end of an epoch.
+    pub entries: u64,
+    /// Entries that were not kept since this was told last.
+    pub dropped: u64,
+}
 
 /// An epoch as the workers get it.
 pub struct OpenEpoch {
@@ -134,8 +167,10 @@ pub struct OpenEpoch {
     pub affected: Vec<RelationId>,
     /// The times of the epoch, for the views that depend on them: those that are affected, and those that fill.
     pub times: BTreeMap<RelationId, Arc<EpochTimes>>,
-    /// Views whose late rows are admitted.
+    /// Views whose late rows are admitted or discarded.
     pub admitted: Vec<Admitted>,
+    /// Views that have as many late rows as are kept: none of this epoch are added.
+    pub full: Vec<RelationId>,
 }
 
 /// What a worker needs to build a view's dataflow.
@@ -184,9 +219,11 @@ pub enum Report {
         dead: Vec<DeadLetter>,
         /// How long the worker copied state for a checkpoint meanwhile.
         copying: Duration,
+        /// Late rows of the views that the epoch reaches.
+        late: Vec<LateCount>,
     },
-    /// So many late rows are admitted in the epoch on this worker; told before it is done.
-    Admitted(Epoch, u64),
+    /// So many late rows are admitted or discarded in the epoch on this worker; told before it is done.
+    Admitted(Epoch, LateTaken),
     /// A filling view has caught up with the latest open epoch on this worker.
     CaughtUp(RelationId),
     /// Too many rows wait for filling views on this worker (or no longer): no epoch should be opened meanwhile.

@@ -1,10 +1,10 @@
 //! The late rows of a view on one worker: an entry for each row and closed window.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, Schema};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result};
@@ -41,34 +41,63 @@ fn hold(entries: &RecordBatch, condition: &ExprRef, mask: &mut Vec<bool>) {
     }
 }
 
-/// Entries of rows that are taken back, in the form in which they are kept: one that is the opposite of an entry that stands takes
-/// that entry back, all others stand themselves. Of several that stand it is one that does not come straight from a source, if there
-/// is one: what a source gave is not taken back.
-pub fn cancelled(stream: &Stream, entries: Delta) -> Result<Delta> {
-    let input = late_width(&entries.rows.schema());
-    let weights = |rows: &RecordBatch| rows.column(input + LATE_WEIGHT).as_primitive::<Int64Type>().clone();
-    let of_entries = weights(&entries.rows);
-    if of_entries.values().iter().all(|weight| *weight > 0) {
-        return Ok(entries);
+/// Of the entries that are meant, those of which no equal one is taken back, and how many others there are; `all` are those that there are.
+pub fn certain(all: &RecordBatch, meant: RecordBatch) -> Result<(RecordBatch, u64)> {
+    let names = Names::new(&all.schema())?;
+    let weights = names.weights(all);
+    let taken_back = names.of(all)?.into_iter().enumerate().filter(|(row, _)| weights.value(*row) < 0);
+    let taken_back: HashSet<OwnedRow> = taken_back.map(|(_, name)| name).collect();
+    let certain: BooleanArray = names.of(&meant)?.iter().map(|name| Some(!taken_back.contains(name))).collect();
+    let certain = filter_record_batch(&meant, &certain)?;
+    let others = meant.num_rows() - certain.num_rows();
+    Ok((certain, others as u64))
+}
+
+/// What of entries is the same for a row that comes and for one that takes it back: all but the watermark, which differs, the weight, which is
+/// the opposite, and where in a source the row comes from, which one that is taken back does not tell.
+struct Names {
+    converter: RowConverter,
+    columns: Vec<usize>,
+    weight: usize,
+}
+
+impl Names {
+    /// Of entries with this schema.
+    fn new(schema: &Schema) -> Result<Names> {
+        let weight = late_width(schema) + LATE_WEIGHT;
+        let columns: Vec<usize> = (0..weight).filter(|column| *column != late_width(schema) + LATE_WATERMARK).collect();
+        let fields = columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
+        Ok(Names { converter: RowConverter::new(fields)?, columns, weight })
     }
+
+    fn of(&self, entries: &RecordBatch) -> Result<Vec<OwnedRow>> {
+        let columns: Vec<_> = self.columns.iter().map(|column| entries.column(*column).clone()).collect();
+        Ok(self.converter.convert_columns(&columns)?.iter().map(|row| row.owned()).collect())
+    }
+
+    fn weights(&self, entries: &RecordBatch) -> Int64Array {
+        entries.column(self.weight).as_primitive::<Int64Type>().clone()
+    }
+}
+
+/// Entries in the form in which they are kept, and how many are not. One that is the opposite of an entry that stands, or came before it
+/// here, takes that entry back; all others stand themselves, unless it is `full`. Of several that stand it is one that does not come
+/// straight from a source, if there is one: what a source gave is not taken back.
+pub fn kept(stream: &Stream, entries: Delta, full: bool) -> Result<(Delta, u64)> {
     let schema = entries.rows.schema();
-    let width = schema.fields().len();
-    // All but the watermark, which differs, the weight, which is the opposite, and where in a source it comes from, which a row that is
-    // taken back does not tell.
-    let named: Vec<usize> = (0..input + LATE_WEIGHT).filter(|column| *column != input + LATE_WATERMARK).collect();
-    let fields = |columns: &[usize]| columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone())).collect();
-    let by_name = RowConverter::new(fields(&named))?;
-    let whole = RowConverter::new(fields(&(0..width).collect::<Vec<_>>()))?;
-    let name = |rows: &RecordBatch| -> Result<Vec<OwnedRow>> {
-        let columns: Vec<_> = named.iter().map(|column| rows.column(*column).clone()).collect();
-        Ok(by_name.convert_columns(&columns)?.iter().map(|row| row.owned()).collect())
-    };
+    let names = Names::new(&schema)?;
+    let of_entries = names.weights(&entries.rows);
+    if of_entries.values().iter().all(|weight| *weight > 0) {
+        let dropped = entries.num_rows() as u64;
+        return Ok(if full { (Delta::insert(RecordBatch::new_empty(schema)), dropped) } else { (entries, 0) });
+    }
+    let whole = RowConverter::new(schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect())?;
     // In an order that is the same after a restart.
     let mut standing: HashMap<OwnedRow, BTreeMap<(bool, OwnedRow), Standing>> = HashMap::new();
     let mut add = |delta: &Delta| -> Result<()> {
         let entries = whole.convert_columns(delta.rows.columns())?;
-        let positions = &delta.rows.columns()[input + LATE_WEIGHT + 1..];
-        for (row, name) in name(&delta.rows)?.into_iter().enumerate() {
+        let positions = &delta.rows.columns()[names.weight + 1..];
+        for (row, name) in names.of(&delta.rows)?.into_iter().enumerate() {
             let of_source = positions.iter().any(|column| column.is_valid(row));
             let known = standing.entry(name).or_default().entry((of_source, entries.row(row).owned()));
             known.or_insert_with(|| Standing { rows: delta.rows.clone(), row, times: 0 }).times += delta.weights.get(row);
@@ -80,20 +109,27 @@ pub fn cancelled(stream: &Stream, entries: Delta) -> Result<Delta> {
         add(&Delta::insert(run.batch()?))?;
     }
     stream.pending.values().flatten().try_for_each(&mut add)?;
-    let (mut kept, mut back) = (Vec::new(), Vec::new());
-    for (row, name) in name(&entries.rows)?.into_iter().enumerate() {
-        let opposite = standing.get_mut(&name).and_then(|same| {
-            same.values_mut().find(|entry| entry.times > 0 && weights(&entry.rows).value(entry.row) == -of_entries.value(row))
-        });
-        match opposite {
-            Some(entry) => {
-                entry.times -= 1;
-                back.push(entry.rows.slice(entry.row, 1));
+    let (mut new, mut back) = (BTreeSet::new(), vec![]);
+    let mut by_name: HashMap<OwnedRow, Vec<u32>> = HashMap::new();
+    for (row, name) in names.of(&entries.rows)?.into_iter().enumerate() {
+        let opposite = -of_entries.value(row);
+        let stands = |entry: &&mut Standing| entry.times > 0 && names.weights(&entry.rows).value(entry.row) == opposite;
+        if let Some(entry) = standing.get_mut(&name).and_then(|same| same.values_mut().find(stands)) {
+            entry.times -= 1;
+            back.push(entry.rows.slice(entry.row, 1));
+            continue;
+        }
+        let same = by_name.entry(name).or_default();
+        match same.iter().rposition(|other| of_entries.value(*other as usize) == opposite) {
+            Some(other) => _ = new.remove(&same.remove(other)),
+            None => {
+                same.push(row as u32);
+                new.insert(row as u32);
             }
-            None => kept.push(row as u32),
         }
     }
-    let kept = entries.take(&UInt32Array::from(kept))?;
+    let dropped = if full { std::mem::take(&mut new).len() as u64 } else { 0 };
+    let new = entries.take(&new.into_iter().collect::<Vec<u32>>().into())?;
     let back = back.into_iter().map(Delta::retract);
-    Delta::concat(&schema, &std::iter::once(kept).chain(back).collect::<Vec<_>>())
+    Ok((Delta::concat(&schema, &std::iter::once(new).chain(back).collect::<Vec<_>>())?, dropped))
 }

@@ -26,9 +26,10 @@ use crate::engine::{Condition, Engine, EngineConfig, TableSpec, TableWrite, View
 use crate::event_clock::EventClock;
 use crate::feed::{Feed, FeedCounters, FeedLimits, Seat};
 use crate::keys::{KeyChange, KeyIndex};
-use crate::lane::{Lane, LaneMessage, PeekReply, Report, StatsBoard};
+use crate::lane::{Lane, LaneMessage, LateTaken, PeekReply, Report, StatsBoard};
 use crate::leader::checkpoint::Checkpoints;
 use crate::leader::epoch::InFlight;
+use crate::leader::late::LateKept;
 use crate::leader::marks::Marks;
 use crate::leader::memory::Memory;
 use crate::leader::readers::ReaderState;
@@ -48,6 +49,7 @@ mod restore; // from a checkpoint
 mod readers; // the readers of sources
 mod subscribe; // feeds, and temporary views
 mod marks; // watermarks, epoch by epoch
+mod late; // how many late rows are kept
 
 /// What reaches the leader.
 pub enum Message {
@@ -95,20 +97,22 @@ pub enum Ddl {
     DropTemporary(RelationId),
     /// A view's own reader has caught up with the shared one.
     Join(StreamId),
-    /// The late rows of a view are to go into its windows; answered with how many there were, when that is committed.
+    /// The late rows of a view are to go into its windows, or to go; answered with how many there were, when that is committed.
     AdmitLate(Admission),
 }
 
-/// Late rows of a view that are to go into its windows.
+/// Late rows of a view that are to go into its windows, or only to go.
 pub struct Admission {
     /// The view.
     pub view: RelationId,
     /// Which of them; all where there is none.
     pub condition: Option<Condition>,
+    /// Whether they only go, and are not used.
+    pub discards: bool,
     /// Whether whoever reads the view relies on its results: then nobody may.
     pub is_final: bool,
     /// Told how many there were.
-    pub reply: oneshot::Sender<Result<u64>>,
+    pub reply: oneshot::Sender<Result<LateTaken>>,
 }
 
 /// Streams of views' own readers are numbered from here on, beyond all relation numbers.
@@ -148,7 +152,7 @@ struct Leader {
     readings: Vec<Reading>,
     /// Own readers that gave way to the shared one since the last record.
     joins: Vec<StreamId>,
-    /// The late rows that the next epoch admits.
+    /// The late rows that the next epoch admits or discards.
     admission: Option<Admission>,
     /// Rows of new tables, for the next epoch.
     first_rows: Vec<(RelationId, Delta)>,
@@ -207,6 +211,8 @@ struct View {
     readers: BTreeMap<RelationId, BTreeSet<StreamId>>,
     /// The relation of its late rows, if it has any.
     late: Option<RelationId>,
+    /// How many of them there are.
+    late_kept: LateKept,
     /// Whether it depends on the times of epochs, besides its rows.
     timed: bool,
     /// Whether it depends on the wall clock.
@@ -372,8 +378,8 @@ impl Leader {
 
     fn handle(&mut self, message: Message) -> Next {
         match message {
-            Message::Report(_, Report::Admitted(epoch, rows)) => self.admitted(epoch, rows),
-            Message::Report(_, Report::Done { epoch, dead, copying }) => self.done(epoch, dead, copying),
+            Message::Report(_, Report::Admitted(epoch, taken)) => self.admitted(epoch, taken),
+            Message::Report(_, Report::Done { epoch, dead, copying, late }) => self.done(epoch, dead, copying, late),
             Message::Report(_, Report::CaughtUp(view)) => self.caught_up(view),
             Message::Report(worker, Report::Behind(true)) => {
                 self.behind.insert(worker);

@@ -37,6 +37,7 @@ mod chunk; // what travels on a timely edge
 
 pub use engine::{CheckpointConfig, Condition, Engine, EngineConfig, TableSpec, TableWrite, ViewSpec};
 pub use feed::FeedLimits;
+pub use lane::LateTaken;
 
 #[cfg(test)]
 mod tests;

@@ -95,6 +95,8 @@ pub struct ViewStatus {
     /// Rows that came too late for its windows in this run, also those that were admitted or cancelled since; an epoch that a restart
     /// does again counts.
     pub late_rows: u64,
+    /// Late rows that were not kept since it was made, because there were as many as are kept.
+    pub late_dropped: u64,
     /// Why it stopped computing, if it did.
     pub error: Option<String>,
 }

@@ -3,7 +3,7 @@
 pub(crate) mod hand; // the wall clock of tests
 mod log; // the epoch log of tests
 mod checkpoint; // a restart from a checkpoint
-mod late; // which late rows are admitted
+mod late; // which late rows are meant, and kept
 mod memory; // the memory limit
 mod operators; // memory by operator
 mod other_plan; // a restart with a version that computes a view otherwise
@@ -115,6 +115,7 @@ fn view(engine: &Engine, id: u32, plan: &Node, sources: BTreeMap<RelationId, Sou
     ViewSpec {
         id: RelationId(id),
         late: None,
+        late_entries_max: 0,
         plan: Arc::new(lower(plan, &name, engine.workers()).unwrap()),
         name,
         sources,

@@ -14,7 +14,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use weir_common::dead_letter::DeadLetter;
 use weir_common::delta::Delta;
 use weir_common::error::{Error, Result, SqlState};
-use weir_common::expr::ExprRef;
 use weir_common::hash;
 use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::state_store::StateStore;
@@ -23,8 +22,8 @@ use weir_dataflow::state::StateSize;
 use crate::adapter::{self, Dataflow};
 use crate::checkpoint::load::Loader;
 use crate::hub::{Hub, Stream};
-use crate::lane::{LaneMessage, NewView, OpenEpoch, PeekReply, Report, Restoring, ShardStats, StatsBoard};
-use crate::late::meant;
+use crate::lane::{Admitted, LaneMessage, LateCount, LateTaken, NewView, OpenEpoch, PeekReply, Report, Restoring, ShardStats, StatsBoard};
+use crate::late::{certain, meant};
 use crate::leader::Message;
 use crate::shard::Shard;
 use crate::status::Failures;
@@ -313,8 +312,13 @@ impl WorkerState {
                 dataflow.at(open.epoch, times.clone());
             }
         }
-        for (view, condition) in &open.admitted {
-            self.admit(*view, condition.as_ref(), open.epoch);
+        for view in &open.full {
+            if let Some(dataflow) = self.views.get(view) {
+                dataflow.is_full(open.epoch);
+            }
+        }
+        for admitted in &open.admitted {
+            self.admit(admitted, open.epoch);
         }
         // Filling views take part in every epoch until they have caught up.
         for view in open.affected.iter().chain(&self.filling) {
@@ -333,19 +337,25 @@ impl WorkerState {
         self.open.push_back(OnTheWay { epoch: open.epoch, inputs, affected, reported: false, copied_for });
     }
 
-    /// The late rows of a view that a condition holds for, or all, go into its windows in this epoch. No other is in flight.
-    fn admit(&mut self, view: RelationId, condition: Option<&ExprRef>, epoch: Epoch) {
-        let Some((late, dataflow)) = self.late.get(&view).zip(self.views.get(&view)) else { return };
+    /// The late rows of a view that a condition holds for, or all, go into its windows in this epoch, or only go. No other is in flight.
+    fn admit(&mut self, Admitted { view, condition, discards, certain_only }: &Admitted, epoch: Epoch) {
+        let Some((late, dataflow)) = self.late.get(view).zip(self.views.get(view)) else { return };
         let late = self.hub.get((*late).into());
         let mut late = late.borrow_mut();
         let Some(shard) = &late.shard else { return };
         let runs = shard.runs().iter().map(|run| run.batch()).collect::<Result<Vec<_>>>();
         let entries = runs.and_then(|runs| Ok(concat_batches(shard.schema(), &runs)?));
-        match entries.and_then(|entries| condition.map_or(Ok(entries.clone()), |condition| meant(&entries, condition))) {
-            Ok(entries) => {
-                self.send(Report::Admitted(epoch, entries.num_rows() as u64));
+        let taken = entries.and_then(|all| {
+            let meant = condition.as_ref().map_or(Ok(all.clone()), |condition| meant(&all, condition))?;
+            if *certain_only { certain(&all, meant) } else { Ok((meant, 0)) }
+        });
+        match taken {
+            Ok((entries, left)) => {
+                self.send(Report::Admitted(epoch, LateTaken { entries: entries.num_rows() as u64, left, dropped: 0 }));
                 late.publish(epoch, Delta::retract(entries.clone()));
-                dataflow.admit(epoch, entries);
+                if !discards {
+                    dataflow.admit(epoch, entries);
+                }
             }
             Err(error) => {
                 dataflow.failure.borrow_mut().get_or_insert(error);
@@ -452,6 +462,10 @@ impl WorkerState {
                 }
             }
             let copying = self.copied_for - front.copied_for;
+            let late = front.affected.iter().filter_map(|view| self.late.get(view).map(|late| (*view, *late)));
+            let late: Vec<LateCount> = late
+                .filter_map(|(view, late)| self.views.get(&view)?.late_count(view, &self.hub.get(late.into()).borrow(), epoch))
+                .collect();
             let dead = std::mem::take(&mut *self.dead.borrow_mut());
             for (view, dataflow) in &self.views {
                 if let Some(error) = dataflow.failure.borrow().as_ref() {
@@ -463,7 +477,7 @@ impl WorkerState {
                         .or_insert_with(|| error.clone());
                 }
             }
-            self.send(Report::Done { epoch, dead, copying });
+            self.send(Report::Done { epoch, dead, copying, late });
         }
     }
 

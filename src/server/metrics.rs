@@ -124,6 +124,7 @@ impl Metrics {
         let name = |id| catalog.by_id(id).map(|relation| RelationLabel { relation: relation.name.clone() });
         type Gauges = Family<RelationLabel, Gauge<i64>>;
         let (turns, late_rows) = (Counts::<RelationLabel>::default(), Counts::<ViewLabel>::default());
+        let late_dropped = Counts::<ViewLabel>::default();
         let (view_watermark, lag) = (Gauges::default(), Family::<ViewLabel, Gauge<f64, AtomicU64>>::default());
         let (rows, state, served, filling) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
         for view in &status.views {
@@ -135,6 +136,7 @@ impl Metrics {
             turns.get_or_create(&label).inc_by(view.turns);
             let of_view = ViewLabel { view: label.relation.clone() };
             late_rows.get_or_create(&of_view).inc_by(view.late_rows);
+            late_dropped.get_or_create(&of_view).inc_by(view.late_dropped);
             if let Some(micros) = view.watermark.filter(|micros| *micros != i64::MAX) {
                 view_watermark.get_or_create(&label).set(micros.div_euclid(1_000_000));
             }
@@ -159,6 +161,7 @@ impl Metrics {
         registry.register("weir_view_served_bytes", "Served rows of materialized views and their index", served);
         registry.register("weir_view_turns", "Times that operators of materialized views were given the chance to work", turns);
         registry.register("weir_late_rows", "Rows that came too late for windows of a materialized view", late_rows);
+        registry.register("weir_late_rows_dropped", "Late rows that were not kept, because there were as many as are kept", late_dropped);
         registry.register("weir_view_watermark_seconds", "Watermark of a materialized view, seconds since 1970 UTC", view_watermark);
         registry.register("weir_table_watermark_seconds", "Watermark of a table, seconds since 1970 UTC", table_watermark);
         registry.register("weir_event_time_lag_seconds", "How far the watermark of a materialized view is behind the wall clock", lag);

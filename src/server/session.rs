@@ -407,7 +407,7 @@ impl Session {
             (Statement::Close(name), _) => statement::cursor::close(self, name.as_deref()),
             (Statement::Unlisten(_), _) => Ok(done("UNLISTEN")),
             (Statement::Alter(alter), _) => statement::alter::run(self, parsed, alter).await,
-            (Statement::AdmitLate(admit), _) => statement::admit_late::run(self, admit).await,
+            (Statement::AlterLate(alter), _) => statement::alter_late::run(self, alter).await,
             // As in Postgres also in a transaction block, whose own writes are not in it.
             (Statement::Checkpoint, _) => self.database.engine.checkpoint().await.map(|()| done("CHECKPOINT")),
             (Statement::Backup(dir), _) => self.database.backup(dir).await.map(|commit| done(format!("BACKUP {commit}"))),

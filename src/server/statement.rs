@@ -12,7 +12,7 @@ pub mod source; // CREATE SOURCE
 pub mod watermark; // WATERMARK FOR, and the options that go with it
 pub mod view; // CREATE VIEW, CREATE MATERIALIZED VIEW
 pub mod alter; // ALTER SOURCE, ALTER TABLE
-pub mod admit_late; // ALTER MATERIALIZED VIEW .. ADMIT LATE
+pub mod alter_late; // ALTER MATERIALIZED VIEW .. ADMIT LATE and DISCARD LATE
 pub mod drop; // DROP
 pub mod explain; // EXPLAIN
 pub mod show; // SHOW

@@ -103,6 +103,7 @@ static TABLES: &[Table] = &[
             ("groups", PgType::Int8),
             ("watermark", PgType::Timestamp),
             ("error", PgType::Text),
+            ("late_dropped", PgType::Int8),
         ],
         rows: views,
     },
@@ -231,6 +232,7 @@ fn views(catalog: &Catalog, status: &Status) -> Vec<ArrayRef> {
         ints(views.iter().map(|view| view.groups)),
         Arc::new(views.iter().map(|view| view.watermark).collect::<TimestampMicrosecondArray>()),
         text(views.iter().map(|view| view.error.clone())),
+        ints(views.iter().map(|view| view.late_dropped)),
     ]
 }
 

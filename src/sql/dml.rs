@@ -224,7 +224,9 @@ impl Context {
             RelationKind::Source(_) => refused("The rows of a source come from outside; write to a table."),
             RelationKind::View(_) => refused("Write to the tables that it reads."),
             RelationKind::MaterializedView(_) => refused("It follows the relations that it reads; write to those."),
-            RelationKind::LateRows(_) => refused("Late rows go with ADMIT LATE into the view that they came too late for."),
+            RelationKind::LateRows(_) => {
+                refused("Late rows go with ADMIT LATE into the view that they came too late for, or away with DISCARD LATE.")
+            }
         }
     }
 

@@ -24,6 +24,7 @@ use weir_common::error::{Error, Result, SqlState};
 use weir_common::expr::{Column, ExprRef};
 use weir_common::ids::RelationId;
 use weir_common::lateness::{Final, WindowLife};
+use weir_common::limits::LATE_ENTRIES_MAX;
 use weir_common::plan::{Facts, Node, Op};
 
 use crate::catalog::{Catalog, ColumnDef, Relation};
@@ -60,6 +61,8 @@ pub struct ViewPlan {
     pub promised: Facts,
     /// The columns of its late rows, if it takes any out.
     pub late: Option<Vec<ColumnDef>>,
+    /// How many of its late rows are kept.
+    pub late_entries_max: u64,
     /// Whether these can be admitted: enough of closed windows is kept.
     pub admits_late: bool,
     /// The life of the windows that its rows are of, where they show which those are and a watermark closes them.
@@ -119,8 +122,9 @@ pub fn plan_view(
     let (mut reads, sources) = relations(&plan).map_err(failed)?;
     reads.extend(sources);
     let (root, depends_on) = (Node { schema: schema.clone(), ..root }, context.named());
+    let late_entries_max = clauses.late_entries.map_or(LATE_ENTRIES_MAX, |(entries, _)| entries);
     let (admits_late, life) = (lateness::admits(&root), lateness::served(&root, catalog));
-    Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, admits_late, life })
+    Ok(ViewPlan { root, columns, schema, depends_on, reads, notices, promised, late, late_entries_max, admits_late, life })
 }
 
 /// Compiles a condition on the rows of a stored relation; `None` if it holds for all. It may say what the WHERE of a materialized view may

@@ -98,8 +98,8 @@ pub enum Statement {
     Unlisten(Option<String>),
     /// `ALTER SOURCE name SET ..`, `ALTER TABLE name SET ..`
     Alter(Alter),
-    /// `ALTER MATERIALIZED VIEW name ADMIT LATE [WHERE ..]`
-    AdmitLate(AdmitLate),
+    /// `ALTER MATERIALIZED VIEW name ADMIT LATE | DISCARD LATE [WHERE ..]`
+    AlterLate(AlterLate),
     /// `CHECKPOINT`
     Checkpoint,
     /// `BACKUP TO 'directory'`
@@ -348,15 +348,36 @@ pub enum AlterAction {
     Watermark(Box<Watermark>),
 }
 
-/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE [WHERE condition]`
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE | DISCARD LATE [WHERE condition]`
 #[derive(Clone, Debug, PartialEq)]
-pub struct AdmitLate {
+pub struct AlterLate {
     /// The view.
     pub name: ast::ObjectName,
     /// `IF EXISTS`
     pub if_exists: bool,
+    /// What becomes of them.
+    pub action: LateAction,
     /// `WHERE ..`: which of them; all without.
     pub condition: Option<Condition>,
+}
+
+/// What becomes of late rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LateAction {
+    /// They go into the windows that they came too late for.
+    Admit,
+    /// They go, and are used for nothing.
+    Discard,
+}
+
+impl LateAction {
+    /// The words that say so.
+    pub fn words(self) -> &'static str {
+        match self {
+            LateAction::Admit => "ADMIT LATE",
+            LateAction::Discard => "DISCARD LATE",
+        }
+    }
 }
 
 /// A condition on rows, kept as it was typed.

@@ -14,9 +14,9 @@ use crate::checkpoint::layout;
 #[cfg(test)]
 mod tests;
 
-/// The first byte of a standing: how the rest is written. 4 is postcard of [`Standing`]; 3 is the same without its last list, 2 without its
-/// last two, 1 without its last four.
-const FORMAT: u8 = 4;
+/// The first byte of a standing: how the rest is written. 5 is postcard of [`Standing`]; 4 is the same without its last list, 3 without its
+/// last two, 2 without its last three, 1 without its last five.
+const FORMAT: u8 = 5;
 
 /// Where the leader stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,17 @@ pub(crate) struct Standing {
     pub(crate) latest: BTreeMap<RelationId, i64>,
     /// The greatest event times of readers with several partitions.
     pub(crate) partitions: Vec<Partitions>,
+    /// Views of whose late rows some were lost.
+    pub(crate) late_lost: BTreeMap<RelationId, LateLost>,
+}
+
+/// Late rows of a view that there are not, since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LateLost {
+    /// Entries that were not kept: there were too many.
+    pub(crate) dropped: u64,
+    /// Entries that were discarded.
+    pub(crate) discarded: u64,
 }
 
 /// Where a reader stands.
@@ -102,8 +113,8 @@ pub(crate) fn read(store: &dyn StateStore) -> Result<Option<Standing>> {
         Some((&FORMAT, rest)) => postcard::from_bytes(rest).map(Some).map_err(|error| damaged(error.to_string())),
         // A list of nothing is a zero.
         Some((format @ 1..FORMAT, rest)) => {
-            let missing = [4, 2, 1][usize::from(*format) - 1];
-            postcard::from_bytes(&[rest, &[0; 4][..missing]].concat()).map(Some).map_err(|error| damaged(error.to_string()))
+            let missing = [5, 3, 2, 1][usize::from(*format) - 1];
+            postcard::from_bytes(&[rest, &[0; 5][..missing]].concat()).map(Some).map_err(|error| damaged(error.to_string()))
         }
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),
         None => Err(damaged("it is empty".into())),

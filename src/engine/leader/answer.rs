@@ -59,6 +59,7 @@ impl Leader {
                 watermark,
                 held_back_by,
                 late_rows: total.late_rows.load(Ordering::Relaxed),
+                late_dropped: view.late_kept.lost.dropped,
                 error: failures.get(id).map(|error| error.message().to_string()),
             }
         });

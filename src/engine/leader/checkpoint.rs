@@ -12,7 +12,7 @@ use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::CHECKPOINTS_TOLD_MAX;
 
 use crate::checkpoint::part::Part;
-use crate::checkpoint::standing::{self, ReaderStanding, Standing};
+use crate::checkpoint::standing::{self, LateLost, ReaderStanding, Standing};
 use crate::checkpoint::writer::{Job, Written};
 use crate::lane::LaneMessage;
 use crate::leader::{Leader, answer};
@@ -163,6 +163,8 @@ impl Leader {
             let kept = failures.iter().filter(|(view, _)| self.views.get(view).is_none_or(|view| !view.temporary));
             job.standing.failures = kept.map(|(view, error)| (*view, standing::failure(error))).collect();
         }
+        let lost = self.views.iter().filter(|(_, view)| !view.temporary && view.late_kept.lost != LateLost::default());
+        job.standing.late_lost = lost.map(|(id, view)| (*id, view.late_kept.lost)).collect();
         let checkpoints = self.checkpoints.as_mut().expect("just seen");
         checkpoints.letters = job.standing.letters;
         // One that cannot take it has told why.
@@ -240,6 +242,7 @@ impl Leader {
             rows_met: self.rows_met.clone(),
             latest: self.latest_of_tables(),
             partitions: self.readers.iter().filter_map(|(stream, reader)| reader.partitions(*stream)).collect(),
+            late_lost: Default::default(),
         }
     }
 }

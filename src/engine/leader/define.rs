@@ -14,6 +14,7 @@ use crate::engine::{TableSpec, TableWrite, ViewSpec};
 use crate::event_clock::EventClock;
 use crate::keys::KeyIndex;
 use crate::lane::{LaneMessage, NewView, Restoring};
+use crate::leader::late::LateKept;
 use crate::leader::readers::ReaderState;
 use crate::leader::{Ddl, Filling, Leader, Table, View, answer};
 
@@ -226,6 +227,7 @@ impl Leader {
             self.relations_below = self.relations_below.max(late.0 + 1);
         }
         let filling = restoring.is_none().then_some(Filling { caught_up: 0, reply: None });
+        let lost = restoring.as_ref().and_then(|(_, standing)| standing.late_lost.get(&spec.id).copied());
         let restoring = restoring.map(|(restoring, _)| restoring);
         // One that stopped before a restart still has.
         let stopped = self.failures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&spec.id).cloned();
@@ -246,7 +248,11 @@ impl Leader {
         let named = explain::operators(&plan).into_iter().enumerate();
         let operators = named.flat_map(|(fragment, names)| names.into_iter().map(move |name| (fragment, name.into()))).collect();
         let (timed, clocked) = (plan.is_timed(), plan.reads_clock());
-        self.views.insert(spec.id, View { inputs, readers, late, timed, clocked, event_times, keep, temporary, plan, operators, filling });
+        let late_kept = LateKept::new(spec.late_entries_max, lost.unwrap_or_default());
+        self.views.insert(
+            spec.id,
+            View { inputs, readers, late, late_kept, timed, clocked, event_times, keep, temporary, plan, operators, filling },
+        );
         Ok(own)
     }
 

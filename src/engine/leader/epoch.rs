@@ -13,7 +13,7 @@ use weir_common::ids::{Epoch, RelationId, StreamId};
 use weir_common::limits::{DEAD_LETTERS_MAX, WRITE_BYTES_MAX};
 
 use crate::engine::TableWrite;
-use crate::lane::{Admitted, Dealt, LaneMessage, OpenEpoch};
+use crate::lane::{Admitted, Dealt, LaneMessage, LateCount, LateTaken, OpenEpoch};
 use crate::leader::marks::Marks;
 use crate::leader::{Admission, Ddl, Leader, Message, answer};
 
@@ -29,8 +29,14 @@ pub(super) struct InFlight {
     pub(super) synced: bool,
     pub(super) writes: Vec<oneshot::Sender<Result<Epoch>>>,
     pub(super) defined: Vec<oneshot::Sender<Result<()>>>,
-    /// The late rows that it admits, and how many they are so far.
+    /// The late rows that it admits or discards.
     pub(super) admission: Option<Admitting>,
+    /// How many late rows are admitted or discarded so far.
+    taken: LateTaken,
+    /// The view whose late rows are discarded.
+    discards: Option<RelationId>,
+    /// The late rows of views when it ends.
+    late: Vec<LateCount>,
     pub(super) lives: Vec<(RelationId, Option<oneshot::Sender<Result<()>>>)>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) source_rows: usize,
@@ -47,13 +53,12 @@ pub(super) struct InFlight {
     copying: Duration,
 }
 
-/// Late rows on their way into their windows.
+/// Late rows on their way into their windows, or out of the late rows.
 pub(super) struct Admitting {
     pub(super) view: RelationId,
     /// Whether the view's results would never change otherwise.
     pub(super) is_final: bool,
-    rows: u64,
-    reply: oneshot::Sender<Result<u64>>,
+    reply: oneshot::Sender<Result<LateTaken>>,
 }
 
 impl InFlight {
@@ -75,14 +80,15 @@ impl Leader {
             readings: std::mem::take(&mut self.readings),
             admitted: self.admission.iter().map(|admission| admission.view).collect(),
             conditions: self.admission.iter().filter_map(|of| Some((of.view, of.condition.as_ref()?.words.clone()))).collect(),
+            discarded: self.admission.iter().filter(|admission| admission.discards).map(|admission| admission.view).collect(),
             ..EpochRecord::default()
         };
         let mut flight = self.in_flight();
         flight.defined = std::mem::take(&mut self.defined);
         let mut admitted = vec![];
-        if let Some(Admission { view, condition, is_final, reply }) = self.admission.take() {
-            admitted.push((view, condition.map(|condition| condition.predicate)));
-            flight.admission = Some(Admitting { view, is_final, rows: 0, reply });
+        if let Some(Admission { view, condition, discards, is_final, reply }) = self.admission.take() {
+            admitted.push(Admitted { view, condition: condition.map(|condition| condition.predicate), discards, certain_only: false });
+            flight.admission = Some(Admitting { view, is_final, reply });
         }
         let mut inputs = Inputs::new();
         let mut written = std::mem::take(&mut self.first_rows);
@@ -112,8 +118,9 @@ impl Leader {
         record.lives = lives.iter().copied().filter(|view| !self.is_temporary(*view)).collect();
         self.ticked = false;
         record.marks = self.advance_watermarks(&flight);
+        record.full = self.full_of_late();
         let parts = self.cuts().then(|| self.announce_cut());
-        self.launch(flight, inputs, &lives, admitted);
+        self.launch(flight, inputs, &lives, admitted, record.full.clone());
         if let Some(parts) = parts {
             self.begin_checkpoint(parts);
         }
@@ -135,6 +142,9 @@ impl Leader {
             writes: vec![],
             defined: vec![],
             admission: None,
+            taken: LateTaken::default(),
+            discards: None,
+            late: vec![],
             lives: vec![],
             dead: vec![],
             source_rows: 0,
@@ -147,8 +157,16 @@ impl Leader {
         }
     }
 
-    /// Sends an epoch to the workers; `lives` are the filled views that it makes readable, `admitted` those whose late rows it admits.
-    pub(super) fn launch(&mut self, mut flight: InFlight, mut inputs: Inputs, lives: &[RelationId], admitted: Vec<Admitted>) {
+    /// Sends an epoch to the workers; `lives` are the filled views that it makes readable, `admitted` those whose late rows it admits or
+    /// discards, `full` those that keep no more of them.
+    pub(super) fn launch(
+        &mut self,
+        mut flight: InFlight,
+        mut inputs: Inputs,
+        lives: &[RelationId],
+        mut admitted: Vec<Admitted>,
+        full: Vec<RelationId>,
+    ) {
         for view in lives {
             if let Some(filling) = self.views.get_mut(view).and_then(|view| view.filling.take()) {
                 self.lane.send(LaneMessage::ViewLive(*view));
@@ -156,7 +174,9 @@ impl Leader {
                 inputs.entry((*view).into()).or_default();
             }
         }
-        for (view, _) in &admitted {
+        for Admitted { view, discards, certain_only, .. } in &mut admitted {
+            *certain_only = !*discards && self.may_take_back_lost(*view);
+            flight.discards = discards.then_some(*view);
             inputs.entry((*view).into()).or_default();
         }
         let marks = self.marks();
@@ -172,7 +192,7 @@ impl Leader {
         flight.marks_after = marks;
         self.open.push_back(flight);
         let inputs = inputs.into_iter().collect();
-        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted })));
+        self.lane.send(LaneMessage::Open(Arc::new(OpenEpoch { epoch, inputs, affected, times, admitted, full })));
     }
 
     /// The live views that these streams reach, or the watermarks of these readers, or a tick of the wall clock, each after those that
@@ -193,19 +213,20 @@ impl Leader {
     }
 
     /// A worker is done with an epoch.
-    pub(super) fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>, copying: Duration) {
+    pub(super) fn done(&mut self, epoch: Epoch, dead: Vec<DeadLetter>, copying: Duration, late: Vec<LateCount>) {
         let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch).expect("workers report open epochs");
         flight.waiting -= 1;
         flight.copying = flight.copying.max(copying);
         flight.dead.extend(dead);
+        flight.late.extend(late);
         self.commit_finished();
     }
 
-    /// A worker admits late rows.
-    pub(super) fn admitted(&mut self, epoch: Epoch, rows: u64) {
-        let flight = self.open.iter_mut().find(|flight| flight.epoch == epoch);
-        if let Some(admitting) = flight.and_then(|flight| flight.admission.as_mut()) {
-            admitting.rows += rows;
+    /// A worker admits or discards late rows.
+    pub(super) fn admitted(&mut self, epoch: Epoch, taken: LateTaken) {
+        if let Some(flight) = self.open.iter_mut().find(|flight| flight.epoch == epoch) {
+            flight.taken.entries += taken.entries;
+            flight.taken.left += taken.left;
         }
     }
 
@@ -240,6 +261,7 @@ impl Leader {
             }
             self.dead_letters.push_back(DeadLetter { time_micros, ..letter });
         }
+        self.count_late(&flight.late, flight.discards.map(|view| (view, flight.taken.entries)));
         self.cut_committed(flight.epoch);
         // From here on a read is behind the commit in the lane, so it sees the writes.
         for reply in flight.writes {
@@ -249,7 +271,8 @@ impl Leader {
             answer(reply, Ok(()));
         }
         if let Some(admitting) = flight.admission {
-            answer(admitting.reply, Ok(admitting.rows));
+            let dropped = self.views.get(&admitting.view).map_or(0, |view| view.late_kept.lost.dropped);
+            answer(admitting.reply, Ok(LateTaken { dropped, ..flight.taken }));
             for message in std::mem::take(&mut self.deferred) {
                 self.handle(message);
             }

@@ -130,9 +130,11 @@ impl Leader {
         let mut admitted: Vec<Admitted> = vec![];
         for view in record.admitted.iter().copied().filter(|view| self.views.contains_key(view)) {
             let words = record.conditions.iter().find(|(of, _)| *of == view).map(|(_, words)| words);
-            admitted.push((view, words.map(|words| definer.condition(view, words)).transpose()?.flatten()));
+            let condition = words.map(|words| definer.condition(view, words)).transpose()?.flatten();
+            admitted.push(Admitted { view, condition, discards: record.discarded.contains(&view), certain_only: false });
         }
-        self.launch(flight, inputs, &record.lives, admitted);
+        let full = self.full_again(&record.full);
+        self.launch(flight, inputs, &record.lives, admitted, full);
         Ok(source_rows)
     }
 

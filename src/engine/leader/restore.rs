@@ -58,6 +58,7 @@ impl Leader {
         for _ in 0..expected {
             answers.recv().map_err(|_| Error::internal("a worker ended while it loaded a checkpoint"))??;
         }
+        self.late_loaded();
         self.committed_marks = self.marks();
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.at = standing.epoch;

@@ -121,7 +121,16 @@ impl World {
         };
         let sources = if plan.imports()[0].0 == SOURCE { sources } else { BTreeMap::new() };
         let name = format!("v{id}");
-        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true, temporary: false }
+        ViewSpec {
+            id,
+            late: None,
+            late_entries_max: 0,
+            plan: Arc::new(lower(&plan, &name, self.workers).unwrap()),
+            name,
+            sources,
+            keep: true,
+            temporary: false,
+        }
     }
 }
 

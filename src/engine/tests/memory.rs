@@ -76,6 +76,7 @@ fn spec(id: RelationId, workers: usize) -> ViewSpec {
     ViewSpec {
         id,
         late: None,
+        late_entries_max: 0,
         plan: Arc::new(lower(&plan, &name, workers).unwrap()),
         name,
         sources: BTreeMap::new(),

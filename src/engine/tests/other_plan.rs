@@ -51,7 +51,7 @@ impl Version {
         }
         let name = format!("v{id}");
         let plan = Arc::new(lower(&plan, &name, self.workers).unwrap());
-        ViewSpec { id, late: None, plan, name, sources: BTreeMap::new(), keep: true, temporary: false }
+        ViewSpec { id, late: None, late_entries_max: 0, plan, name, sources: BTreeMap::new(), keep: true, temporary: false }
     }
 
     fn start(self, store: &MemoryStore) -> Engine {

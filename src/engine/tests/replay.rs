@@ -84,7 +84,7 @@ impl World {
         let sources = if id == OF_TABLE { BTreeMap::new() } else { BTreeMap::from([(SOURCE, spec)]) };
         let name = format!("v{id}");
         let plan = Arc::new(lower(&count(over, &schema, id != OF_TABLE), &name, workers).unwrap());
-        ViewSpec { id, late: None, plan, name, sources, keep: true, temporary: false }
+        ViewSpec { id, late: None, late_entries_max: 0, plan, name, sources, keep: true, temporary: false }
     }
 }
 

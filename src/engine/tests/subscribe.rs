@@ -22,16 +22,22 @@ use crate::feed::FeedLimits;
 use crate::subscription::Wanted;
 
 const MINUTE: i64 = 60_000_000;
-const TABLE: RelationId = RelationId(20000);
-const VIEW: RelationId = RelationId(20001);
-const LATE: RelationId = RelationId(20002);
+pub(super) const TABLE: RelationId = RelationId(20000);
+pub(super) const VIEW: RelationId = RelationId(20001);
+pub(super) const LATE: RelationId = RelationId(20002);
 
 fn moments() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("ts", DataType::Timestamp(TimeUnit::Microsecond, None), true)]))
 }
 
+/// Rows of moments.
+pub(super) fn table() -> TableSpec {
+    let watermark = Some(Watermark { column: 0, delay: 0, idle_timeout: MINUTE, max_future: MINUTE });
+    TableSpec { id: TABLE, name: "t".into(), schema: moments(), key: None, key_name: None, watermark }
+}
+
 /// The starts of windows of a minute, each once it is closed.
-fn finals() -> ViewSpec {
+pub(super) fn finals(workers: usize) -> ViewSpec {
     let event_times = vec![EventTime { column: 0, source: TABLE, steps: vec![] }];
     let facts = Facts { append_only: true, event_times, ..Facts::default() };
     let op = Op::Import { relation: TABLE, name: "t".into(), columns: vec![0] };
@@ -48,11 +54,11 @@ fn finals() -> ViewSpec {
         schema: moments(),
         facts: Facts { append_only: false, key: Some(vec![0]), closes: Some(closing), ..facts },
     };
-    let (plan, sources) = (Arc::new(lower(&plan, "finals", 2).unwrap()), BTreeMap::new());
-    ViewSpec { id: VIEW, late: Some(LATE), plan, name: "finals".into(), sources, keep: true, temporary: false }
+    let (plan, sources) = (Arc::new(lower(&plan, "finals", workers).unwrap()), BTreeMap::new());
+    ViewSpec { id: VIEW, late: Some(LATE), late_entries_max: 1000, plan, name: "finals".into(), sources, keep: true, temporary: false }
 }
 
-async fn write(engine: &Engine, minutes: &[i64]) {
+pub(super) async fn write(engine: &Engine, minutes: &[i64]) {
     let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(minutes.iter().map(|minute| minute * MINUTE)));
     let delta = Delta::insert(RecordBatch::try_new(moments(), vec![times]).unwrap());
     engine.write(vec![TableWrite { table: TABLE, delta }]).await.unwrap();
@@ -72,10 +78,8 @@ async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
         feeds: FeedLimits::default(),
     };
     let engine = Engine::start(config).unwrap().0;
-    let watermark = Some(Watermark { column: 0, delay: 0, idle_timeout: MINUTE, max_future: MINUTE });
-    let table = TableSpec { id: TABLE, name: "t".into(), schema: moments(), key: None, key_name: None, watermark };
-    engine.create_table(table, None, vec![]).await.unwrap();
-    engine.create_view(finals(), vec![]).await.unwrap();
+    engine.create_table(table(), None, vec![]).await.unwrap();
+    engine.create_view(finals(2), vec![]).await.unwrap();
     write(&engine, &[0, 5]).await;
     write(&engine, &[1]).await;
     log.hold();
@@ -96,7 +100,7 @@ async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
     // A question is answered behind the subscription.
     engine.status().await.unwrap();
     log.release();
-    assert_eq!(admission.await.unwrap().unwrap(), 1);
+    assert_eq!(admission.await.unwrap().unwrap().entries, 1);
     let (start, subscription) = subscribed.await.unwrap().unwrap();
     let rows: usize = start.rows().unwrap().iter().map(Delta::num_rows).sum();
     assert_eq!((start.commit(), rows), (now + 1, 2), "windows 0 and 1");
@@ -108,7 +112,7 @@ async fn who_comes_while_final_results_change_is_shown_the_new_ones() {
     let (before, _) = engine.snapshot(&[(VIEW, moments())]).await.unwrap();
     let back = Wanted { as_of: Some(before), ..Wanted::default() };
     drop(engine.subscribe(VIEW, moments(), back).await.unwrap());
-    assert_eq!(engine.admit_late(VIEW, None, true).await.unwrap(), 1);
+    assert_eq!(engine.admit_late(VIEW, None, true).await.unwrap().entries, 1);
     // Who comes back has heard other results.
     let error = engine.subscribe(VIEW, moments(), back).await.err().unwrap();
     assert!(error.message().contains("before the changes that are kept"), "{error:?}");

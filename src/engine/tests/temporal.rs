@@ -95,7 +95,7 @@ fn view(id: RelationId, workers: usize) -> ViewSpec {
     };
     let name = format!("v{id}");
     let plan = Arc::new(lower(&plan, &name, workers).unwrap());
-    ViewSpec { id, late: None, plan, name, sources: BTreeMap::new(), keep: true, temporary: false }
+    ViewSpec { id, late: None, late_entries_max: 0, plan, name, sources: BTreeMap::new(), keep: true, temporary: false }
 }
 
 impl World {

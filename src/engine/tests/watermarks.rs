@@ -251,7 +251,16 @@ impl World {
         let spec = SourceSpec { name: format!("s{source}"), source: Arc::new(fed.clone()), watermark: Some(DECLARED) };
         let name = format!("v{id}");
         let sources = BTreeMap::from([(source, spec)]);
-        ViewSpec { id, late: None, plan: Arc::new(lower(&plan, &name, self.workers).unwrap()), name, sources, keep: true, temporary: false }
+        ViewSpec {
+            id,
+            late: None,
+            late_entries_max: 0,
+            plan: Arc::new(lower(&plan, &name, self.workers).unwrap()),
+            name,
+            sources,
+            keep: true,
+            temporary: false,
+        }
     }
 
     async fn create(&self, engine: &Engine, id: RelationId) {

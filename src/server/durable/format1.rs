@@ -52,5 +52,7 @@ pub fn decode(bytes: &[u8]) -> Result<EpochRecord> {
         marks: Vec::new(),
         conditions: Vec::new(),
         partitions: Vec::new(),
+        discarded: Vec::new(),
+        full: Vec::new(),
     })
 }

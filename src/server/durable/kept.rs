@@ -23,9 +23,9 @@ mod tests;
 pub const LOG: &str = "log";
 /// The directory of the checkpoints.
 pub const STATE: &str = "state";
-/// The first byte of a record: how the rest is written. 5 is postcard of [`EpochRecord`]; 4 is the same without its last list, 3 without its
-/// last two, 2 without its last four; for 1 see [`format1`].
-const RECORD_FORMAT: u8 = 5;
+/// The first byte of a record: how the rest is written. 6 is postcard of [`EpochRecord`]; 5 is the same without its last two lists, 4 without
+/// its last three, 3 without its last four, 2 without its last six; for 1 see [`format1`].
+const RECORD_FORMAT: u8 = 6;
 
 /// An opened data directory.
 pub struct Kept {
@@ -119,8 +119,8 @@ fn decode(bytes: &[u8]) -> Result<EpochRecord> {
         Some((&RECORD_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|error| damaged(error.to_string())),
         // A list of nothing is a zero.
         Some((format @ 2..RECORD_FORMAT, rest)) => {
-            let missing = [4, 2, 1][usize::from(*format) - 2];
-            postcard::from_bytes(&[rest, &[0; 4][..missing]].concat()).map_err(|error| damaged(error.to_string()))
+            let missing = [6, 4, 3, 2][usize::from(*format) - 2];
+            postcard::from_bytes(&[rest, &[0; 6][..missing]].concat()).map_err(|error| damaged(error.to_string()))
         }
         Some((1, rest)) => format1::decode(rest),
         Some((format, _)) => Err(damaged(format!("it has format {format}")).with_hint("A newer version of Weir may have written it.")),

@@ -110,9 +110,13 @@ pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMater
     if create.or_replace {
         return Err(Error::unsupported("CREATE OR REPLACE MATERIALIZED VIEW is not supported yet").with_hint("Drop the view first."));
     }
-    define::refuse_options(&create.options, &["retention", "keep_closed"], &[])?;
+    define::refuse_options(&create.options, &["retention", "keep_closed", "late_entries"], &[])?;
     let keep_closed = match create.options.get("keep_closed") {
         Some(option) => Some((boolean("keep_closed", option)?, option.position)),
+        None => None,
+    };
+    let late_entries = match create.options.get("late_entries") {
+        Some(option) => Some((entries(option)?, option.position)),
         None => None,
     };
     let clauses = WindowClauses {
@@ -120,6 +124,7 @@ pub fn plan(catalog: &Catalog, name: &str, parsed: &Parsed, create: &CreateMater
         lateness: create.allow_lateness.clone(),
         retention: create.options.get("retention").map(|option| (option.value.clone(), option.position)),
         keep_closed,
+        late_entries,
         late_positions,
     };
     let columns: Vec<String> = create.columns.iter().map(names::ident).collect();
@@ -137,11 +142,20 @@ fn boolean(name: &str, option: &OptionValue) -> Result<bool> {
     }
 }
 
+/// How many entries are kept.
+fn entries(option: &OptionValue) -> Result<u64> {
+    option.value.trim().parse().ok().filter(|entries| *entries > 0).ok_or_else(|| {
+        let message = format!("option \"late_entries\" is a number of late rows, 1 or more, not \"{}\"", option.value);
+        Error::new(SqlState::INVALID_PARAMETER_VALUE, message).with_position(option.position)
+    })
+}
+
 /// A materialized view as the engine knows it.
 pub fn spec(catalog: &Catalog, id: RelationId, name: &str, plan: &ViewPlan, workers: usize) -> Result<ViewSpec> {
     let dataflow = Arc::new(lower(&plan.root, name, workers)?);
     let late = plan.late.as_ref().map(|_| RelationId(id.0 + 1));
-    Ok(ViewSpec { id, late, name: name.to_string(), plan: dataflow, sources: sources(catalog, plan), keep: true, temporary: false })
+    let (late_entries_max, sources) = (plan.late_entries_max, sources(catalog, plan));
+    Ok(ViewSpec { id, late, late_entries_max, name: name.to_string(), plan: dataflow, sources, keep: true, temporary: false })
 }
 
 /// The sources among the relations that a view reads.

@@ -28,6 +28,8 @@ pub struct WindowClauses {
     pub retention: Option<(String, usize)>,
     /// `WITH (keep_closed = ..)`, and where it stands.
     pub keep_closed: Option<(bool, usize)>,
+    /// `WITH (late_entries = ..)`: how many late rows are kept, and where it stands.
+    pub late_entries: Option<(u64, usize)>,
     /// Whether late rows tell where in a source they come from.
     pub late_positions: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Policy {
     lateness: Option<i64>,
     retention: Option<(i64, usize)>,
     keep_closed: Option<(bool, usize)>,
+    late_entries: Option<(u64, usize)>,
     late_positions: bool,
 }
 
@@ -60,8 +63,8 @@ impl WindowClauses {
             return Err(error.with_position(position).with_hint("A result is kept at least until its window is closed."));
         }
         let (emit, emit_position) = self.emit.map_or((Emit::Update, None), |(emit, position)| (emit, Some(position)));
-        let (keep_closed, late_positions) = (self.keep_closed, self.late_positions);
-        Ok(Policy { emit, emit_position, lateness, retention, keep_closed, late_positions })
+        let WindowClauses { keep_closed, late_entries, late_positions, .. } = *self;
+        Ok(Policy { emit, emit_position, lateness, retention, keep_closed, late_entries, late_positions })
     }
 }
 
@@ -112,6 +115,7 @@ impl Policy {
             (Emit::Update, Some(_), _) => "ALLOW LATENESS",
             (Emit::Update, None, Some(_)) => "retention",
             (Emit::Update, None, None) if self.keep_closed.is_some() => "keep_closed",
+            (Emit::Update, None, None) if self.late_entries.is_some() => "late_entries",
             (Emit::Update, None, None) => return Ok(()),
         };
         if lives(root).next().is_some() {
@@ -121,7 +125,7 @@ impl Policy {
             _ if filters_by_clock(root) => {
                 "Below the windows rows come and go with now(), whatever the watermark is: put that condition into a view on this one."
             }
-            ("keep_closed", true, _) => "Without ALLOW LATENESS, EMIT ON WINDOW CLOSE or EMIT FINAL no window closes.",
+            ("keep_closed" | "late_entries", true, _) => "Without ALLOW LATENESS, EMIT ON WINDOW CLOSE or EMIT FINAL no window closes.",
             (_, _, WindowsOf::Timed) if sessions(root) => {
                 "Group by window_end, or by window_start and what the sessions are partitioned by: a session is closed with its groups."
             }
@@ -136,10 +140,16 @@ impl Policy {
         let message = format!("{clause} needs windows that a watermark closes");
         let error = Error::new(SqlState::FEATURE_NOT_SUPPORTED, message).with_hint(hint);
         let position = self.emit_position.filter(|_| self.emit != Emit::Update);
-        Err(match position.or(self.retention.map(|(_, position)| position)).or(self.keep_closed.map(|(_, position)| position)) {
-            Some(position) => error.with_position(position),
-            None => error,
-        })
+        Err(
+            match position
+                .or(self.retention.map(|(_, position)| position))
+                .or(self.keep_closed.map(|(_, position)| position))
+                .or(self.late_entries.map(|(_, position)| position))
+            {
+                Some(position) => error.with_position(position),
+                None => error,
+            },
+        )
     }
 }
 

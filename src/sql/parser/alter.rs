@@ -6,9 +6,9 @@ use weir_common::error::Result;
 use crate::parser::cursor::Cursor;
 use crate::parser::split::Piece;
 use crate::parser::{columns, options, unsupported};
-use crate::statement::{AdmitLate, Alter, AlterAction, Condition, ObjectKind, Statement};
+use crate::statement::{Alter, AlterAction, AlterLate, Condition, LateAction, ObjectKind, Statement};
 
-/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE [WHERE condition]`, and what [`actions`] do; what else there is to alter is not there yet.
+/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE | DISCARD LATE [WHERE condition]`, and what [`actions`] do; what else there is to alter is not there yet.
 pub(super) fn alter(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Statement> {
     let mut ahead = Cursor::new(piece);
     ahead.expect("ALTER")?;
@@ -16,7 +16,7 @@ pub(super) fn alter(cursor: &mut Cursor<'_>, piece: &Piece<'_>) -> Result<Statem
     ahead.eat("IF EXISTS");
     let named = kind.filter(|_| ahead.name().is_ok());
     match named {
-        Some(ObjectKind::MaterializedView) if ahead.at("ADMIT") => admit_late(cursor),
+        Some(ObjectKind::MaterializedView) if ahead.at_one_of(&["ADMIT", "DISCARD"]).is_some() => late(cursor),
         Some(kind @ (ObjectKind::Source | ObjectKind::Table)) if at_action(&ahead) => actions(cursor, kind),
         _ => unsupported::statement("ALTER", cursor),
     }
@@ -27,11 +27,12 @@ fn kind(cursor: &mut Cursor<'_>) -> Option<ObjectKind> {
     kinds.into_iter().find(|(words, _)| cursor.eat(words)).map(|(_, kind)| kind)
 }
 
-fn admit_late(cursor: &mut Cursor<'_>) -> Result<Statement> {
+fn late(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("ALTER MATERIALIZED VIEW")?;
     let if_exists = cursor.eat("IF EXISTS");
     let name = cursor.name()?;
-    cursor.expect("ADMIT LATE")?;
+    let action = if cursor.at("DISCARD") { LateAction::Discard } else { LateAction::Admit };
+    cursor.expect(action.words())?;
     let condition = match cursor.eat("WHERE") {
         true => {
             let from = cursor.peek().span.start;
@@ -42,7 +43,7 @@ fn admit_late(cursor: &mut Cursor<'_>) -> Result<Statement> {
         }
         false => None,
     };
-    Ok(Statement::AdmitLate(AdmitLate { name, if_exists, condition }))
+    Ok(Statement::AlterLate(AlterLate { name, if_exists, action, condition }))
 }
 
 fn at_action(cursor: &Cursor<'_>) -> bool {

@@ -136,6 +136,7 @@ impl View {
             lateness: create.allow_lateness.clone(),
             retention: option("retention"),
             keep_closed: option("keep_closed").map(|(value, position)| (value == "true", position)),
+            late_entries: None,
             late_positions: true,
         };
         plan_view(catalog, "v", &create.query, &self.sql, &[], &clauses)

@@ -13,7 +13,8 @@ fn records_without_the_last_lists_are_read() {
     let marked = EpochRecord { marks, ..plain.clone() };
     let conditional = EpochRecord { conditions: vec![(RelationId(20000), "v > 1".to_string())], ..marked.clone() };
     let partitions = vec![Partitions { stream: StreamId(20001), latest: vec![Some(13), None] }];
-    let now = EpochRecord { partitions, ..conditional.clone() };
+    let parted = EpochRecord { partitions, ..conditional.clone() };
+    let now = EpochRecord { discarded: admitted.clone(), full: vec![RelationId(20000), RelationId(20003)], ..parted.clone() };
     assert_eq!(decode(&encode(&now).unwrap()).unwrap(), now);
     // A list of nothing is a zero at the end.
     let without = |record: &EpochRecord, format: u8, lists: usize| {
@@ -22,11 +23,12 @@ fn records_without_the_last_lists_are_read() {
         bytes[0] = format;
         bytes
     };
-    assert_eq!(decode(&without(&conditional, 4, 1)).unwrap(), conditional);
-    assert_eq!(decode(&without(&marked, 3, 2)).unwrap(), marked);
+    assert_eq!(decode(&without(&parted, 5, 2)).unwrap(), parted);
+    assert_eq!(decode(&without(&conditional, 4, 3)).unwrap(), conditional);
+    assert_eq!(decode(&without(&marked, 3, 4)).unwrap(), marked);
     let unmarked = EpochRecord { admitted: vec![], ..plain };
-    assert_eq!(decode(&without(&unmarked, 2, 4)).unwrap(), unmarked);
+    assert_eq!(decode(&without(&unmarked, 2, 6)).unwrap(), unmarked);
     let (mut bytes, sqlstate) = (encode(&now).unwrap(), "XX001");
-    bytes[0] = 6;
+    bytes[0] = 7;
     assert_eq!(decode(&bytes).unwrap_err().sqlstate().0, sqlstate);
 }

@@ -25,11 +25,14 @@ fn alter() {
 }
 
 #[test]
-fn admit_late() {
-    let Statement::AdmitLate(admit) = one("ALTER MATERIALIZED VIEW IF EXISTS v ADMIT LATE") else { panic!() };
-    assert_eq!((admit.if_exists, admit.condition), (true, None));
+fn late_rows() {
+    let Statement::AlterLate(admit) = one("ALTER MATERIALIZED VIEW IF EXISTS v ADMIT LATE") else { panic!() };
+    assert_eq!((admit.if_exists, admit.action, admit.condition), (true, LateAction::Admit, None));
+    let Statement::AlterLate(discard) = one("ALTER MATERIALIZED VIEW v DISCARD LATE WHERE a") else { panic!() };
+    assert_eq!((discard.if_exists, discard.action), (false, LateAction::Discard));
+    assert_eq!(discard.condition, Some(Condition { text: "a".into(), offset: 45 }));
     let sql = "ALTER MATERIALIZED VIEW v ADMIT LATE WHERE é = 'x' /* y */ AND (b > 1)  ";
-    let Statement::AdmitLate(admit) = one(sql) else { panic!() };
+    let Statement::AlterLate(admit) = one(sql) else { panic!() };
     assert_eq!(admit.condition, Some(Condition { text: "é = 'x' /* y */ AND (b > 1)".into(), offset: 43 }));
 }
 
@@ -40,6 +43,8 @@ fn alter_refuses() {
         ("ALTER SOURCE s SET WATERMARK ts", "42601", "syntax error at or near \"ts\"", "ts"),
         ("ALTER SOURCE s SET (a = '1') SET (b = '1')", "42601", "syntax error at or near \"SET\"", "SET (b"),
         ("ALTER SOURCE s SET (a = '1'), ADD COLUMN b int", "42601", "syntax error at or near \"ADD\"", "ADD"),
+        ("ALTER MATERIALIZED VIEW v DISCARD ALL", "42601", "syntax error at or near \"ALL\"", "ALL"),
+        ("ALTER MATERIALIZED VIEW v DISCARD LATE 1", "42601", "syntax error at or near \"1\"", "1"),
         ("ALTER TABLE t SET WATERMARK FOR a", "42601", "syntax error at end of input", "$"),
     ]);
     for other in ["ALTER TABLE t ADD COLUMN a int", "ALTER VIEW v RENAME TO w", "ALTER TABLE t SET SCHEMA other", "ALTER SOURCE s"] {
