@@ -27,6 +27,7 @@ use weir_common::snapshot::Snapshot;
 use crate::catalog::Catalog;
 pub use crate::context::table::SystemTable;
 use crate::error::{ErrorContext, from_datafusion_in};
+use crate::micros;
 
 /// Relations and functions beside the users' own: schemas `weir`, `pg_catalog` and `information_schema`.
 pub trait System: Send + Sync + fmt::Debug {
@@ -230,7 +231,9 @@ impl Context {
 
     /// With Postgres' types everywhere: the form that later steps start from.
     pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-        self.base.analyzer().execute_and_check(plan, self.config(), |_, _| {})
+        let plan = self.base.analyzer().execute_and_check(plan, self.config(), |_, _| {})?;
+        // The state of a view is known by a text that has them, and does not change: there they go when it is compiled.
+        if self.maintained { Ok(plan) } else { micros::in_plan(plan) }
     }
 
     /// DataFusion's errors in Postgres' words, with positions in `sql`.

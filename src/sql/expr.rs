@@ -19,6 +19,7 @@ use weir_common::expr::{BatchExpr, Column, ExprRef};
 
 use crate::error::from_datafusion;
 use crate::function::same::Same;
+use crate::micros;
 use crate::names::display_name;
 use crate::shown::shown;
 
@@ -44,7 +45,7 @@ pub(crate) fn compile_as(
     }
     let mut props = ExecutionProps::new();
     props.config_options = Some(config.clone());
-    let physical = create_physical_expr(&inner, schema, &props, &PhysicalPlanningContext::default())?;
+    let physical = create_physical_expr(&micros::in_expr_over(&inner, schema)?, schema, &props, &PhysicalPlanningContext::default())?;
     Ok(Arc::new(Compiled { physical, data_type, text: inner.human_display().to_string(), shown: shown(&inner) }))
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod calendar; // days and months
 pub(crate) mod cast; // casts that Arrow does otherwise
 pub(crate) mod compared; // a comparison with now()
 pub(crate) mod json; // operators and functions of json and jsonb
+pub(crate) mod length; // how long intervals are, to compare them
 pub(crate) mod parse; // text -> values
 pub(crate) mod same; // weir_same
 pub(crate) mod text; // values -> text

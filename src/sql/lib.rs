@@ -15,6 +15,7 @@ pub mod scalar; // single values
 mod parameter; // $1: how many, of which types
 mod names; // names of output columns
 mod rules; // Postgres' typing rules, as an analyzer rule
+mod micros; // no nanoseconds
 mod shown; // expressions as people write them
 mod optimizer; // DataFusion's optimizer, where needed with rules of ours
 mod function; // functions with Postgres' results

@@ -33,6 +33,7 @@ use crate::context::{Context, external};
 use crate::expr::{compile, compile_as};
 use crate::function::window::HasEventTime;
 use crate::lower::lateness::Policy;
+use crate::micros;
 use crate::names::display_name;
 use crate::parameter;
 use crate::parser;
@@ -112,7 +113,9 @@ pub fn plan_view(
     let plan = temporal::mark(plan, query).map_err(failed)?;
     refuse::check(&plan, query).map_err(failed)?;
     let output = output_schema(&plan)?;
-    let plan = rules::optimize(plan, context.config()).map_err(failed)?;
+    let optimized = rules::optimize(plan.clone(), context.config());
+    // A constant may be one that nanoseconds do not know: such a view is without any from the start.
+    let plan = optimized.or_else(|_| rules::optimize(micros::in_plan(plan)?, context.config())).map_err(failed)?;
     let lowering = Lowering { context: &context, policy: &policy };
     let root = lowering.node(&plan).and_then(|root| lowering.served(root, &plan, &output)).map_err(failed)?;
     policy.check(&root)?;

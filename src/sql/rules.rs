@@ -23,6 +23,7 @@ use crate::context::external;
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
 use crate::function::json::plan_operator;
+use crate::function::length::{Length, is_interval};
 use crate::function::window::{WindowEdge, WindowEdges};
 use crate::function::{parse, zone};
 
@@ -77,10 +78,11 @@ impl ExprPlanner for Operators {
             BinaryOperator::Divide => Operator::Divide,
             BinaryOperator::Modulo => Operator::Modulo,
             ref other => {
-                return Ok(match plan_operator(other, &expr.left, &expr.right, schema)? {
-                    Some(planned) => PlannerResult::Planned(planned),
-                    None => PlannerResult::Original(expr),
-                });
+                let planned = match plan_operator(other, &expr.left, &expr.right, schema)? {
+                    Some(planned) => Some(planned),
+                    None => beside_interval(other, &expr.left, &expr.right, schema)?,
+                };
+                return Ok(planned.map_or(PlannerResult::Original(expr), PlannerResult::Planned));
             }
         };
         let RawBinaryExpr { left, right, .. } = &expr;
@@ -95,6 +97,27 @@ impl ExprPlanner for Operators {
             None => Ok(PlannerResult::Original(expr)),
         }
     }
+}
+
+/// A comparison of an interval with a literal that says no type: DataFusion knows none of them.
+fn beside_interval(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let op = match op {
+        BinaryOperator::Eq => Operator::Eq,
+        BinaryOperator::NotEq => Operator::NotEq,
+        BinaryOperator::Lt => Operator::Lt,
+        BinaryOperator::LtEq => Operator::LtEq,
+        BinaryOperator::Gt => Operator::Gt,
+        BinaryOperator::GtEq => Operator::GtEq,
+        _ => return Ok(None),
+    };
+    let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), None));
+    let of = |expr: &Expr| expr.get_type(schema).ok().filter(is_interval);
+    let (left, right) = match (is_text(left), is_text(right)) {
+        (false, true) if let Some(interval) = of(left) => (left.clone(), meets(right.clone(), &interval)?),
+        (true, false) if let Some(interval) = of(right) => (meets(left.clone(), &interval)?, right.clone()),
+        _ => return Ok(None),
+    };
+    Ok(Some(binary(left, op, right)))
 }
 
 fn number_literal(expr: Expr) -> Result<Expr> {
@@ -168,12 +191,16 @@ impl TreeNodeRewriter for Rewriter<'_> {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*left, op, *right),
             Expr::Between(Between { expr, negated, low, high }) => {
                 let (_, field) = expr.to_field(self.schema)?;
-                let (low, high) = (Box::new(self.meets(*low, &field)?), Box::new(self.meets(*high, &field)?));
+                let (low, high) = (self.meets(*low, &field)?, self.meets(*high, &field)?);
+                let measure = self.measure([&expr, &low, &high])?;
+                let (expr, low, high) = (Box::new(measure(*expr)), Box::new(measure(low)), Box::new(measure(high)));
                 Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
             }
             Expr::InList(InList { expr, list, negated }) => {
                 let (_, field) = expr.to_field(self.schema)?;
-                let list = list.into_iter().map(|item| self.meets(item, &field)).collect::<Result<_>>()?;
+                let list = list.into_iter().map(|item| self.meets(item, &field)).collect::<Result<Vec<_>>>()?;
+                let measure = self.measure(list.iter().chain([&*expr]))?;
+                let (expr, list) = (Box::new(measure(*expr)), list.into_iter().map(measure).collect());
                 Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
             }
             Expr::Cast(Cast { expr, field }) => {
@@ -219,7 +246,18 @@ impl Rewriter<'_> {
         let (left_field, right_field) = (left.to_field(self.schema)?.1, right.to_field(self.schema)?.1);
         let left = as_double(self.meets(left, &right_field)?, &left_type, &right_type);
         let right = as_double(self.meets(right, &left_field)?, &right_type, &left_type);
-        Ok(Transformed::yes(binary(left, op, right)))
+        let measure = self.measure([&left, &right])?;
+        Ok(Transformed::yes(binary(measure(left), op, measure(right))))
+    }
+
+    /// What takes the places of values that are compared with each other: of intervals, how long they are.
+    fn measure<'e>(&self, compared: impl IntoIterator<Item = &'e Expr>) -> Result<fn(Expr) -> Expr> {
+        for expr in compared {
+            if !is_null(expr) && !is_interval(&expr.get_type(self.schema)?) {
+                return Ok(|expr| expr);
+            }
+        }
+        Ok(|expr| if is_null(&expr) { expr } else { Length::call(expr) })
     }
 
     /// What is compared with an instant is one too: the time on the session's clocks. A literal beside jsonb is jsonb.
@@ -258,6 +296,10 @@ impl Rewriter<'_> {
 
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -11,6 +11,7 @@ use weir_common::types::PgType;
 
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
+use crate::function::length::Length;
 use crate::function::window::{Window, WindowEdge};
 use crate::names::display_name;
 
@@ -39,6 +40,8 @@ fn as_text(expr: &Expr) -> Option<Expr> {
                 format!("{name}({time}, {})", lengths(window))
             } else if let Some(cast) = call.func.inner().downcast_ref::<PgCast>() {
                 format!("CAST({} AS {})", arguments.first()?, cast.spelling())
+            } else if Length::of(expr).is_some() {
+                arguments.into_iter().next()?
             } else {
                 return None;
             }

@@ -186,6 +186,9 @@ fn comparison_of(rng: &mut Rng, columns: &[&str]) -> String {
             _ => column.to_string(),
         }
     };
+    if percent(rng, 20) {
+        return length_compared(rng, columns);
+    }
     let one = value(rng);
     let op = pick(rng, &["<", "<=", ">", ">=", "=", "<>"]);
     let not = pick(rng, &["", "NOT "]);
@@ -195,6 +198,40 @@ fn comparison_of(rng: &mut Rng, columns: &[&str]) -> String {
         5 => format!("{one} {not}BETWEEN {now} AND {}", now_side(rng)),
         6 => format!("{now} {not}BETWEEN {one} AND {}", value(rng)),
         _ => format!("d {not}IN (CURRENT_DATE, CURRENT_DATE - {}, DATE '2024-03-01')", rng.i32(0..40)),
+    }
+}
+
+/// A comparison of how long ago a time was, or is still to come, with a length.
+fn length_compared(rng: &mut Rng, columns: &[&str]) -> String {
+    let column = pick(rng, columns);
+    let op = pick(rng, &["<", "<=", ">", ">=", "=", "<>"]);
+    if column == "d" && rng.bool() {
+        let now = pick(rng, &["CURRENT_DATE", "now()::date", "(now() - INTERVAL '1 month')::date"]);
+        return match rng.u8(0..3) {
+            0 => format!("{now} - d {op} {}", rng.i32(-3..40)),
+            1 => format!("{} {op} d - {now}", rng.i32(-40..3)),
+            _ => format!("{now} - d IN ({}, {})", rng.i32(0..3), rng.i32(0..40)),
+        };
+    }
+    let now = match rng.u8(0..5) {
+        0 => format!("date_trunc('{}', now())", pick(rng, &["hour", "day", "month"])),
+        1 => format!("(now() - {})", interval(rng)),
+        2 => "now()::timestamp".to_string(),
+        _ => "now()".to_string(),
+    };
+    let sign = pick(rng, &["", "", "-"]);
+    let length = |rng: &mut Rng| match rng.u8(0..4) {
+        0 => format!("INTERVAL '{sign}{} seconds'", rng.i32(0..5000)),
+        1 => format!("INTERVAL '{sign}{} hours'", rng.i32(0..60)),
+        2 => format!("INTERVAL '{} days {} hours'", rng.i32(-2..40), rng.i32(-30..30)),
+        _ => format!("'{sign}{} days'", rng.i32(0..40)),
+    };
+    let length_of = format!("{now} - {column}");
+    match rng.u8(0..5) {
+        0 => format!("{column} - {now} {op} {}", length(rng)),
+        1 => format!("{} {op} {length_of}", length(rng)),
+        2 => format!("{length_of} {}BETWEEN {} AND {}", pick(rng, &["", "NOT "]), length(rng), length(rng)),
+        _ => format!("{length_of} {op} {}", length(rng)),
     }
 }
 

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 use sqllogictest::parser::{ExpectedError, QueryExpect, StatementExpect};
-use sqllogictest::{Record, RecordOutput, default_normalizer, default_validator, update_record_with_output};
+use sqllogictest::{
+    DefaultColumnType, MakeConnection, Record, RecordOutput, Runner, default_normalizer, default_validator, update_record_with_output,
+};
 
-use crate::database::SqlError;
+use crate::database::{Database, SqlError};
 use crate::file::{Directives, SltRecord, Stage, Target, block_on, records};
+
+/// An answer that comes so often in a row is the last one: what was appended to a file is not seen at once.
+const SAME_ANSWERS: usize = 10;
 
 /// Runs a file and rewrites it. What already agrees stays as its author wrote it.
 pub fn run(path: &Path, directives: &Directives, target: Target) -> Result<(), Failed> {
@@ -23,7 +28,7 @@ pub fn run(path: &Path, directives: &Directives, target: Target) -> Result<(), F
                 if matches!(record, Record::Query { .. }) {
                     stage.settle().await?;
                 }
-                let output = runner.apply_record(stage.concrete(&record)).await;
+                let output = settled(&mut runner, &stage, &record).await;
                 updated = update(&record, &output).unwrap_or(updated);
             }
             text.push_str(&format!("{updated}\n"));
@@ -40,8 +45,37 @@ pub fn run(path: &Path, directives: &Directives, target: Target) -> Result<(), F
     })
 }
 
+/// The answer to a record. One that says `retry` is asked again: until it answers what is expected, or the same several times in a row, or
+/// the tries are over.
+async fn settled<M: MakeConnection<Conn = Database>>(
+    runner: &mut Runner<Database, M>,
+    stage: &Stage,
+    record: &SltRecord,
+) -> RecordOutput<DefaultColumnType> {
+    let retry = match record {
+        Record::Query { retry, .. } | Record::Statement { retry, .. } => retry.clone(),
+        _ => None,
+    };
+    let written = |output: &RecordOutput<DefaultColumnType>| update(record, output).unwrap_or_else(|| record.clone()).to_string();
+    let mut output = runner.apply_record(stage.concrete(record)).await;
+    let Some(retry) = retry else { return output };
+    // What nobody has written yet is not what is expected.
+    let is_new = matches!(record, Record::Query { expected: QueryExpect::Results { results, .. }, .. } if results.is_empty());
+    let (expected, mut same) = (record.to_string(), 1);
+    for _ in 0..retry.attempts {
+        let before = written(&output);
+        if same == SAME_ANSWERS || !is_new && before == expected {
+            break;
+        }
+        tokio::time::sleep(retry.backoff).await;
+        output = runner.apply_record(stage.concrete(record)).await;
+        same = if written(&output) == before { same + 1 } else { 1 };
+    }
+    output
+}
+
 /// The library's update, except that an error is expected by its SQLSTATE unless the author asked for its text.
-fn update(record: &SltRecord, output: &RecordOutput<sqllogictest::DefaultColumnType>) -> Option<SltRecord> {
+fn update(record: &SltRecord, output: &RecordOutput<DefaultColumnType>) -> Option<SltRecord> {
     let error = match output {
         RecordOutput::Statement { error, .. } | RecordOutput::Query { error, .. } => error.as_ref(),
         _ => None,

@@ -28,6 +28,7 @@ use crate::expr::{compile, compile_as};
 use crate::function::arithmetic::Arithmetic;
 use crate::function::cast::PgCast;
 use crate::function::compared::ComparedWithNow;
+use crate::function::length::Length;
 use crate::function::zone::AT_ZONE;
 use crate::lower::Lowering;
 use crate::names::last_part;
@@ -158,8 +159,17 @@ impl Reader<'_> {
         let (now, op, value) = match (has_now(&left), has_now(&right)) {
             (false, false) => return Ok(binary(left, op, right)),
             (true, false) => (left, op, right),
-            (false, true) => (right, op.swap().ok_or_else(|| refused(COMPARE))?, left),
-            (true, true) => return Err(refused("Leave now() out of one side.")),
+            (false, true) => (right, swapped(op)?, left),
+            (true, true) => return Err(refused(ONE_SIDE)),
+        };
+        let (now, value) = (measured(now), measured(value));
+        let mut steps = vec![];
+        let (op, value) = match self.difference(&now)? {
+            Some(times) => self.read_difference(times, op, value, &mut steps)?,
+            None => {
+                self.read(now, &mut steps)?;
+                (op, value)
+            }
         };
         let parts = match op {
             Operator::Lt => [Some(Comparison::Before), None],
@@ -170,13 +180,48 @@ impl Reader<'_> {
             Operator::NotEq => [Some(Comparison::Before), Some(Comparison::After)],
             _ => return Err(refused(COMPARE)),
         };
-        let mut steps = vec![];
-        self.read(now, &mut steps)?;
         let value = self.value(value)?;
         let both = if op == Operator::NotEq { Operator::Or } else { Operator::And };
         let each = parts.into_iter().flatten();
         let each = each.map(|comparison| ComparedWithNow::call(FromNow { steps: steps.clone() }, comparison, value.clone()));
         Ok(each.reduce(|one, other| binary(one, both, other)).expect("each comparison has a part"))
+    }
+
+    /// The two times of `one - other`, if that is what the expression is.
+    fn difference(&self, expr: &Expr) -> Result<Option<[Expr; 2]>, DataFusionError> {
+        let Expr::ScalarFunction(call) = expr else { return Ok(None) };
+        let is_minus = call.func.inner().downcast_ref::<Arithmetic>().is_some_and(|of| of.operator() == Operator::Minus);
+        for time in &call.args {
+            if !is_minus || !matches!(time.get_type(self.schema)?, DataType::Timestamp(..) | DataType::Date32) {
+                return Ok(None);
+            }
+        }
+        Ok(<[Expr; 2]>::try_from(call.args.clone()).ok())
+    }
+
+    /// Reads a difference that is compared with a length as a comparison of the time with `now()`, moved by that length, with the other time.
+    fn read_difference(
+        &self,
+        [from, less]: [Expr; 2],
+        op: Operator,
+        length: Expr,
+        steps: &mut Vec<NowStep>,
+    ) -> Result<(Operator, Expr), DataFusionError> {
+        // `now() - ts < length` is `now() - length < ts`, and `ts - now() < length` is `now() + length > ts`.
+        let (time, other, op, negated) = match (has_now(&from), has_now(&less)) {
+            (true, true) => return Err(refused(ONE_SIDE)),
+            (true, false) => (from, less, op, true),
+            (false, _) => (less, from, swapped(op)?, false),
+        };
+        self.read(time, steps)?;
+        let read = steps.len();
+        self.add(length, negated, steps)?;
+        if steps[read..].iter().any(|step| matches!(step, NowStep::Months(_))) {
+            return Err(refused(
+                "A difference is compared as if months had 30 days: write ts > now() - INTERVAL '1 month', or say it in days.",
+            ));
+        }
+        Ok((op, other))
     }
 
     /// The steps from `now()` to this time.
@@ -244,7 +289,7 @@ impl Reader<'_> {
         if by.any_column_refs() {
             return Err(match by.get_type(self.schema)? {
                 DataType::Interval(_) => refused("Put what depends on the row on the other side: ts + length > now()."),
-                _ => refused("Compare it with a time, not a difference with a length."),
+                _ => refused("Compare a difference with a length as it is: now() - ts < INTERVAL '1 hour'."),
             });
         }
         let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(std::sync::Arc::new(self.schema.clone())).build());
@@ -281,11 +326,13 @@ impl Reader<'_> {
         }
         match expr.get_type(self.schema)? {
             DataType::Timestamp(..) | DataType::Date32 => Ok(expr),
-            _ => Err(refused("Compare it with a time, not a difference with a length.")),
+            _ => Err(refused("Compare it with a time.")),
         }
     }
 }
 
+/// Where `now()` may be.
+const ONE_SIDE: &str = "Leave now() out of one of the two times.";
 /// What is done to `now()` that can be followed.
 const STEPS: &str = "On its side may be constant intervals that are added or taken away, date_trunc, and casts to date or timestamp.";
 /// How it can be compared.
@@ -294,6 +341,15 @@ const COMPARE: &str = "Compare with <, <=, =, <>, >=, >, BETWEEN or IN, and comb
 fn refused(hint: &str) -> DataFusionError {
     let error = Error::unsupported("this use of now() cannot be maintained in a materialized view");
     external(error.with_hint(format!("{POSSIBLE} {hint}")))
+}
+
+fn swapped(op: Operator) -> Result<Operator, DataFusionError> {
+    op.swap().ok_or_else(|| refused(COMPARE))
+}
+
+/// An interval, for how long it is.
+fn measured(expr: Expr) -> Expr {
+    Length::of(&expr).cloned().unwrap_or(expr)
 }
 
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {

@@ -25,6 +25,10 @@ pub(super) struct Results {
     key: SchemaRef,
     /// By the first end of the piece.
     pieces: BTreeMap<i64, Vec<Piece>>,
+    /// Of the pieces.
+    bytes: usize,
+    /// Of those that the last checkpoint does not have.
+    dirty_bytes: usize,
     /// Keys of rows that the last checkpoint has and that were taken back.
     gone: Gone,
     copied: Copied,
@@ -33,6 +37,8 @@ pub(super) struct Results {
 /// Rows in the order of their ends.
 struct Piece {
     rows: RecordBatch,
+    /// Of the rows.
+    bytes: usize,
     /// Whether the last checkpoint has them.
     is_stored: bool,
 }
@@ -41,7 +47,7 @@ impl Results {
     pub(super) fn new(schema: &SchemaRef, keys: usize) -> Result<Self> {
         let key = Arc::new(schema.project(&(0..keys).collect::<Vec<_>>())?);
         let (pieces, gone, copied) = (BTreeMap::new(), Gone::default(), Copied::default());
-        Ok(Results { keys, schema: schema.clone(), key, pieces, gone, copied })
+        Ok(Results { keys, schema: schema.clone(), key, pieces, bytes: 0, dirty_bytes: 0, gone, copied })
     }
 
     /// Its state.
@@ -60,12 +66,15 @@ impl Results {
 
     fn add(&mut self, rows: &RecordBatch, is_stored: bool) -> Result<()> {
         let order = sort_to_indices(rows.column(self.keys - 1), Some(SortOptions::default()), None)?;
-        self.insert(Piece { rows: take_record_batch(rows, &order)?, is_stored })
+        self.insert(take_record_batch(rows, &order)?, is_stored)
     }
 
-    fn insert(&mut self, piece: Piece) -> Result<()> {
-        if let Some(first) = self.ends(&piece.rows)?.first() {
-            self.pieces.entry(*first).or_default().push(piece);
+    fn insert(&mut self, rows: RecordBatch, is_stored: bool) -> Result<()> {
+        if let Some(first) = self.ends(&rows)?.first().copied() {
+            let bytes = rows.columns().iter().map(|column| column.get_array_memory_size()).sum();
+            self.bytes += bytes;
+            self.dirty_bytes += if is_stored { 0 } else { bytes };
+            self.pieces.entry(first).or_default().push(Piece { rows, bytes, is_stored });
         }
         Ok(())
     }
@@ -81,7 +90,9 @@ impl Results {
         while let Some(first) = self.pieces.first_entry()
             && is_removed(*first.key())
         {
-            for Piece { rows, is_stored } in first.remove() {
+            for Piece { rows, bytes, is_stored } in first.remove() {
+                self.bytes -= bytes;
+                self.dirty_bytes -= if is_stored { 0 } else { bytes };
                 let count = self.ends(&rows)?.partition_point(|end| is_removed(*end));
                 let old = rows.slice(0, count);
                 if is_stored {
@@ -90,7 +101,7 @@ impl Results {
                     self.gone.push(keys.columns().to_vec());
                 }
                 removed.push(old);
-                self.insert(Piece { rows: rows.slice(count, rows.num_rows() - count), is_stored })?;
+                self.insert(rows.slice(count, rows.num_rows() - count), is_stored)?;
             }
         }
         Ok(removed)
@@ -98,10 +109,14 @@ impl Results {
 
     pub(super) fn freeze(&mut self) {
         // They do not change: what came is only shared.
+        let mut came = 0;
         for piece in self.pieces.values_mut().flatten().filter(|piece| !piece.is_stored) {
+            came += piece.bytes;
             self.copied.put.push(piece.rows.clone());
             piece.is_stored = true;
         }
+        debug_assert_eq!(came, self.dirty_bytes);
+        self.dirty_bytes = 0;
         self.gone.freeze();
     }
 
@@ -118,21 +133,18 @@ impl Results {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.pieces.values().flatten().map(Piece::bytes).sum::<usize>() + self.gone.bytes()
+        self.bytes + self.gone.bytes()
     }
 
     /// Bytes that the next checkpoint writes, about.
     pub(super) fn dirty_bytes(&self) -> usize {
-        self.pieces.values().flatten().filter(|piece| !piece.is_stored).map(Piece::bytes).sum::<usize>() + self.gone.bytes()
-    }
-}
-
-impl Piece {
-    fn bytes(&self) -> usize {
-        self.rows.columns().iter().map(|column| column.get_array_memory_size()).sum()
+        self.dirty_bytes + self.gone.bytes()
     }
 }
 
 fn up_to(count: usize) -> UInt32Array {
     UInt32Array::from_iter_values(0..count as u32)
 }
+
+#[cfg(test)]
+mod tests;

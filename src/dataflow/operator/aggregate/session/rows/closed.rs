@@ -28,7 +28,10 @@ pub(super) struct Closed {
     sessions: BTreeMap<Name, Kept>,
     /// The same by last moment.
     ends: BTreeSet<(i64, u32, i64)>,
+    /// Of the rows.
     bytes: usize,
+    /// Of those that the last checkpoint does not have.
+    dirty_bytes: usize,
     /// Keys of rows that the last checkpoint has and that are not here any more.
     gone: Gone,
     copied: Copied,
@@ -48,7 +51,8 @@ impl Closed {
         let schema = state_schema(input);
         let key = Arc::new(schema.project(&(0..schema.fields().len() - 1).collect::<Vec<_>>())?);
         let (gone, copied) = (Gone::default(), Copied::default());
-        Ok(Closed { schema, key, sessions: BTreeMap::new(), ends: BTreeSet::new(), bytes: 0, gone, copied })
+        let (sessions, ends) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Closed { schema, key, sessions, ends, bytes: 0, dirty_bytes: 0, gone, copied })
     }
 
     /// Its state.
@@ -67,7 +71,7 @@ impl Closed {
     }
 
     fn add(&mut self, name: Name, mut rows: RecordBatch, mut bytes: usize, mut is_stored: bool) -> Result<()> {
-        if let Some(other) = self.sessions.remove(&name) {
+        if let Some(other) = self.remove_kept(name) {
             if other.is_stored && !is_stored {
                 self.forget(&other.rows)?;
             }
@@ -78,12 +82,19 @@ impl Closed {
                 rows = self.summed(&rows)?;
             }
             bytes += other.bytes;
-            self.bytes -= other.bytes;
         }
         self.bytes += bytes;
+        self.dirty_bytes += if is_stored { 0 } else { bytes };
         self.ends.insert((name.2, name.0, name.1));
         self.sessions.insert(name, Kept { rows, bytes, is_stored });
         Ok(())
+    }
+
+    fn remove_kept(&mut self, name: Name) -> Option<Kept> {
+        let kept = self.sessions.remove(&name)?;
+        self.bytes -= kept.bytes;
+        self.dirty_bytes -= if kept.is_stored { 0 } else { kept.bytes };
+        Some(kept)
     }
 
     /// Each row once.
@@ -104,9 +115,8 @@ impl Closed {
 
     /// Takes out a session.
     pub(super) fn take(&mut self, name: Name) -> Result<Option<RecordBatch>> {
-        let Some(Kept { rows, bytes, is_stored }) = self.sessions.remove(&name) else { return Ok(None) };
+        let Some(Kept { rows, is_stored, .. }) = self.remove_kept(name) else { return Ok(None) };
         self.ends.remove(&(name.2, name.0, name.1));
-        self.bytes -= bytes;
         if is_stored {
             self.forget(&rows)?;
         }
@@ -161,10 +171,14 @@ impl Closed {
 
     pub(super) fn freeze(&mut self) {
         // They do not change: what came is only shared.
+        let mut came = 0;
         for kept in self.sessions.values_mut().filter(|kept| !kept.is_stored) {
+            came += kept.bytes;
             self.copied.put.push(kept.rows.clone());
             kept.is_stored = true;
         }
+        debug_assert_eq!(came, self.dirty_bytes);
+        self.dirty_bytes = 0;
         self.gone.freeze();
     }
 
@@ -202,7 +216,7 @@ impl Closed {
 
     /// Bytes that the next checkpoint writes, about.
     pub(super) fn dirty_bytes(&self) -> usize {
-        self.sessions.values().filter(|kept| !kept.is_stored).map(|kept| kept.bytes).sum::<usize>() + self.gone.bytes()
+        self.dirty_bytes + self.gone.bytes()
     }
 }
 
@@ -210,3 +224,6 @@ fn state_schema(input: &Schema) -> SchemaRef {
     let more = ["first", "last", "count"].map(|name| Arc::new(Field::new(name, DataType::Int64, true)));
     Arc::new(Schema::new(input.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
 }
+
+#[cfg(test)]
+mod tests;
