@@ -283,7 +283,7 @@ impl Leader {
             Some(reader) if reader.rows == 0 && reader.dead == 0 && reader.ended_in.is_none() => {
                 // One that failed tries again: a view of its own would be something that the log does not tell of.
                 if reader.error.is_some() {
-                    let again = self.read(spec, &Position::default(), reader.known())?;
+                    let again = self.read(spec, &Position::default(), Known { idle: false, ..reader.known() })?;
                     self.readers.get_mut(&shared).expect("just seen").goes_on_with(again);
                 }
                 Ok(shared)

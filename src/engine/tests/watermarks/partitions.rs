@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use weir_common::ids::Epoch;
+use weir_common::limits::SOURCE_PARTITIONS_MAX;
 
 use super::*;
 use crate::status::PartitionStatus;
@@ -341,4 +342,31 @@ async fn a_restart_gives_the_same_watermarks_at_the_same_commits() {
         }
     }
     assert!(over > 0, "no window was ever over");
+}
+
+#[tokio::test]
+async fn a_partition_that_is_at_its_end_is_told_of_once_and_a_source_with_too_many_stops() {
+    let world = World::of(3);
+    world.source.state().coming.insert(0);
+    let engine = world.start();
+    world.create(&engine, VIEW).await;
+    world.source.feed_to(1, &[LONG_AGO]);
+    given(&engine, SOURCE, 1).await;
+    // The reader goes on saying who is at its end, and no epoch comes of that once it is known.
+    world.hand.forward(10 * SECOND);
+    let idle = |status: &Status| partitions(status).iter().filter(|partition| partition.idle_since.is_some()).count();
+    let mut status = until(&engine, |_| true).await;
+    while idle(&status) < 2 {
+        world.hand.forward(SECOND);
+        status = until(&engine, |_| true).await;
+    }
+    let records = world.log.records().len();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(world.log.records().len(), records);
+    world.source.state().partitions.resize(SOURCE_PARTITIONS_MAX as usize + 1, vec![]);
+    let status = until(&engine, |status| reader(status, SOURCE).error.is_some()).await;
+    let error = reader(&status, SOURCE).error.as_ref().unwrap();
+    assert_eq!(error, "the source has 10001 partitions or more, and a source may have 10000");
+    assert_eq!((partitions(&status).len(), idle(&status)), (3, 0), "who cannot be read is not idle");
+    engine.stop();
 }
