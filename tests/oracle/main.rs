@@ -10,6 +10,7 @@ mod expression; // random expressions
 mod fault; // deliberate mistakes
 mod query; // random queries
 mod relation; // random tables and sources
+mod restart; // checkpoints and restarts in the middle
 mod run; // a case from its first epoch to its last
 mod shrink; // a failing case made small
 mod temporal; // rows that come and go with now()

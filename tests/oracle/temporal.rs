@@ -12,7 +12,7 @@ use weir_common::plan::Facts;
 use weir_common::types::PgType;
 use weir_dataflow::explain::explain;
 use weir_dataflow::lower::lower;
-use weir_dataflow::simulator::{Integral, Interruption, Simulator};
+use weir_dataflow::simulator::{Integral, Simulator};
 use weir_dataflow::times::EpochTimes;
 use weir_sql::ScalarValue;
 use weir_sql::catalog::{Catalog, ColumnDef, MaterializedViewDef, Relation, RelationKind};
@@ -22,6 +22,7 @@ use weir_sql::lower::{WindowClauses, plan_view};
 use crate::batch::{self, Stored};
 use crate::compare::difference;
 use crate::relation::Row;
+use crate::restart;
 use crate::value::{percent, pick};
 
 const SECOND: i64 = 1_000_000;
@@ -54,12 +55,7 @@ pub fn run(seed: u64, met: &mut Met, runtime: &Runtime) -> Result<(), String> {
     };
     let mut simulator = Simulator::new(&dataflow, workers);
     if rng.bool() {
-        let (mut chance, root) = (Rng::with_seed(seed ^ 0x5EED), plan.root.clone());
-        simulator = simulator.interrupted(Box::new(move || match chance.u8(..6) {
-            0 | 1 => Interruption::Checkpoint,
-            2 => Interruption::Restart(Box::new(lower(&root, "v", chance.usize(1..=4)).expect("it was cut before"))),
-            _ => Interruption::None,
-        }));
+        simulator = restart::now_and_then(simulator, &plan.root, seed);
         met.restarts += 1;
     }
     let schema = Arc::new(Schema::new(columns().iter().map(ColumnDef::field).collect::<Vec<_>>()));

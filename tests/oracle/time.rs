@@ -16,9 +16,10 @@ use weir_common::delta::Delta;
 use weir_common::ids::RelationId;
 use weir_dataflow::explain::explain;
 use weir_dataflow::lower::lower;
-use weir_dataflow::simulator::{Integral, Interruption, Simulator};
+use weir_dataflow::simulator::{Integral, Simulator};
 use weir_dataflow::times::EpochTimes;
 
+use crate::restart;
 use crate::time::model::{Model, Row};
 use crate::time::view::View;
 use crate::value::percent;
@@ -51,14 +52,8 @@ pub fn run(seed: u64, met: &mut Met) -> Result<(), String> {
     };
     met.sliding += usize::from(explain(&dataflow).contains("Sliding windows"));
     let mut simulator = Simulator::new(&dataflow, workers);
-    let restarts = rng.bool();
-    if restarts {
-        let (mut chance, root) = (Rng::with_seed(seed ^ 0x5EED), plan.root.clone());
-        simulator = simulator.interrupted(Box::new(move || match chance.u8(..6) {
-            0 | 1 => Interruption::Checkpoint,
-            2 => Interruption::Restart(Box::new(lower(&root, "v", chance.usize(1..=4)).expect("it was cut before"))),
-            _ => Interruption::None,
-        }));
+    if rng.bool() {
+        simulator = restart::now_and_then(simulator, &plan.root, seed);
         met.restarts += 1;
     }
     let mut model = Model::new(view.rules.clone());

@@ -28,7 +28,7 @@ mod checkpoint; // groups as rows, for a checkpoint
 mod clock; // the watermark of windows from epoch to epoch
 mod closing; // windows are shown, closed and removed
 mod complete; // groups that come complete
-pub(crate) mod copied; // what a checkpoint has copied so far
+mod copied; // what a checkpoint has copied so far
 mod count; // count
 mod deviation; // variance and stddev
 mod distinct_values; // aggregates of which each value counts once
@@ -36,15 +36,16 @@ mod encoded_keys; // all other keys
 pub(crate) mod entries; // values that are kept one by one
 mod extremes; // the values that min and max keep
 mod float_sum; // sum and avg of floats
-pub(crate) mod gone; // keys that went since the last checkpoint
+mod gone; // keys that went since the last checkpoint
 mod integer_sum; // sum and avg of integers and decimals
 mod keys; // from key columns to slots and back
-pub(crate) mod marks; // what changed since the last checkpoint, and what before it
+mod marks; // what changed since the last checkpoint, and what before it
 mod min_max; // min and max
 mod ordered; // values as words in the same order
 mod packed_keys; // keys of fixed width in one word
 mod partial; // the sums of an epoch, before an exchange
-pub(crate) mod tracked; // which groups changed
+pub(crate) mod trace; // which counted entries changed
+mod tracked; // which groups changed
 mod whole; // the groups and their results
 mod windows; // the windows of the groups
 

@@ -17,11 +17,8 @@ use weir_common::temporal::{ClockCondition, TimeCondition};
 use crate::fragment::Context;
 use crate::isolate::evaluate;
 use crate::operator::Operator;
-use crate::operator::aggregate::copied::Copied;
 use crate::operator::aggregate::entries::Count;
-use crate::operator::aggregate::gone::Gone;
-use crate::operator::aggregate::marks::Marks;
-use crate::operator::aggregate::tracked::PIECE_ROWS;
+use crate::operator::aggregate::trace::Trace;
 use crate::rows::{converter, decode, encode};
 use crate::state::{StateChanges, StateSpec};
 use crate::times::TimeOf;
@@ -65,26 +62,8 @@ impl TemporalSpec {
         let exprs = leaves(&self.condition).into_iter().map(|leaf| leaf.expr().clone()).collect();
         let kept = state_schema(&schema);
         let key = Arc::new(Schema::new(kept.fields()[..schema.fields().len() + 1].to_vec()));
-        let (changed, frozen, gone, copied, marks) = (vec![], vec![], Gone::default(), Copied::default(), Marks::new());
-        let (spec, waiting) = (self.clone(), BTreeMap::new());
-        Box::new(TemporalFilter {
-            spec,
-            exprs,
-            view,
-            schema,
-            kept,
-            key,
-            converter,
-            checkpoints,
-            now: i64::MIN,
-            waiting,
-            marks,
-            changed,
-            frozen,
-            gone,
-            copied,
-            bytes: 0,
-        })
+        let (spec, waiting, trace) = (self.clone(), BTreeMap::new(), Trace::new(checkpoints));
+        Box::new(TemporalFilter { spec, exprs, view, schema, kept, key, converter, now: i64::MIN, waiting, trace, bytes: 0 })
     }
 }
 
@@ -198,19 +177,11 @@ struct TemporalFilter {
     /// Of its key.
     key: SchemaRef,
     converter: RowConverter,
-    checkpoints: bool,
     /// The wall clock of the last epoch that was opened here; the start of time before the first.
     now: i64,
     /// Rows and how often they are there, by the moments that they wait for.
     waiting: BTreeMap<(i64, Row), Count>,
-    marks: Marks,
-    /// Entries whose counts changed since the last freeze; some may be there twice, or be gone.
-    changed: Vec<(i64, Row)>,
-    /// Those that had changed then and are still to be copied; some may be there twice, or be copied already.
-    frozen: Vec<(i64, Row)>,
-    /// Entries that the last checkpoint has and that are gone.
-    gone: Gone,
-    copied: Copied,
+    trace: Trace<(i64, Row)>,
     /// Of the rows.
     bytes: usize,
 }
@@ -250,19 +221,12 @@ impl TemporalFilter {
         let Some(count) = self.waiting.get_mut(&entry) else {
             let mut count = Count::new(weight);
             self.bytes += entry.1.len();
-            if self.checkpoints {
-                count.change(self.marks);
-                self.changed.push(entry.clone());
-            }
+            self.trace.changes(&mut count, || entry.clone());
             self.waiting.insert(entry, count);
             return;
         };
-        let first = self.checkpoints && count.change(self.marks);
-        if first {
-            if count.copy(self.marks) {
-                touched.kept.push((entry.clone(), count.get()));
-            }
-            self.changed.push(entry.clone());
+        if let Some(was) = self.trace.changes(count, || entry.clone()) {
+            touched.kept.push((entry.clone(), was));
         }
         count.add(weight);
         if count.get() == 0 {
@@ -282,12 +246,9 @@ impl TemporalFilter {
         {
             let (entry, mut count) = first.remove_entry();
             self.bytes -= entry.1.len();
-            if count.copy(self.marks) {
-                touched.kept.push((entry.clone(), count.get()));
-            }
-            if count.is_stored() {
-                touched.gone.push(entry.clone());
-            }
+            let (was, is_stored) = self.trace.goes(&mut count);
+            touched.kept.extend(was.map(|was| (entry.clone(), was)));
+            touched.gone.extend(is_stored.then(|| entry.clone()));
             due.push((entry, count.get()));
         }
         due
@@ -296,11 +257,11 @@ impl TemporalFilter {
     fn settle(&mut self, touched: Touched) -> Result<()> {
         if !touched.kept.is_empty() {
             let rows = self.state_rows(touched.kept)?;
-            self.copied.keep(rows);
+            self.trace.keep(rows);
         }
         if !touched.gone.is_empty() {
             let columns = self.key_columns(&touched.gone)?;
-            self.gone.push(columns);
+            self.trace.forget(columns);
         }
         Ok(())
     }
@@ -397,41 +358,27 @@ impl Operator for TemporalFilter {
     }
 
     fn freeze(&mut self) {
-        debug_assert!(self.frozen.is_empty(), "one checkpoint is copied at a time");
-        self.marks.freeze();
-        self.frozen = std::mem::take(&mut self.changed);
-        self.gone.freeze();
-        self.copied.kept = 0;
+        self.trace.freeze();
     }
 
     fn copy(&mut self, budget: &mut usize) -> Result<()> {
-        self.gone.copy(&self.key, budget, &mut self.copied.gone)?;
-        while *budget > 0 && !self.frozen.is_empty() {
-            let mut rows = vec![];
-            while *budget > 0
-                && rows.len() < PIECE_ROWS
-                && let Some(entry) = self.frozen.pop()
-            {
-                *budget -= 1;
-                if let Some(count) = self.waiting.get_mut(&entry)
-                    && count.copy(self.marks)
-                {
-                    let count = count.get();
-                    rows.push((entry, count));
-                }
-            }
-            let rows = self.state_rows(rows)?;
-            self.copied.put.push(rows);
+        self.trace.copy_gone(&self.key, budget)?;
+        let waiting = &mut self.waiting;
+        let mut copy = |entry: &(i64, Row), marks| waiting.get_mut(entry).and_then(|count| count.copy(marks).then(|| count.get()));
+        let pieces: Vec<_> = std::iter::from_fn(|| self.trace.next_piece(budget, &mut copy)).collect();
+        for piece in pieces {
+            let rows = self.state_rows(piece)?;
+            self.trace.put(rows);
         }
         Ok(())
     }
 
     fn kept_rows(&self) -> usize {
-        self.copied.kept
+        self.trace.kept_rows()
     }
 
     fn take_copied(&mut self) -> Vec<StateChanges> {
-        self.copied.take(self.spec.state, 0).into_iter().collect()
+        self.trace.take_copied(self.spec.state, 0).into_iter().collect()
     }
 
     fn load(&mut self, _part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {
@@ -456,8 +403,7 @@ impl Operator for TemporalFilter {
     }
 
     fn dirty_bytes(&self) -> usize {
-        let each = self.bytes.checked_div(self.waiting.len()).unwrap_or(0);
-        self.changed.len() * (each + size_of::<(i64, Row)>()) + self.gone.bytes()
+        self.trace.bytes(self.bytes.checked_div(self.waiting.len()).unwrap_or(0))
     }
 
     fn groups(&self) -> usize {

@@ -14,17 +14,14 @@ use weir_common::origins::Origin;
 use crate::fragment::Context;
 use crate::operator::Operator;
 use crate::operator::aggregate::cells::Cells;
-use crate::operator::aggregate::copied::Copied;
 use crate::operator::aggregate::entries::Count;
-use crate::operator::aggregate::gone::Gone;
 use crate::operator::aggregate::keys::Keys;
-use crate::operator::aggregate::marks::Marks;
 use crate::operator::aggregate::ordered::{from_words, words};
 use crate::operator::aggregate::session::reach::{Sessions, reach};
 use crate::operator::aggregate::session::rows::closed::{CLOSED, Closed};
 use crate::operator::aggregate::session::rows::closing::Closing;
 use crate::operator::aggregate::session::rows::late::{Late, any_stays};
-use crate::operator::aggregate::tracked::PIECE_ROWS;
+use crate::operator::aggregate::trace::Trace;
 use crate::rows::{converter, decode, encode};
 use crate::state::{StateChanges, StateSpec};
 use crate::times::TimeOf;
@@ -81,7 +78,6 @@ impl SessionRowsSpec {
         let keys = Keys::new(&self.key_types(&input)).expect(checked);
         let kept = state_schema(input.fields().iter().cloned());
         let (partitions, pending, slots) = (Cells::new(), BTreeMap::new(), vec![]);
-        let (changed, frozen, gone, copied, marks) = (vec![], vec![], Gone::default(), Copied::default(), Marks::new());
         let (spec, key) = (self.clone(), Arc::new(input));
         let closing = self.life.as_ref().map(|life| Closing::new(life, self.time, &key).expect(checked));
         Box::new(SessionRows {
@@ -90,16 +86,11 @@ impl SessionRowsSpec {
             kept,
             key,
             converter,
-            checkpoints,
             keys,
             partitions,
             pending,
             slots,
-            marks,
-            changed,
-            frozen,
-            gone,
-            copied,
+            trace: Trace::new(checkpoints),
             rows: 0,
             bytes: 0,
             closing,
@@ -124,21 +115,14 @@ struct SessionRows {
     /// Of its key.
     key: SchemaRef,
     converter: RowConverter,
-    checkpoints: bool,
     keys: Keys,
     partitions: Cells<Partition>,
     /// What the current epoch adds to how often rows are there, by partition and time.
     pending: BTreeMap<(u32, i64), BTreeMap<Row, i64>>,
     /// The partitions of the current batch.
     slots: Vec<u32>,
-    marks: Marks,
-    /// Rows whose counts changed since the last freeze, by partition and time; some may be there twice, or be gone.
-    changed: Vec<(u32, i64, Row)>,
-    /// Those that had changed then and are still to be copied; some may be there twice, or be copied already.
-    frozen: Vec<(u32, i64, Row)>,
-    /// Rows that the last checkpoint has and that are gone.
-    gone: Gone,
-    copied: Copied,
+    /// Of rows, by partition and time.
+    trace: Trace<(u32, i64, Row)>,
     rows: usize,
     /// Of the rows.
     bytes: usize,
@@ -274,30 +258,20 @@ impl SessionRows {
                             let mut count = Count::new(count);
                             self.rows += 1;
                             self.bytes += row.len();
-                            if self.checkpoints {
-                                count.change(self.marks);
-                                self.changed.push((partition, time, row.clone()));
-                            }
+                            self.trace.changes(&mut count, || (partition, time, row.clone()));
                             there.insert(row, count);
                         }
                         (Some(mut old), 0) => {
                             there.remove(&row);
                             self.rows -= 1;
                             self.bytes -= row.len();
-                            if old.copy(self.marks) {
-                                kept.push((row.clone(), old.get()));
-                            }
-                            if old.is_stored() {
-                                gone.push(row);
-                            }
+                            let (was, is_stored) = self.trace.goes(&mut old);
+                            kept.extend(was.map(|was| (row.clone(), was)));
+                            gone.extend(is_stored.then_some(row));
                         }
                         (Some(mut old), _) => {
-                            if self.checkpoints && old.change(self.marks) {
-                                if old.copy(self.marks) {
-                                    kept.push((row.clone(), old.get()));
-                                }
-                                self.changed.push((partition, time, row.clone()));
-                            }
+                            let was = self.trace.changes(&mut old, || (partition, time, row.clone()));
+                            kept.extend(was.map(|was| (row.clone(), was)));
                             old.add(weight);
                             there.insert(row, old);
                         }
@@ -331,19 +305,18 @@ impl SessionRows {
     fn let_go(&mut self, kept: Vec<(Row, i64)>, gone: Vec<Row>) -> Result<()> {
         if !kept.is_empty() {
             let rows = self.state_rows(kept)?;
-            self.copied.keep(rows);
+            self.trace.keep(rows);
         }
         if !gone.is_empty() {
             let columns = self.columns(&gone)?;
-            self.gone.push(columns);
+            self.trace.forget(columns);
         }
         Ok(())
     }
 
     /// Bytes of open rows that changed since the last checkpoint, about.
     fn changed_bytes(&self) -> usize {
-        let each = self.bytes.checked_div(self.rows).unwrap_or(0);
-        self.changed.len() * (each + size_of::<(u32, i64, Row)>()) + self.gone.bytes()
+        self.trace.bytes(self.bytes.checked_div(self.rows).unwrap_or(0))
     }
 
     fn emit(&self, out: Out, cx: &mut Context) -> Result<()> {
@@ -434,46 +407,35 @@ impl Operator for SessionRows {
     }
 
     fn freeze(&mut self) {
-        debug_assert!(self.frozen.is_empty(), "one checkpoint is copied at a time");
-        self.marks.freeze();
-        self.frozen = std::mem::take(&mut self.changed);
-        self.gone.freeze();
-        self.copied.kept = 0;
+        self.trace.freeze();
         if let Some(closed) = self.closed() {
             closed.freeze();
         }
     }
 
     fn copy(&mut self, budget: &mut usize) -> Result<()> {
-        self.gone.copy(&self.key, budget, &mut self.copied.gone)?;
-        while *budget > 0 && !self.frozen.is_empty() {
-            let mut rows = vec![];
-            while *budget > 0
-                && rows.len() < PIECE_ROWS
-                && let Some((partition, time, row)) = self.frozen.pop()
-            {
-                *budget -= 1;
-                let there = self.partitions[partition as usize].rows.get_mut(&time).and_then(|there| there.get_mut(&row));
-                if let Some(count) = there
-                    && count.copy(self.marks)
-                {
-                    rows.push((row, count.get()));
-                }
-            }
-            let rows = self.state_rows(rows)?;
-            self.copied.put.push(rows);
+        self.trace.copy_gone(&self.key, budget)?;
+        let partitions = &mut self.partitions;
+        let mut copy = |(partition, time, row): &(u32, i64, Row), marks| {
+            let count = partitions[*partition as usize].rows.get_mut(time)?.get_mut(row)?;
+            count.copy(marks).then(|| count.get())
+        };
+        let pieces: Vec<_> = std::iter::from_fn(|| self.trace.next_piece(budget, &mut copy)).collect();
+        for piece in pieces {
+            let rows = self.state_rows(piece.into_iter().map(|((.., row), count)| (row, count)).collect())?;
+            self.trace.put(rows);
         }
         self.closed().map_or(Ok(()), |closed| closed.copy(budget))
     }
 
     fn kept_rows(&self) -> usize {
-        self.copied.kept
+        self.trace.kept_rows()
     }
 
     fn take_copied(&mut self) -> Vec<StateChanges> {
         let state = self.spec.state;
         let closed = self.closed().and_then(|closed| closed.take_copied(state));
-        self.copied.take(state, 0).into_iter().chain(closed).collect()
+        self.trace.take_copied(state, 0).into_iter().chain(closed).collect()
     }
 
     fn load(&mut self, part: u16, columns: &[ArrayRef], rows: usize) -> Result<()> {

@@ -147,15 +147,12 @@ impl SessionRows {
                 for (row, mut count) in moment.remove() {
                     self.rows -= 1;
                     self.bytes -= row.len();
-                    if count.copy(self.marks) {
-                        kept.push((row.clone(), count.get()));
-                    }
+                    let (was, is_stored) = self.trace.goes(&mut count);
+                    kept.extend(was.map(|was| (row.clone(), was)));
                     if closed.is_some() {
                         of_session.push((row.clone(), count.get()));
                     }
-                    if count.is_stored() {
-                        gone.push(row);
-                    }
+                    gone.extend(is_stored.then_some(row));
                 }
             }
             over.add((partition, first, last), of_session);
