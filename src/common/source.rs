@@ -90,7 +90,7 @@ pub trait SourceReader: Send {
     /// The next piece; blocks until there is one, or [`Read::Idle`] has to be said.
     fn next(&mut self) -> Result<Read>;
     /// How many parts with event times that rise by themselves it reads, as far as it knows: one that has given nothing yet holds the
-    /// watermark back until it is idle. Asked before the first piece and after each; it never becomes less.
+    /// watermark back until it is idle. Asked after each piece; it never becomes less.
     fn partitions(&self) -> u32 {
         1
     }

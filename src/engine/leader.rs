@@ -455,6 +455,8 @@ impl Leader {
         let mut waiting = vec![stream];
         while let Some(stream) = waiting.pop() {
             let id = RelationId(u32::try_from(stream.0).ok()?);
+            // Late rows go with their view.
+            let id = self.view_of_late(id).map_or(id, |(view, _)| view);
             if let Some(error) = failures.get(&id) {
                 let message = format!("a materialized view has stopped computing: {}", error.message());
                 let hint = match error.sqlstate() {

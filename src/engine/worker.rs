@@ -246,7 +246,7 @@ impl WorkerState {
         let late = self.late_stream(view);
         let stream = self.hub.add(view.id.into(), stream);
         let dataflow = adapter::build(worker, &self.hub, view, fragments, stream.clone(), late, self.dead.clone());
-        if let Some(error) = &view.stopped {
+        if let Some(error) = view.stopped.as_ref().or(loaded.as_ref().err()) {
             dataflow.stop(error);
         }
         let stream = stream.borrow();

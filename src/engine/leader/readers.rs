@@ -373,7 +373,8 @@ impl Leader {
             && own.rows == other.rows
             && own.ended_in.is_some() == other.ended_in.is_some()
             && own.known().partitions == other.known().partitions
-            && own.error.is_none();
+            && own.error.is_none()
+            && other.error.is_none();
         (level && !own.position.is_start()).then_some((view, shared))
     }
 

@@ -128,7 +128,9 @@ impl Leader {
         self.filled.retain(|view| !record.lives.contains(view));
         let source_rows = flight.source_rows as u64;
         let mut admitted: Vec<Admitted> = vec![];
-        for view in record.admitted.iter().copied().filter(|view| self.views.contains_key(view)) {
+        // One that has stopped has no late rows, and may have other columns than the condition names.
+        let admits = |view: &RelationId| self.views.contains_key(view) && self.failure((*view).into()).is_none();
+        for view in record.admitted.iter().copied().filter(admits) {
             let words = record.conditions.iter().find(|(of, _)| *of == view).map(|(_, words)| words);
             let condition = words.map(|words| definer.condition(view, words)).transpose()?.flatten();
             admitted.push(Admitted { view, condition, discards: record.discarded.contains(&view), certain_only: false });

@@ -21,11 +21,18 @@ impl Aggregate {
         }
     }
 
-    /// Brings back the groups of closed windows that late rows are admitted to: no other rows come to closed windows.
-    pub(super) fn bring_back(&mut self, keys: &[ArrayRef]) -> Result<()> {
+    /// Brings back the groups of closed windows that late rows are admitted to: no other rows come to closed windows. `slots` are those of
+    /// the rows with these keys.
+    pub(super) fn bring_back(&mut self, keys: &[ArrayRef], slots: &[u32]) -> Result<()> {
         let Aggregate { windows: Some(windows), stored, groups, tracked, .. } = self else { return Ok(()) };
-        for named in windows.closed_among(windows.named(keys)?) {
-            for rows in stored.take_archived(named, keys)? {
+        let closed = windows.closed_among(windows.named(keys)?);
+        if closed.is_empty() {
+            return Ok(());
+        }
+        // As groups have them: both zeros are one there, and the rows may have either.
+        let keys = groups.keys.columns(slots)?;
+        for named in closed {
+            for rows in stored.take_archived(named, &keys)? {
                 let slots = stored.restore(groups, tracked, rows.columns(), rows.num_rows())?;
                 slots.iter().for_each(|slot| windows.add(named, *slot));
             }

@@ -242,7 +242,7 @@ impl Operator for Aggregate {
         self.groups.keys.find(&delta.rows.columns()[..keys], delta.num_rows(), &mut slots)?;
         self.groups.grow();
         self.tracked.grow(self.groups.rows.len());
-        self.bring_back(&delta.rows.columns()[..keys])?;
+        self.bring_back(&delta.rows.columns()[..keys], &slots)?;
         self.remember(&slots, &delta.rows.columns()[..keys])?;
         let groups = &mut self.groups;
         if matches!(self.spec.stage, Stage::Final | Stage::Complete) {
