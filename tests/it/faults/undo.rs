@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,13 @@ const NAMED: i64 = 3;
 /// nothing.
 pub fn undo(journal: &Path, kept: &Path, data: &Path, random: Option<&mut fastrand::Rng>) -> usize {
     let mut unsafe_yet: Vec<Record> = Vec::new();
-    for record in read(&fs::read(journal).unwrap()) {
+    let journal = match fs::read(journal) {
+        Ok(journal) => journal,
+        // A server that was killed before it wrote anything has not begun one.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(error) => panic!("{error}"),
+    };
+    for record in read(&journal) {
         match record.kind {
             SYNCED => unsafe_yet.retain(|other| other.inode != record.inode),
             _ => unsafe_yet.push(record),
