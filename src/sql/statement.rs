@@ -11,6 +11,10 @@ use weir_common::error::{Error, SqlState};
 use weir_common::ids::Epoch;
 pub use weir_common::lateness::Emit;
 
+mod alter; // ALTER in all its forms
+
+pub use alter::{Alter, AlterAction, AlterLate, Condition, LateAction};
+
 /// One statement of a query string.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed {
@@ -322,71 +326,6 @@ pub struct CreateMaterializedView {
     pub emit: Option<Emit>,
     /// Where `EMIT` stands.
     pub emit_position: Option<usize>,
-}
-
-/// `ALTER SOURCE | TABLE [IF EXISTS] name action [, ..]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct Alter {
-    /// What is said to be altered.
-    pub kind: ObjectKind,
-    /// Its name.
-    pub name: ast::ObjectName,
-    /// `IF EXISTS`
-    pub if_exists: bool,
-    /// What to do, all or nothing.
-    pub actions: Vec<AlterAction>,
-}
-
-/// What can be done to a source or table.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AlterAction {
-    /// `SET (option = value, ..)`
-    Set(Options),
-    /// `RESET (option, ..)`: each with the place where it stands.
-    Reset(Vec<(String, usize)>),
-    /// `SET WATERMARK FOR column AS expr`
-    Watermark(Box<Watermark>),
-}
-
-/// `ALTER MATERIALIZED VIEW [IF EXISTS] name ADMIT LATE | DISCARD LATE [WHERE condition]`
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlterLate {
-    /// The view.
-    pub name: ast::ObjectName,
-    /// `IF EXISTS`
-    pub if_exists: bool,
-    /// What becomes of them.
-    pub action: LateAction,
-    /// `WHERE ..`: which of them; all without.
-    pub condition: Option<Condition>,
-}
-
-/// What becomes of late rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LateAction {
-    /// They go into the windows that they came too late for.
-    Admit,
-    /// They go, and are used for nothing.
-    Discard,
-}
-
-impl LateAction {
-    /// The words that say so.
-    pub fn words(self) -> &'static str {
-        match self {
-            LateAction::Admit => "ADMIT LATE",
-            LateAction::Discard => "DISCARD LATE",
-        }
-    }
-}
-
-/// A condition on rows, kept as it was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
-    /// Its own text.
-    pub text: String,
-    /// Characters of the statement before it.
-    pub offset: usize,
 }
 
 /// What kind of object a statement names.
